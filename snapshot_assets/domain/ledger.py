@@ -1,0 +1,88 @@
+"""The ledger: what became of every row read and of every CPU-second found.
+
+It is published with every partition, so that anybody can see that the numbers are complete. How
+rows get their class is decided in :mod:`snapshot_assets.domain.accounting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import Any, Self
+
+
+class RowClass(IntEnum):
+    """The one class that each row read lands in."""
+
+    ATTRIBUTED = 0
+    GAP = 1
+    FIRST_SEEN = 2
+    DUPLICATE = 3
+    EXCLUDED = 4
+
+    @property
+    def label(self) -> str:
+        """Lower-case name, as in metadata and files."""
+        return self.name.lower()
+
+
+def _zeros() -> dict[str, int]:
+    return {row_class.label: 0 for row_class in RowClass}
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Counts and CPU of one window.
+
+    Attributes:
+        rows_read: rows handed in, from the window and from the margins around it.
+        rows: rows read by class; they sum to ``rows_read``.
+        window_rows: the same for the rows whose snapshot lies in the window, so that the ledgers
+            of consecutive days add up to the table.
+        attributed_cpu_seconds: core-seconds of attributed spans that fall in the window.
+        excluded_cpu_seconds: the same for excluded accounts, which no document shows.
+        gap_cpu_seconds: core-seconds used across gaps by rows in the window; never spread.
+        covered_seconds: time that snapshots speak for, summed over hosts.
+        buckets: covered (bucket, host) pairs.
+    """
+
+    rows_read: int = 0
+    rows: dict[str, int] = field(default_factory=_zeros)
+    window_rows: dict[str, int] = field(default_factory=_zeros)
+    attributed_cpu_seconds: float = 0.0
+    excluded_cpu_seconds: float = 0.0
+    gap_cpu_seconds: float = 0.0
+    covered_seconds: float = 0.0
+    buckets: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row read is in exactly one class."""
+        return sum(self.rows.values()) == self.rows_read
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The inverse of :meth:`as_dict`."""
+        return cls(**data)
+
+    @classmethod
+    def total(cls, ledgers: Iterable[Ledger]) -> Ledger:
+        """The sum of several, for example of a day's hosts."""
+        total = cls()
+        for ledger in ledgers:
+            total = cls(
+                rows_read=total.rows_read + ledger.rows_read,
+                rows={k: total.rows[k] + ledger.rows[k] for k in total.rows},
+                window_rows={k: total.window_rows[k] + ledger.window_rows[k] for k in total.rows},
+                attributed_cpu_seconds=total.attributed_cpu_seconds + ledger.attributed_cpu_seconds,
+                excluded_cpu_seconds=total.excluded_cpu_seconds + ledger.excluded_cpu_seconds,
+                gap_cpu_seconds=total.gap_cpu_seconds + ledger.gap_cpu_seconds,
+                covered_seconds=total.covered_seconds + ledger.covered_seconds,
+                buckets=total.buckets + ledger.buckets,
+            )
+        return total

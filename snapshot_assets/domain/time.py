@@ -1,0 +1,72 @@
+"""The one definition of time: UTC epoch seconds, 5-minute buckets, half-open windows.
+
+A *bucket* is named by its start: ``[start, start + 300)``. A *window* is a half-open range of whole
+buckets. No other module divides by 300 or formats a bucket's time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
+
+BUCKET_SECONDS = 300
+DAY_SECONDS = 86_400
+
+
+def bucket_start(epoch_seconds: float) -> int:
+    """The start of the bucket that holds this moment."""
+    return math.floor(epoch_seconds / BUCKET_SECONDS) * BUCKET_SECONDS
+
+
+@lru_cache(maxsize=20_000)
+def bucket_iso(start: int) -> str:
+    """``2026-11-22T12:05:00+00:00``: the bucket's name in Redis keys and in documents."""
+    return dt.datetime.fromtimestamp(start, dt.UTC).isoformat()
+
+
+def epoch(moment: dt.datetime, name: str = "time") -> float:
+    """Epoch seconds of an aware datetime.
+
+    Raises:
+        ValueError: the datetime is naive; a guess of its zone would be wrong twice a year.
+    """
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise ValueError(
+            f"{name} {moment.isoformat()} has no time zone: pass an aware datetime, "
+            "for example datetime(2026, 11, 22, 12, tzinfo=timezone.utc)"
+        )
+    return moment.timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whole buckets from ``start`` (included) to ``end`` (excluded), in epoch seconds UTC."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.start % BUCKET_SECONDS or self.end % BUCKET_SECONDS or self.end < self.start:
+            raise ValueError(f"not a window of whole {BUCKET_SECONDS} s buckets: {self}")
+
+    @classmethod
+    def of_day(cls, day: dt.date) -> Self:
+        """The 288 buckets of a UTC day."""
+        midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
+        start = int(midnight.timestamp())
+        return cls(start, start + DAY_SECONDS)
+
+    @classmethod
+    def around(cls, first: float, last: float) -> Self:
+        """The smallest window that holds both moments."""
+        return cls(bucket_start(first), bucket_start(last) + BUCKET_SECONDS)
+
+    def buckets(self) -> range:
+        """The starts of the window's buckets, ascending."""
+        return range(self.start, self.end, BUCKET_SECONDS)
+
+    def __str__(self) -> str:
+        return f"[{bucket_iso(self.start)}, {bucket_iso(self.end)})"

@@ -1,0 +1,172 @@
+"""The settings, read from the environment and from ``.env``, here and nowhere else.
+
+A wrong value is a :class:`~snapshot_assets.errors.SettingsError` that names the variable. Values
+become the plain objects that the layers below take; what those mean is told there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.errors import SettingsError
+from snapshot_assets.store.rows import COLUMNS, RssUnit
+from snapshot_assets.store.source import SourceTable
+
+PREFIX = "SNAPSHOT_"
+_SECONDS_PER_DAY = 86_400
+
+
+class Settings(BaseSettings):
+    """All settings; each is the environment variable ``SNAPSHOT_<NAME IN CAPITALS>``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True,
+        env_ignore_empty=True, allow_inf_nan=False,
+    )
+
+    source_url: SecretStr = Field(
+        SecretStr("sqlite:///data/processes.db"),
+        description="SQLAlchemy URL of the database with the process rows",
+    )
+    source_table: str = Field(
+        "processes", min_length=1, description="Table or view, also as schema.table"
+    )
+    source_columns: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Columns that are called otherwise, as ours=theirs, comma-separated",
+    )
+    source_timezone: str | None = Field(
+        None,
+        description="Zone of the naive snapshot_datetime column, where only that one is indexed",
+    )
+    rss_unit: RssUnit = Field("bytes", description="Unit of rss: bytes, or KiB as ps prints it")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="redis://, rediss:// (TLS) or unix:// URL",
+    )
+    key_prefix: str = Field("", description="Put before each Redis key")
+    lake: str = Field("data/lake", min_length=1, description="fsspec URL or path of the Parquet lake")
+    retention_days: float = Field(30, gt=0, le=36_500, description="Days that Redis keeps a bucket")
+    cpu_threshold: float = Field(
+        DocumentRules().cpu_threshold_cores, ge=0, description="Listed by name above this, cores"
+    )
+    mem_threshold: float = Field(
+        DocumentRules().mem_threshold_gb, ge=0, description="Listed by name above this, GB"
+    )
+    max_gap: float = Field(
+        AccountingRules().max_gap_seconds,
+        gt=0,
+        le=_SECONDS_PER_DAY,
+        description="Snapshots further apart leave a gap, seconds",
+    )
+    exclude_users: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Accounts left out, names or patterns, comma-separated: root,systemd-*"
+    )
+    drop_idle_memory: bool = Field(
+        False, description="Leave out the memory of processes that used no CPU"
+    )
+    start_date: dt.date = Field(dt.date(2026, 1, 1), description="First day with partitions, UTC")
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the environment.
+
+        Raises:
+            SettingsError: one line per wrong variable.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as errors:
+            lines = [
+                f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_told(e)}"
+                for e in errors.errors(include_url=False)
+            ]
+            raise SettingsError("\n".join(lines)) from None
+
+    @field_validator("exclude_users", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("source_columns", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
+        if any("=" not in pair for pair in pairs):
+            raise ValueError("write ours=theirs, separated by commas")
+        return {k.strip(): v.strip() for k, v in (pair.split("=", 1) for pair in pairs)}
+
+    @field_validator("source_columns")
+    @classmethod
+    def _known(cls, value: dict[str, str]) -> dict[str, str]:
+        known = {*COLUMNS, "snapshot_datetime"}
+        if unknown := sorted(set(value) - known):
+            raise ValueError(f"no column {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        if empty := sorted(ours for ours, theirs in value.items() if not theirs):
+            raise ValueError(f"no name given for {', '.join(empty)}")
+        return value
+
+    @field_validator("source_timezone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (KeyError, ValueError, OSError):
+                raise ValueError(f"no time zone {value!r}; write for example Europe/Berlin") from None
+        return value
+
+    # --- the objects that the layers below take -------------------------------------------------
+
+    def source_table_spec(self) -> SourceTable:
+        """Names and units of the source table."""
+        zone = ZoneInfo(self.source_timezone) if self.source_timezone else None
+        return SourceTable(self.source_table, self.source_columns, self.rss_unit, zone)
+
+    def accounting(self) -> AccountingRules:
+        """The knobs of the accounting."""
+        return AccountingRules(
+            max_gap_seconds=self.max_gap,
+            excluded_users=self.exclude_users,
+            drop_idle_memory=self.drop_idle_memory,
+        )
+
+    def documents(self) -> DocumentRules:
+        """The knobs of the documents."""
+        return DocumentRules(self.cpu_threshold, self.mem_threshold)
+
+    @property
+    def retention_seconds(self) -> int:
+        """How long after its end a bucket stays in Redis."""
+        return round(self.retention_days * _SECONDS_PER_DAY)
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """Variable, default and meaning of each setting, for help and docs."""
+    rows = []
+    for name, info in Settings.model_fields.items():
+        default = info.get_default(call_default_factory=True, validated_data={})
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        shown = "" if default in (None, "", (), {}) else str(default)
+        rows.append((PREFIX + name.upper(), shown, info.description or ""))
+    return rows
+
+
+def _told(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    # Secrets fail only by type; their text is never shown.
+    if error["loc"] and str(error["loc"][0]).endswith("_url"):
+        return message
+    return f"{message} (it is {given!r})"

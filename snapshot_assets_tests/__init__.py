@@ -1,0 +1,1 @@
+"""The tests of :mod:`snapshot_assets`, laid out as the package is."""

@@ -1,0 +1,1 @@
+"""The tests of the pure domain: worked examples, invariants, and a slow second implementation."""
