@@ -1,1 +1,1 @@
-"""The tests of :mod:`snapshot_assets`, laid out as the package is."""
+"""The tests. They start private servers and need nothing that is already running."""

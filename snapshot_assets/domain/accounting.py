@@ -105,6 +105,11 @@ def _ordered_codes(values: npt.NDArray) -> tuple[_Ints, npt.NDArray]:
     return rank[codes], uniques[order]
 
 
+def _sums(codes: _Ints, values: _Floats, count: int) -> _Floats:
+    """The sum of the values of each code, added in row order; floats also where there are none."""
+    return np.bincount(codes, values, count).astype(np.float64, copy=False)
+
+
 def _category_codes(column: pd.Series) -> tuple[_Ints, npt.NDArray[np.object_]]:
     """Codes of a categorical column that sort like its text, and the text for each code."""
     categories = np.asarray(column.cat.categories, dtype=object)
@@ -282,7 +287,7 @@ def _cover(snapshots: _Snapshots, snapshot: _Ints, pieces: _Pieces) -> _Cover:
     hosts = int(snapshots.host.max(initial=0)) + 1
     of_piece, keys = _ordered_codes(pieces.bucket * hosts + snapshots.host[snapshot])
     bucket, host = np.divmod(keys, hosts)
-    seconds = np.bincount(of_piece, weights=pieces.seconds, minlength=len(keys))
+    seconds = _sums(of_piece, pieces.seconds, len(keys))
     count = np.bincount(of_piece, minlength=len(keys))
     return _Cover(bucket, host, np.minimum(seconds, BUCKET_SECONDS), count, of_piece)
 
@@ -318,8 +323,8 @@ def _use(
     alone = np.flatnonzero(with_cpu & ~whole)
 
     group, group_keys = _ordered_codes(snapshots.of_row * entries + process.entry)
-    cpu = np.bincount(group, np.where(whole, spans.cpu_seconds, 0.0), len(group_keys))
-    rss = np.bincount(group, np.where(spans.counts_for_memory, process.rss, 0.0), len(group_keys))
+    cpu = _sums(group, np.where(whole, spans.cpu_seconds, 0.0), len(group_keys))
+    rss = _sums(group, np.where(spans.counts_for_memory, process.rss, 0.0), len(group_keys))
     used = (cpu > 0) | (rss > 0)
     cpu, rss, group_keys = cpu[used], rss[used], group_keys[used]
     group_snapshot, group_entry = np.divmod(group_keys, entries)
@@ -344,8 +349,8 @@ def _use(
     return _Use(
         bucket=bucket_of_key,
         entry=entry_of_key,
-        cpu_seconds=np.bincount(code, np.concatenate(cpu_pieces), len(keys)),
-        byte_seconds=np.bincount(code, np.concatenate(rss_pieces), len(keys)),
+        cpu_seconds=_sums(code, np.concatenate(cpu_pieces), len(keys)),
+        byte_seconds=_sums(code, np.concatenate(rss_pieces), len(keys)),
     )
 
 

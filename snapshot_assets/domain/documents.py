@@ -20,6 +20,8 @@ Stage = Literal["live", "settled"]
 
 DECIMALS = 6
 MICRO = 10**DECIMALS
+# How the text of every settled document ends, by which a live refresh knows to leave it alone.
+SETTLED_ENDING = '"stage":"settled"}}'
 
 
 def documents(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> pd.DataFrame:

@@ -90,7 +90,7 @@ def slow_account(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> 
                 for row in present:
                     if row.row_class == "excluded":
                         continue
-                    if rules.drop_idle_memory and _ended_an_idle_span(row):
+                    if rules.drop_idle_memory and _was_idle(row):
                         continue
                     who = (row.username, row.comm)
                     so_far = cover.byte_seconds.get(who, Fraction(0))
@@ -157,19 +157,28 @@ def _read(rows: pd.DataFrame) -> list[_Row]:
 
 
 def _mark_duplicates(everything: list[_Row]) -> list[_Row]:
-    """The rows that stay: largest cputimes, then largest rss, of each (host, pid, time)."""
+    """The rows that stay: largest cputimes, then largest rss, of each (host, pid, time).
+
+    The contract leaves open what happens when both are equal, and only asks that the order of the
+    rows must not matter: here the rest of the row decides, etimes, username, comm.
+    """
     best: dict[tuple[str, int, Fraction], _Row] = {}
     for row in everything:
         key = (row.host, row.pid, row.time)
         rival = best.get(key)
         if rival is None:
             best[key] = row
-        elif (row.cputimes, row.rss) > (rival.cputimes, rival.rss):
+        elif _weight(row) > _weight(rival):
             rival.row_class = "duplicate"
             best[key] = row
         else:
             row.row_class = "duplicate"
     return list(best.values())
+
+
+def _weight(row: _Row) -> tuple[Fraction, int, Fraction, str, str]:
+    etimes = Fraction(-1) if row.etimes is None else row.etimes
+    return row.cputimes, row.rss, etimes, row.username, row.comm
 
 
 def _find_spans(
@@ -223,8 +232,13 @@ def _same_process(earlier: _Row, later: _Row, slack: Fraction) -> bool:
     return abs(aged - passed) <= slack
 
 
-def _ended_an_idle_span(row: _Row) -> bool:
-    return row.row_class in ("attributed", "gap") and row.span_cpu == 0
+def _was_idle(row: _Row) -> bool:
+    """Whether we looked on while the process used no CPU.
+
+    A row after a gap stays: that the process was idle all the time before is known only from a
+    row that may lie outside of what a partition reads.
+    """
+    return row.row_class == "attributed" and row.span_cpu == 0
 
 
 def _overlaps(start: Fraction, end: Fraction, window: Window) -> Iterator[tuple[int, Fraction]]:

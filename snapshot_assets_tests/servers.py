@@ -1,0 +1,200 @@
+"""Private MariaDB and Redis servers, for tests and benchmarks.
+
+Each has its own temporary folder and a free port on 127.0.0.1, and ends with the process that
+started it. A missing server program is an error with a hint, never a reason to skip.
+"""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+import pymysql
+import redis
+
+from snapshot_assets.leash import LeashedProcess
+
+_READY_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def find_program(*names: str) -> str:
+    """The path of the first of these programs that is installed."""
+    for name in names:
+        if found := shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin"):
+            return found
+    raise RuntimeError(
+        f"none of {', '.join(names)} is installed. On Debian or Ubuntu: apt-get install "
+        "mariadb-server-core mariadb-client-core redis-server; on macOS: brew install mariadb redis"
+    )
+
+
+class Server:
+    """A server process with a folder, a port, and a way to tell that it is ready."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._process: LeashedProcess | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def command(self) -> Sequence[str]:
+        """What to run."""
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start and wait until it answers; on the same port and folder as before."""
+        self._process = LeashedProcess(self.command(), log=self.folder / "server.log")
+        wait_until(self.is_ready, self._process)
+
+    def stop(self) -> None:
+        """End it, if it runs, and give it the time to do so in order."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+
+def wait_until(ready: Callable[[], bool], process: LeashedProcess) -> None:
+    """Wait for a server, or tell what its log says."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while not ready():
+        if not process.running or time.monotonic() > deadline:
+            tail = process.log_tail()
+            process.stop()
+            raise RuntimeError(f"{process.command[0]} did not become ready:\n{tail}")
+        time.sleep(0.05)
+
+
+class MariaDB(Server):
+    """A MariaDB server whose user ``snapshot`` may do everything."""
+
+    user = "snapshot"
+    password = "p@ss:/w#rd"  # every character that a URL has to escape
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        super().__init__(folder)
+        self._data = folder / "data"
+        self._options = list(options)
+
+    def command(self) -> Sequence[str]:
+        """What to run; a fresh data folder is set up first."""
+        if not self._data.exists():
+            self._install()
+        return [
+            find_program("mariadbd", "mysqld"),
+            "--no-defaults",
+            f"--datadir={self._data}",
+            f"--port={self.port}",
+            f"--socket={self.folder / 's.sock'}",
+            "--bind-address=127.0.0.1",
+            f"--user={getpass.getuser()}",
+            "--innodb-flush-log-at-trx-commit=0",
+            f"--init-file={self.folder / 'init.sql'}",
+            *self._options,
+        ]
+
+    def _install(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # A named host each: the installation's anonymous user would win against '%'.
+        statements = ["CREATE DATABASE IF NOT EXISTS monitoring;"]
+        for host in ("localhost", "127.0.0.1"):
+            account = f"'{self.user}'@'{host}'"
+            statements += [
+                f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{self.password}';",
+                f"GRANT ALL ON *.* TO {account} WITH GRANT OPTION;",
+            ]
+        # One statement a line, or the server reads the file as a single one.
+        (self.folder / "init.sql").write_text("\n".join(statements) + "\n")
+        subprocess.run(
+            [
+                find_program("mariadb-install-db", "mysql_install_db"),
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                f"--user={getpass.getuser()}",
+                f"--datadir={self._data}",
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether the user of the tests can log in."""
+        try:
+            self.connect().close()
+        except pymysql.Error:
+            return False
+        return True
+
+    def connect(self, database: str | None = None) -> pymysql.Connection:
+        """A plain connection, for setting up tables."""
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            database=database,
+            autocommit=True,
+            charset="utf8mb4",
+        )
+
+    def url(self, database: str = "monitoring") -> str:
+        """The SQLAlchemy URL."""
+        password = "p%40ss%3A%2Fw%23rd"
+        return f"mysql://{self.user}:{password}@127.0.0.1:{self.port}/{database}"
+
+
+class Redis(Server):
+    """A Redis or Valkey server without persistence."""
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        super().__init__(folder)
+        self._options = list(options)
+
+    def command(self) -> Sequence[str]:
+        """What to run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return [
+            find_program("redis-server", "valkey-server"),
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+            *("--save", "", "--appendonly", "no"),
+            *self._options,
+        ]
+
+    def is_ready(self) -> bool:
+        """Whether it answers, an error included."""
+        try:
+            with redis.Redis(port=self.port, socket_timeout=1) as client:
+                client.ping()
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+        except redis.RedisError:
+            return True
+        return True
+
+    def url(self, db: int = 0) -> str:
+        """The redis:// URL."""
+        return f"redis://127.0.0.1:{self.port}/{db}"
