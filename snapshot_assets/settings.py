@@ -145,10 +145,13 @@ class Settings(BaseSettings):
         """The knobs of the documents."""
         return DocumentRules(self.cpu_threshold, self.mem_threshold)
 
-    @property
-    def retention_seconds(self) -> int:
-        """How long after its end a bucket stays in Redis."""
-        return round(self.retention_days * _SECONDS_PER_DAY)
+    def redis(self) -> dict[str, Any]:
+        """The arguments of a Redis reader or writer."""
+        return {
+            "url": self.redis_url.get_secret_value(),
+            "prefix": self.key_prefix,
+            "retention_seconds": round(self.retention_days * _SECONDS_PER_DAY),
+        }
 
 
 def describe_settings() -> list[tuple[str, str, str]]:

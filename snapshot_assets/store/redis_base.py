@@ -5,6 +5,7 @@ No command that reads or writes documents belongs here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,12 +161,18 @@ _HINTS: tuple[tuple[type[errors.RedisError], str], ...] = (
 
 
 def _hint(error: errors.RedisError) -> str:
+    told = _PIPELINE_NOISE.sub("", str(error))
     for kind, hint in _HINTS:
         if isinstance(error, kind):
-            return f"{hint} ({error})"
-    if "WRONGTYPE" in str(error):
+            return f"{hint} ({told})"
+    if "WRONGTYPE" in told:
+        key = re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", str(error))
         return (
-            "a bucket's key holds another type than a hash; another program uses the same keys, "
-            f"set SNAPSHOT_KEY_PREFIX ({error})"
+            f"key {key[0] if key else ''!r} holds another type than a hash; another program uses "
+            f"the same keys, set SNAPSHOT_KEY_PREFIX ({told})"
         )
-    return str(error)
+    return told
+
+
+# A pipeline's error repeats the whole command, documents included.
+_PIPELINE_NOISE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)

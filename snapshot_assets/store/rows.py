@@ -6,6 +6,7 @@ No SQL and no connection in this module.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from snapshot_assets.store.arrow import categorical
 
 RssUnit = Literal["bytes", "KiB"]
 
-_BYTES = {"bytes": 1, "KiB": 1024}
+BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
 # Wide enough for every DECIMAL that means a time or a CPU time, and what the columnar driver
 # delivers; both readers pass through it so that they round alike.
 _DECIMAL = pa.decimal128(38, 10)
@@ -34,6 +35,7 @@ _TARGETS: dict[str, pa.DataType] = {
     "etimes": pa.float64(),
 }
 COLUMNS = tuple(_TARGETS)
+TEXT_COLUMNS = tuple(name for name, kind in _TARGETS.items() if pa.types.is_string(kind))
 OPTIONAL_COLUMNS = frozenset({"etimes"})
 
 
@@ -86,7 +88,7 @@ def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
     for name in ("pid", "rss"):
         if table.column(name).null_count:
             _refuse_missing(table, name, subject)
-    rss = np.rint(table.column("rss").to_numpy() * _BYTES[rss_unit])
+    rss = np.rint(table.column("rss").to_numpy() * BYTES_PER_RSS_UNIT[rss_unit])
     frame = pd.DataFrame(
         {
             "host": categorical(table.column("host")),
@@ -101,6 +103,19 @@ def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
         }
     )
     return _sorted(frame)
+
+
+def split_by_host(frame: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The raw frame of each host, in the very form in which it would have been read alone."""
+    names = frame["host"].cat.categories.tolist()
+    borders = np.searchsorted(frame["host"].cat.codes.to_numpy(), np.arange(len(names) + 1))
+    parts = {}
+    for host in hosts:
+        code = names.index(host) if host in names else -1
+        part = frame.iloc[borders[code] : borders[code + 1]] if code >= 0 else frame.iloc[:0]
+        text = {name: part[name].cat.remove_unused_categories() for name in TEXT_COLUMNS}
+        parts[host] = part.assign(**text).reset_index(drop=True)
+    return parts
 
 
 def _refuse_missing(table: pa.Table, name: str, subject: str) -> None:

@@ -1,0 +1,50 @@
+"""``snapshot-assets collect``: this machine's processes into the source table."""
+
+from __future__ import annotations
+
+import socket
+
+import click
+
+from snapshot_assets.cli.shared import console, open_source
+from snapshot_assets.errors import OutageError
+from snapshot_assets.settings import Settings
+from snapshot_assets.store.collector import Collector, sample_processes, ticks
+
+
+@click.command()
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two snapshots; they fall on its multiples.",
+)
+@click.option("--once", is_flag=True, help="Take one snapshot and end.")
+@click.option("--host", default=None, help="Name to write; by default this machine's.")
+def collect(interval: float, once: bool, host: str | None) -> None:
+    """Sample this machine's processes into the source table.
+
+    Creates the table, with the right indexes, if there is none. Runs until Ctrl-C; a database that
+    does not answer costs the snapshots of that time, not the collector.
+    """
+    settings = Settings.load()
+    name = host or socket.gethostname()
+    with open_source(settings) as source:
+        collector = Collector(source)
+        try:
+            for epoch in ticks(interval):
+                rows = sample_processes(name, epoch)
+                try:
+                    collector.write(rows)
+                except OutageError as error:
+                    if once:
+                        raise
+                    click.echo(f"snapshot of {epoch} lost: {error}", err=True)
+                else:
+                    console.print(f"{epoch}: {len(rows)} processes of {name}", markup=False)
+                if once:
+                    return
+        except KeyboardInterrupt:
+            console.print("stopped")

@@ -1,0 +1,254 @@
+"""``snapshot-assets settle``: materialize days x hosts of the three assets, in this process."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import dagster as dg
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from snapshot_assets.cli.shared import Day, console, open_source, open_writer, table
+from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS, settled_assets
+from snapshot_assets.orchestration.checks import settled_checks
+from snapshot_assets.orchestration.partitions import (
+    HostDay,
+    add_hosts,
+    host_day_partitions,
+    host_days,
+    known_hosts,
+)
+from snapshot_assets.orchestration.resources import (
+    LakeResource,
+    RedisResource,
+    RulesResource,
+    SourceResource,
+)
+from snapshot_assets.settings import Settings
+
+_PARTITIONS_PER_RUN = 50
+_DEFAULT_HOME = Path("data/dagster")
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_INSTANCE_SETTINGS = """\
+# Dagster's instance: where runs and events are kept. Written once; yours to change.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+@click.command()
+@click.option("--from", "first", type=Day(), required=True, help="First day, UTC.")
+@click.option("--to", "last", type=Day(), required=True, help="Last day, included; must be over.")
+@click.option("--host", "hosts", multiple=True, help="Only this host; may be given several times.")
+def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
+    """Account whole days and store them, through Dagster.
+
+    Materializes raw_process_rows, five_minute_aggregates and redis_snapshots for every day and host
+    in the range, records them in Dagster's instance, runs the checks and prints a summary. Settling
+    again replaces; it never adds up.
+    """
+    settings = Settings.load()
+    _check_days(first, last, settings.start_date)
+    with open_source(settings) as source, open_writer(settings) as writer:
+        writer.ping()
+        margin = settings.accounting().read_range
+        found = source.hosts(
+            margin(Window.of_day(first))[0], margin(Window.of_day(last))[1]
+        )
+    with dagster_instance() as instance:
+        wanted = _choose_hosts(hosts, found, known_hosts(instance))
+        add_hosts(instance, wanted)
+        outcome = settle_days(instance, settings, first, last, wanted)
+    _print(outcome)
+    if outcome.failures or outcome.failed_checks:
+        raise click.exceptions.Exit(1)
+
+
+def dagster_instance() -> dg.DagsterInstance:
+    """The instance of DAGSTER_HOME, by default ``data/dagster``, where ``dagster dev`` finds it."""
+    home = Path(os.environ.get("DAGSTER_HOME") or _DEFAULT_HOME).absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(_INSTANCE_SETTINGS)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the runs did: each partition's metadata by asset, failures, failed checks."""
+
+    told: dict[HostDay, dict[str, dict[str, Any]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    failures: list[str] = field(default_factory=list)
+    failed_checks: list[str] = field(default_factory=list)
+    checks: int = 0
+
+
+def settle_days(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    first: dt.date,
+    last: dt.date,
+    hosts: Sequence[str],
+) -> Outcome:
+    """Materialize the box of days and hosts, in runs of bounded size, with a progress bar."""
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    partitions = host_day_partitions(settings.start_date)
+    definitions = [*settled_assets(partitions), *settled_checks()]
+    outcome = Outcome()
+    boxes = list(_boxes(first, last, hosts, known_hosts(instance)))
+    total = sum((box[1] - box[0]).days * box[2] + box[2] for box in boxes)
+    with Progress(
+        TextColumn("settling"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("host-days"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=total)
+        for start, end, count, low, high in boxes:
+            result = dg.materialize(
+                definitions,
+                instance=instance,
+                resources={
+                    "source": SourceResource(),
+                    "lake": LakeResource(),
+                    "redis": RedisResource(),
+                    "rules": RulesResource(),
+                },
+                tags={
+                    "dagster/asset_partition_range_start": HostDay(start, low).key,
+                    "dagster/asset_partition_range_end": HostDay(end, high).key,
+                },
+                run_config=_QUIET,
+                raise_on_error=False,
+            )
+            _collect(result, partitions, outcome)
+            progress.advance(task, ((end - start).days + 1) * count)
+    return outcome
+
+
+def _check_days(first: dt.date, last: dt.date, start: dt.date) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    if first > last:
+        raise click.BadParameter(f"--from {first} is after --to {last}")
+    if last >= today:
+        raise click.BadParameter(
+            f"--to {last} is not over yet in UTC; a day settles once it is (use 'live' for today)"
+        )
+    if first < start:
+        raise click.BadParameter(
+            f"--from {first} is before the first partition, {start}; set SNAPSHOT_START_DATE"
+        )
+
+
+def _choose_hosts(asked: Sequence[str], found: Sequence[str], known: Sequence[str]) -> list[str]:
+    if not asked:
+        if not found:
+            raise SnapshotAssetsError(
+                "the source has no rows in these days; see 'snapshot-assets doctor'"
+            )
+        return list(found)
+    unknown = sorted(set(asked) - set(found) - set(known))
+    if unknown:
+        raise SnapshotAssetsError(
+            f"no rows of {', '.join(map(repr, unknown))} in these days; there are "
+            f"{', '.join(found) or 'none of any host'}"
+        )
+    return sorted(set(asked))
+
+
+def _boxes(
+    first: dt.date, last: dt.date, hosts: Sequence[str], known: Sequence[str]
+) -> Iterable[tuple[dt.date, dt.date, int, str, str]]:
+    """Boxes of days x hosts as Dagster ranges over them: hosts that are neighbours in its order."""
+    position = {host: i for i, host in enumerate(known)}
+    ordered = sorted(hosts, key=position.__getitem__)
+    runs: list[list[str]] = []
+    for host in ordered:
+        follows = runs and position[host] == position[runs[-1][-1]] + 1
+        if follows and len(runs[-1]) < _PARTITIONS_PER_RUN:
+            runs[-1].append(host)
+        else:
+            runs.append([host])
+    for run in runs:
+        days = max(_PARTITIONS_PER_RUN // len(run), 1)
+        start = first
+        while start <= last:
+            end = min(start + dt.timedelta(days=days - 1), last)
+            yield start, end, len(run), run[0], run[-1]
+            start = end + dt.timedelta(days=1)
+
+
+def _collect(
+    result: dg.ExecuteInProcessResult, partitions: dg.MultiPartitionsDefinition, outcome: Outcome
+) -> None:
+    for event in result.get_asset_materialization_events():
+        made = event.materialization
+        if made.partition is None:
+            continue
+        (host_day,) = host_days([partitions.get_partition_key_from_str(made.partition)])
+        values = {name: value.value for name, value in made.metadata.items()}
+        outcome.told[host_day][made.asset_key.to_user_string()] = values
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            told = data.user_failure_data.description if data.user_failure_data else None
+            outcome.failures.append(told or (data.error.message.strip() if data.error else ""))
+    for evaluation in result.get_asset_check_evaluations():
+        outcome.checks += 1
+        if not evaluation.passed:
+            outcome.failed_checks.append(
+                f"{evaluation.check_name}: {evaluation.metadata['culprits'].value}"
+            )
+
+
+def _print(outcome: Outcome) -> None:
+    by_host: dict[str, list[dict[str, dict[str, Any]]]] = defaultdict(list)
+    for host_day, told in sorted(outcome.told.items()):
+        by_host[host_day.host].append(told)
+
+    def total(days: list[dict[str, dict[str, Any]]], asset: str, name: str) -> Any:
+        return sum(day[asset][name] for day in days if asset in day)
+
+    rows = []
+    for host, days in by_host.items():
+        covered = sum(
+            day[AGGREGATES]["coverage"] * day[AGGREGATES]["buckets"]
+            for day in days
+            if AGGREGATES in day
+        )
+        rows.append(
+            (
+                host,
+                len(days),
+                total(days, RAW, "dagster/row_count"),
+                total(days, AGGREGATES, "buckets"),
+                f"{covered / (288 * len(days)):.1%}",
+                total(days, AGGREGATES, "cpu_core_seconds_attributed") / 3600,
+                total(days, AGGREGATES, "cpu_core_seconds_gap") / 3600,
+                total(days, SNAPSHOTS, "documents_written"),
+                total(days, SNAPSHOTS, "documents_past_retention"),
+            )
+        )
+    headers = ("host", "days", "rows", "buckets", "seen", "core-h", "gap core-h", "docs", "expired")
+    console.print(table("Settled", headers, rows))
+    passed = outcome.checks - len(outcome.failed_checks)
+    console.print(f"{passed} of {outcome.checks} checks passed")
+    for failure in (*outcome.failures, *outcome.failed_checks):
+        console.print(f"failed: {failure}", style="red", markup=False)

@@ -1,0 +1,89 @@
+"""What several commands share: opening the stores as configured, times on the command line, tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from snapshot_assets.settings import Settings
+from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.store.source import ProcessSource
+
+console = Console(highlight=False)
+
+
+def open_source(settings: Settings) -> ProcessSource:
+    """The configured source."""
+    return ProcessSource(settings.source_url.get_secret_value(), settings.source_table_spec())
+
+
+def open_reader(settings: Settings) -> RedisReader:
+    """The configured Redis, for reading."""
+    return RedisReader(**settings.redis())
+
+
+def open_writer(settings: Settings) -> RedisWriter:
+    """The configured Redis, for writing."""
+    return RedisWriter(**settings.redis())
+
+
+class UtcTime(click.ParamType):
+    """``2026-11-22T12:00``, with an offset or else UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dt.datetime:
+        if isinstance(value, dt.datetime):
+            return value
+        try:
+            moment = dt.datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2026-11-22T12:00 or 2026-11-22T12:00+01:00")
+        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+class Day(click.ParamType):
+    """``2026-11-22``."""
+
+    name = "day"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dt.date:
+        if isinstance(value, dt.date):
+            return value
+        try:
+            return dt.date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no day; write 2026-11-22")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table whose numbers are to the right; names from the data are text, never markup."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    materialized = [list(row) for row in rows]
+    for i, name in enumerate(columns):
+        numeric = bool(materialized) and all(
+            isinstance(row[i], (int, float)) for row in materialized
+        )
+        made.add_column(name, justify="right" if numeric else "left")
+    for row in materialized:
+        made.add_row(*(Text(_cell(value)) for value in row))
+    return made
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    # Control characters in names would move the cursor.
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))

@@ -1,0 +1,256 @@
+"""The three assets of the settled path: MySQL to the lake, the lake to aggregates, those to Redis.
+
+Each body is: for each partition of the run read, validate, call the domain, write, tell. Frames
+pass through the lake, never through an I/O manager, so a run holds a few host-days at a time
+however many partitions it has.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.ledger import Ledger
+from snapshot_assets.domain.stages import (
+    FiveMinuteAggregates,
+    RawProcessRows,
+    SnapshotDocuments,
+    validate,
+)
+from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import OutageError, SnapshotAssetsError
+from snapshot_assets.orchestration.metadata import (
+    column_schema,
+    cores_chart,
+    ledger_metadata,
+    seconds_metadata,
+)
+from snapshot_assets.orchestration.partitions import HostDay, batches, host_days
+from snapshot_assets.orchestration.resources import (
+    LakeResource,
+    RedisResource,
+    RulesResource,
+    SourceResource,
+)
+from snapshot_assets.store.rows import split_by_host
+from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.timing import Timer
+
+GROUP = "settled"
+RAW = "raw_process_rows"
+AGGREGATES = "five_minute_aggregates"
+SNAPSHOTS = "redis_snapshots"
+
+# Hosts read by one query. A table with an index on time alone is scanned once per query; a frame
+# of four busy host-days is about 200 MB.
+HOSTS_PER_READ = 4
+# A run of this many partitions spends seconds on its own start and minutes on its work.
+PARTITIONS_PER_RUN = 100
+
+_Metadata = Mapping[str, Any]
+
+
+def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The assets, over these partitions."""
+    common: dict[str, Any] = {
+        "partitions_def": partitions,
+        "group_name": GROUP,
+        "backfill_policy": dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN),
+        # Outages are worth another try; defects are raised as failures that forbid it.
+        "retry_policy": dg.RetryPolicy(
+            max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+        ),
+    }
+
+    @dg.asset(
+        name=RAW,
+        kinds={"mysql", "parquet"},
+        metadata={"dagster/column_schema": column_schema(RawProcessRows)},
+        **common,
+    )
+    def raw_process_rows(
+        context: dg.AssetExecutionContext,
+        source: SourceResource,
+        lake: LakeResource,
+        rules: RulesResource,
+    ) -> Iterator[dg.MaterializeResult]:
+        """The rows of one host that can matter for one UTC day, as the collector wrote them.
+
+        Read from the source with a margin on both sides of the day, so that the day can be
+        accounted alone; validated and kept as Parquet.
+        """
+        read_range = rules.accounting().read_range
+        with source.open() as table, lake.open() as files:
+            frames = _read_frames(table, host_days(context.partition_keys), read_range)
+            timer = Timer()
+
+            def work(host_day: HostDay) -> _Metadata:
+                with timer("read"):
+                    frame = next(frames)()
+                with timer("validate"):
+                    validate(RawProcessRows, frame, str(host_day))
+                with timer("write"):
+                    size = files.write(RAW, *host_day, frame)
+                return {
+                    "dagster/row_count": len(frame),
+                    "snapshots": int(frame["snapshot_time_epoch"].nunique()),
+                    "bytes": size,
+                }
+
+            yield from _for_each_partition(context, work, timer)
+
+    @dg.asset(
+        name=AGGREGATES,
+        deps=[RAW],
+        kinds={"pandas", "parquet"},
+        metadata={"dagster/column_schema": column_schema(FiveMinuteAggregates)},
+        **common,
+    )
+    def five_minute_aggregates(
+        context: dg.AssetExecutionContext, lake: LakeResource, rules: RulesResource
+    ) -> Iterator[dg.MaterializeResult]:
+        """Cores and GB by 5 minutes, user and command, and the ledger that proves them complete.
+
+        The ledger says what became of every row read: attributed, gap, first seen, duplicate or
+        excluded, and how many core-seconds each class holds.
+        """
+        with lake.open() as files:
+            timer = Timer()
+
+            def work(host_day: HostDay) -> _Metadata:
+                with timer("read"):
+                    rows, _ = files.read(RAW, *host_day)
+                with timer("validate"):
+                    validate(RawProcessRows, rows, str(host_day))
+                with timer("account"):
+                    result = account(rows, host_day.window, rules.accounting())
+                with timer("validate"):
+                    validate(FiveMinuteAggregates, result.aggregates, str(host_day))
+                with timer("write"):
+                    note = {"ledger": result.ledger.as_dict()}
+                    size = files.write(AGGREGATES, *host_day, result.aggregates, note)
+                return {
+                    "dagster/row_count": len(result.aggregates),
+                    "bytes": size,
+                    "cores": cores_chart(result.aggregates, host_day.window),
+                    **ledger_metadata(result.ledger),
+                }
+
+            yield from _for_each_partition(context, work, timer)
+
+    @dg.asset(
+        name=SNAPSHOTS,
+        deps=[AGGREGATES],
+        kinds={"redis"},
+        metadata={"dagster/column_schema": column_schema(SnapshotDocuments)},
+        **common,
+    )
+    def redis_snapshots(
+        context: dg.AssetExecutionContext,
+        lake: LakeResource,
+        redis: RedisResource,
+        rules: RulesResource,
+    ) -> Iterator[dg.MaterializeResult]:
+        """One JSON document per bucket and host in Redis, where the dashboard reads it.
+
+        Replaces exactly the documents of this host and day. Buckets past Redis' retention are
+        reported as expired, not written.
+        """
+        with lake.open() as files, redis.writer() as writer:
+            timer = Timer()
+
+            def work(host_day: HostDay) -> _Metadata:
+                with timer("read"):
+                    aggregates, note = files.read(AGGREGATES, *host_day)
+                with timer("validate"):
+                    validate(FiveMinuteAggregates, aggregates, str(host_day))
+                with timer("document"):
+                    frame = documents(aggregates, rules.documents(), "settled")
+                with timer("validate"):
+                    validate(SnapshotDocuments, frame, str(host_day))
+                with timer("write"):
+                    report = writer.replace([host_day.host], host_day.window, frame, "settled")
+                ledger = Ledger.from_dict(note["ledger"])
+                return {
+                    "dagster/row_count": len(frame),
+                    "documents_written": report.written,
+                    "documents_removed": report.removed,
+                    "documents_past_retention": report.expired,
+                    "bytes": report.written_bytes,
+                    "cpu_core_seconds_attributed": ledger.attributed_cpu_seconds,
+                }
+
+            yield from _for_each_partition(context, work, timer)
+
+    return [raw_process_rows, five_minute_aggregates, redis_snapshots]
+
+
+def _read_frames(
+    table: ProcessSource,
+    partitions: list[HostDay],
+    read_range: Callable[[Window], tuple[float, float]],
+) -> Iterator[Callable[[], pd.DataFrame]]:
+    """For each partition, in order, a call that gives its raw rows or raises what is wrong.
+
+    Several hosts are read by one query. If that query's rows are defective, its hosts are read one
+    by one, so that only the culprit fails.
+    """
+    for day, hosts in batches(partitions, HOSTS_PER_READ):
+        start, end = read_range(Window.of_day(day))
+        try:
+            frames = split_by_host(table.read_sql(start, end, hosts), hosts)
+        except OutageError:
+            raise
+        except SnapshotAssetsError:
+            for host in hosts:
+                yield lambda host=host: table.read_sql(start, end, [host])  # type: ignore[misc]
+        else:
+            for host in hosts:
+                yield lambda host=host: frames.pop(host)  # type: ignore[misc]
+
+
+def _for_each_partition(
+    context: dg.AssetExecutionContext, work: Callable[[HostDay], _Metadata], timer: Timer
+) -> Iterator[Any]:
+    """Do the work of every partition of the run, and tell about each.
+
+    A defective partition does not keep the others from being done; the step then fails at the end,
+    names the culprits, and only the good partitions are recorded as materialized.
+
+    Yields:
+        What Dagster records: one result for a run without defects, else one materialization for
+        each good partition.
+    """
+    defects: dict[HostDay, SnapshotAssetsError] = {}
+    done: dict[HostDay, _Metadata] = {}
+    for host_day in host_days(context.partition_keys):
+        before = dict(timer.seconds)
+        try:
+            told = work(host_day)
+        except OutageError:
+            raise
+        except SnapshotAssetsError as defect:
+            context.log.error(str(defect))
+            defects[host_day] = defect
+        else:
+            spent = {step: s - before.get(step, 0.0) for step, s in timer.seconds.items()}
+            done[host_day] = {**told, **seconds_metadata(spent)}
+    context.log.info(f"{len(done)} partitions: {timer}")
+    if not defects:
+        for host_day, metadata in done.items():
+            context.add_asset_metadata(metadata, partition_key=host_day.key)
+        yield dg.MaterializeResult()
+        return
+    for host_day, metadata in done.items():
+        yield dg.AssetMaterialization(
+            context.asset_key, metadata=dict(metadata), partition=host_day.key
+        )
+    raise dg.Failure(
+        description=f"{len(defects)} of {len(defects) + len(done)} partitions are defective:"
+        + "".join(f"\n{host_day}: {defect}" for host_day, defect in defects.items()),
+        metadata={"culprits": [str(host_day) for host_day in defects]},
+        allow_retries=False,
+    )

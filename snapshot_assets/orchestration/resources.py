@@ -1,0 +1,102 @@
+"""The resources: configuration in, open connections out, one level deep.
+
+Fields left empty come from the environment when a run opens the resource, never at import, so that
+definitions load anywhere and no secret is shown in the UI. What they yield are the plain classes of
+the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from pydantic import Field
+
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.settings import Settings
+from snapshot_assets.store.lake import Lake
+from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.store.source import ProcessSource
+
+
+def _settings(**overrides: object) -> Settings:
+    return Settings.load(**{k: v for k, v in overrides.items() if v is not None})
+
+
+class SourceResource(dg.ConfigurableResource):
+    """The source table; ``open()`` yields a :class:`ProcessSource`."""
+
+    url: str | None = Field(None, description="SQLAlchemy URL; else SNAPSHOT_SOURCE_URL")
+    table: str | None = Field(None, description="Table or view; else SNAPSHOT_SOURCE_TABLE")
+    rss_unit: str | None = Field(None, description="bytes or KiB; else SNAPSHOT_RSS_UNIT")
+
+    @contextmanager
+    def open(self) -> Iterator[ProcessSource]:
+        """An open source, closed at the end."""
+        settings = _settings(
+            source_url=self.url, source_table=self.table, rss_unit=self.rss_unit
+        )
+        url = settings.source_url.get_secret_value()
+        with ProcessSource(url, settings.source_table_spec()) as source:
+            yield source
+
+
+class LakeResource(dg.ConfigurableResource):
+    """The Parquet lake; ``open()`` yields a :class:`Lake`."""
+
+    base: str | None = Field(None, description="fsspec URL or path; else SNAPSHOT_LAKE")
+
+    @contextmanager
+    def open(self) -> Iterator[Lake]:
+        """The lake."""
+        yield Lake(_settings(lake=self.base).lake)
+
+
+class RedisResource(dg.ConfigurableResource):
+    """Redis, wrapped: ``reader()`` and ``writer()`` yield the plain classes."""
+
+    url: str | None = Field(None, description="redis:// URL; else SNAPSHOT_REDIS_URL")
+    key_prefix: str | None = Field(None, description="Before each key; else SNAPSHOT_KEY_PREFIX")
+    retention_days: float | None = Field(None, description="Else SNAPSHOT_RETENTION_DAYS")
+
+    @contextmanager
+    def reader(self) -> Iterator[RedisReader]:
+        """An open reader, closed at the end."""
+        with RedisReader(**self._settings().redis()) as reader:
+            yield reader
+
+    @contextmanager
+    def writer(self) -> Iterator[RedisWriter]:
+        """An open writer, closed at the end."""
+        with RedisWriter(**self._settings().redis()) as writer:
+            yield writer
+
+    def _settings(self) -> Settings:
+        return _settings(
+            redis_url=self.url, key_prefix=self.key_prefix, retention_days=self.retention_days
+        )
+
+
+class RulesResource(dg.ConfigurableResource):
+    """The knobs of the accounting and of the documents; else from the environment."""
+
+    max_gap: float | None = Field(None, description="Seconds; else SNAPSHOT_MAX_GAP")
+    cpu_threshold: float | None = Field(None, description="Cores; else SNAPSHOT_CPU_THRESHOLD")
+    mem_threshold: float | None = Field(None, description="GB; else SNAPSHOT_MEM_THRESHOLD")
+
+    def accounting(self) -> AccountingRules:
+        """Gaps, slack, exclusions."""
+        return self._settings().accounting()
+
+    def documents(self) -> DocumentRules:
+        """Thresholds of the documents."""
+        return self._settings().documents()
+
+    def _settings(self) -> Settings:
+        return _settings(
+            max_gap=self.max_gap,
+            cpu_threshold=self.cpu_threshold,
+            mem_threshold=self.mem_threshold,
+        )
