@@ -7,12 +7,7 @@ import dagster as dg
 from snapshot_assets.orchestration.assets import settled_assets
 from snapshot_assets.orchestration.checks import settled_checks
 from snapshot_assets.orchestration.partitions import host_day_partitions
-from snapshot_assets.orchestration.resources import (
-    LakeResource,
-    RedisResource,
-    RulesResource,
-    SourceResource,
-)
+from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets.settings import Settings
 
 
@@ -27,13 +22,7 @@ def build_defs(**resources: dg.ConfigurableResource) -> dg.Definitions:
     return dg.Definitions(
         assets=settled_assets(partitions),
         asset_checks=settled_checks(),
-        resources={
-            "source": SourceResource(),
-            "lake": LakeResource(),
-            "redis": RedisResource(),
-            "rules": RulesResource(),
-            **resources,
-        },
+        resources={**environment_resources(), **resources},
     )
 
 

@@ -11,11 +11,12 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -81,6 +82,33 @@ class LeashedProcess:
     def log_tail(self, lines: int = 15) -> str:
         """The last lines of the output, for an error message."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def free_port(preferred: int = 0) -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now: the preferred one, or else any."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", preferred))
+        except OSError:
+            return free_port()
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until(ready: Callable[[], bool], process: LeashedProcess, seconds: float) -> None:
+    """Wait for a server that was started.
+
+    Raises:
+        RuntimeError: it ended or took too long; the message has the end of its log.
+    """
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if not process.running or time.monotonic() > deadline:
+            tail = process.log_tail()
+            process.stop()
+            raise RuntimeError(f"{process.command[0]} did not become ready:\n{tail}")
+        time.sleep(0.05)
 
 
 def _main(command: list[str]) -> int:

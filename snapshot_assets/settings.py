@@ -26,8 +26,12 @@ class Settings(BaseSettings):
     """All settings; each is the environment variable ``SNAPSHOT_<NAME IN CAPITALS>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True,
-        env_ignore_empty=True, allow_inf_nan=False,
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     source_url: SecretStr = Field(
@@ -51,7 +55,9 @@ class Settings(BaseSettings):
         description="redis://, rediss:// (TLS) or unix:// URL",
     )
     key_prefix: str = Field("", description="Put before each Redis key")
-    lake: str = Field("data/lake", min_length=1, description="fsspec URL or path of the Parquet lake")
+    lake: str = Field(
+        "data/lake", min_length=1, description="fsspec URL or path of the Parquet lake"
+    )
     retention_days: float = Field(30, gt=0, le=36_500, description="Days that Redis keeps a bucket")
     cpu_threshold: float = Field(
         DocumentRules().cpu_threshold_cores, ge=0, description="Listed by name above this, cores"
@@ -111,7 +117,9 @@ class Settings(BaseSettings):
     def _known(cls, value: dict[str, str]) -> dict[str, str]:
         known = {*COLUMNS, "snapshot_datetime"}
         if unknown := sorted(set(value) - known):
-            raise ValueError(f"no column {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"no column {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
         if empty := sorted(ours for ours, theirs in value.items() if not theirs):
             raise ValueError(f"no name given for {', '.join(empty)}")
         return value
@@ -123,8 +131,14 @@ class Settings(BaseSettings):
             try:
                 ZoneInfo(value)
             except (KeyError, ValueError, OSError):
-                raise ValueError(f"no time zone {value!r}; write for example Europe/Berlin") from None
+                raise ValueError(
+                    f"no time zone {value!r}; write for example Europe/Berlin"
+                ) from None
         return value
+
+    def is_set(self, name: str) -> bool:
+        """Whether the environment or ``.env`` gives this setting, rather than its default."""
+        return name in self.model_fields_set
 
     # --- the objects that the layers below take -------------------------------------------------
 

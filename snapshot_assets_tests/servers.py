@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 import pymysql
 import redis
 
-from snapshot_assets.leash import LeashedProcess
+from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 
 _READY_SECONDS = 60.0
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def find_program(*names: str) -> str:
@@ -68,24 +58,13 @@ class Server:
     def start(self) -> None:
         """Start and wait until it answers; on the same port and folder as before."""
         self._process = LeashedProcess(self.command(), log=self.folder / "server.log")
-        wait_until(self.is_ready, self._process)
+        wait_until(self.is_ready, self._process, _READY_SECONDS)
 
     def stop(self) -> None:
         """End it, if it runs, and give it the time to do so in order."""
         if self._process is not None:
             self._process.stop()
             self._process = None
-
-
-def wait_until(ready: Callable[[], bool], process: LeashedProcess) -> None:
-    """Wait for a server, or tell what its log says."""
-    deadline = time.monotonic() + _READY_SECONDS
-    while not ready():
-        if not process.running or time.monotonic() > deadline:
-            tail = process.log_tail()
-            process.stop()
-            raise RuntimeError(f"{process.command[0]} did not become ready:\n{tail}")
-        time.sleep(0.05)
 
 
 class MariaDB(Server):

@@ -89,7 +89,9 @@ def _jobs(machine: Machine, day: int) -> _Jobs:
     count = int(60 * machine.busy * (0.5 if weekend else 1.0)) + 8
     kind = rng.integers(0, len(_WORK), count)
     # People start things between nine and seven; some jobs wait for the night.
-    hour = np.where(rng.random(count) < 0.75, rng.normal(13.5, 3.0, count), rng.uniform(0, 24, count))
+    hour = np.where(
+        rng.random(count) < 0.75, rng.normal(13.5, 3.0, count), rng.uniform(0, 24, count)
+    )
     start = day * DAY_SECONDS + np.clip(hour, 0, 23.9) * 3600
     minutes = np.array([_WORK[k][3] for k in kind]) * rng.lognormal(0.0, 0.8, count)
     scale = machine.cores / 64
@@ -146,7 +148,7 @@ def _row(
         "username": user,
         "comm": comm,
         "cputimes": round(cputimes, 2),
-        "rss": rss,
+        "rss": rss // 4096 * 4096,  # memory comes in pages
         "etimes": etimes,
     }
 

@@ -40,4 +40,6 @@ def live(lookback_minutes: float) -> None:
         f"{written.expired} past retention"
     )
     if not report.hosts:
-        console.print("No rows in this window: is a collector running? See 'snapshot-assets doctor'.")
+        console.print(
+            "No rows in this window: is a collector running? See 'snapshot-assets doctor'."
+        )

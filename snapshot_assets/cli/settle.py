@@ -27,12 +27,7 @@ from snapshot_assets.orchestration.partitions import (
     host_days,
     known_hosts,
 )
-from snapshot_assets.orchestration.resources import (
-    LakeResource,
-    RedisResource,
-    RulesResource,
-    SourceResource,
-)
+from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets.settings import Settings
 
 _PARTITIONS_PER_RUN = 50
@@ -63,9 +58,7 @@ def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
     with open_source(settings) as source, open_writer(settings) as writer:
         writer.ping()
         margin = settings.accounting().read_range
-        found = source.hosts(
-            margin(Window.of_day(first))[0], margin(Window.of_day(last))[1]
-        )
+        found = source.hosts(margin(Window.of_day(first))[0], margin(Window.of_day(last))[1])
     with dagster_instance() as instance:
         wanted = _choose_hosts(hosts, found, known_hosts(instance))
         add_hosts(instance, wanted)
@@ -125,12 +118,7 @@ def settle_days(
             result = dg.materialize(
                 definitions,
                 instance=instance,
-                resources={
-                    "source": SourceResource(),
-                    "lake": LakeResource(),
-                    "redis": RedisResource(),
-                    "rules": RulesResource(),
-                },
+                resources=environment_resources(),
                 tags={
                     "dagster/asset_partition_range_start": HostDay(start, low).key,
                     "dagster/asset_partition_range_end": HostDay(end, high).key,

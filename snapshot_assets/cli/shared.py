@@ -1,4 +1,4 @@
-"""What several commands share: opening the stores as configured, times on the command line, tables."""
+"""What several commands share: the stores as configured, times as arguments, tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -41,6 +42,7 @@ class UtcTime(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> dt.datetime:
+        """Called by click with what was typed."""
         if isinstance(value, dt.datetime):
             return value
         try:
@@ -58,6 +60,7 @@ class Day(click.ParamType):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> dt.date:
+        """Called by click with what was typed."""
         if isinstance(value, dt.date):
             return value
         try:
@@ -68,13 +71,13 @@ class Day(click.ParamType):
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A table whose numbers are to the right; names from the data are text, never markup."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+    made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     materialized = [list(row) for row in rows]
     for i, name in enumerate(columns):
         numeric = bool(materialized) and all(
             isinstance(row[i], (int, float)) for row in materialized
         )
-        made.add_column(name, justify="right" if numeric else "left")
+        made.add_column(name, justify="right" if numeric else "left", no_wrap=True)
     for row in materialized:
         made.add_row(*(Text(_cell(value)) for value in row))
     return made
@@ -86,4 +89,6 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     # Control characters in names would move the cursor.
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
+    return "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value)
+    )

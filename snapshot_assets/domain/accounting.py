@@ -242,7 +242,8 @@ def _cpu_spans(process: _Process, snapshots: _Snapshots, rules: AccountingRules)
 
     counts_for_memory = ~excluded
     if rules.drop_idle_memory:
-        counts_for_memory &= ~((continued | born) & (cpu_seconds == 0))
+        # Not across gaps: whether such a row ends a span hangs on rows that a partition may not read.
+        counts_for_memory &= ~(attributed & (cpu_seconds == 0))
     return _Spans(row_class, start, cpu_seconds, excluded & attributed, counts_for_memory)
 
 
@@ -379,7 +380,7 @@ def _aggregates(rows: pd.DataFrame, process: _Process, cover: _Cover, use: _Use)
     order = np.lexsort((comm, username, of_cover))
     of_cover = of_cover[order]
     seconds = cover.seconds[of_cover]
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "bucket_start": _bucket_times(cover.bucket[of_cover]),
             "host": _categorical(cover.host[of_cover], host_names),
@@ -391,7 +392,6 @@ def _aggregates(rows: pd.DataFrame, process: _Process, cover: _Cover, use: _Use)
             "snapshots": cover.snapshots[of_cover],
         }
     )
-    return frame
 
 
 def _bucket_times(bucket: _Ints) -> pd.Series:

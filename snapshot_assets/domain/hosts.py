@@ -10,7 +10,7 @@ import hashlib
 import re
 from urllib.parse import unquote
 
-# "|" joins dimensions, "..." ranges, "," lists on command lines; "/" and quotes break URLs of pages.
+# "|" joins dimensions, "..." ranges, "," lists on command lines; "/" and quotes break page URLs.
 _RESERVED_IN_KEYS = re.compile(r"""[%|,/\\'"\[\]\x00-\x1f\x7f-\x9f]|\.(?=\.)|^\s|\s$|^$""")
 _SAFE_IN_FILE_NAMES = re.compile(r"[a-z0-9_.-]")
 _LONGEST_FILE_NAME = 200

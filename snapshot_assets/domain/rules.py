@@ -20,7 +20,8 @@ class AccountingRules:
         slack_seconds: by how much ``etimes`` and the snapshot's time may disagree.
         excluded_users: account names, or shell patterns such as ``systemd-*``, that are counted
             in the ledger but left out of CPU and memory.
-        drop_idle_memory: leave out the memory of rows whose own span used no CPU.
+        drop_idle_memory: leave out the memory of rows whose own span, if not across a gap, used no
+            CPU.
     """
 
     max_gap_seconds: float = 900

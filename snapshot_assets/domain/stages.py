@@ -74,7 +74,9 @@ class FiveMinuteAggregates(_Stage):
     class Config:
         unique: ClassVar = ["bucket_start", "host", "username", "comm"]
 
-    bucket_start: UTC_BUCKET = pa.Field(description="Start of the 5-minute bucket, UTC")
+    bucket_start: pd.DatetimeTZDtype = pa.Field(
+        dtype_kwargs={"unit": "us", "tz": "UTC"}, description="Start of the 5-minute bucket, UTC"
+    )
     host: pd.CategoricalDtype = pa.Field(description="Host name")
     username: pd.CategoricalDtype = pa.Field(
         nullable=True, description="Owner; missing in the one row of an idle bucket"

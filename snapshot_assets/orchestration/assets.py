@@ -6,7 +6,8 @@ however many partitions it has.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import dagster as dg
 import pandas as pd
@@ -40,9 +41,9 @@ from snapshot_assets.store.source import ProcessSource
 from snapshot_assets.timing import Timer
 
 GROUP = "settled"
-RAW = "raw_process_rows"
-AGGREGATES = "five_minute_aggregates"
-SNAPSHOTS = "redis_snapshots"
+RAW: Final = "raw_process_rows"
+AGGREGATES: Final = "five_minute_aggregates"
+SNAPSHOTS: Final = "redis_snapshots"
 
 # Hosts read by one query. A table with an index on time alone is scanned once per query; a frame
 # of four busy host-days is about 200 MB.
@@ -205,11 +206,9 @@ def _read_frames(
         except OutageError:
             raise
         except SnapshotAssetsError:
-            for host in hosts:
-                yield lambda host=host: table.read_sql(start, end, [host])  # type: ignore[misc]
+            yield from (partial(table.read_sql, start, end, [host]) for host in hosts)
         else:
-            for host in hosts:
-                yield lambda host=host: frames.pop(host)  # type: ignore[misc]
+            yield from (partial(frames.pop, host) for host in hosts)
 
 
 def _for_each_partition(

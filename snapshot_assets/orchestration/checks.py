@@ -76,9 +76,7 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, lake: LakeResource, redis: RedisResource
     ) -> dg.AssetCheckResult:
         with lake.open() as files, redis.reader() as reader:
-            return _result(
-                context, SNAPSHOTS, lambda host_day: _misread(files, reader, host_day)
-            )
+            return _result(context, SNAPSHOTS, lambda host_day: _misread(files, reader, host_day))
 
     return [raw_rows_match_schema, ledger_balances, documents_read_back]
 

@@ -31,9 +31,7 @@ class HostDay(NamedTuple):
     @property
     def key(self) -> dg.MultiPartitionKey:
         """Dagster's key of this partition; the host is encoded where Dagster reserves letters."""
-        return dg.MultiPartitionKey(
-            {_DAY: self.day.isoformat(), _HOST: partition_key(self.host)}
-        )
+        return dg.MultiPartitionKey({_DAY: self.day.isoformat(), _HOST: partition_key(self.host)})
 
     def __str__(self) -> str:
         return f"{self.host} on {self.day}"

@@ -28,16 +28,14 @@ def _settings(**overrides: object) -> Settings:
 class SourceResource(dg.ConfigurableResource):
     """The source table; ``open()`` yields a :class:`ProcessSource`."""
 
-    url: str | None = Field(None, description="SQLAlchemy URL; else SNAPSHOT_SOURCE_URL")
-    table: str | None = Field(None, description="Table or view; else SNAPSHOT_SOURCE_TABLE")
-    rss_unit: str | None = Field(None, description="bytes or KiB; else SNAPSHOT_RSS_UNIT")
+    url: str | None = Field(default=None, description="SQLAlchemy URL; else SNAPSHOT_SOURCE_URL")
+    table: str | None = Field(default=None, description="Table or view; else SNAPSHOT_SOURCE_TABLE")
+    rss_unit: str | None = Field(default=None, description="bytes or KiB; else SNAPSHOT_RSS_UNIT")
 
     @contextmanager
     def open(self) -> Iterator[ProcessSource]:
         """An open source, closed at the end."""
-        settings = _settings(
-            source_url=self.url, source_table=self.table, rss_unit=self.rss_unit
-        )
+        settings = _settings(source_url=self.url, source_table=self.table, rss_unit=self.rss_unit)
         url = settings.source_url.get_secret_value()
         with ProcessSource(url, settings.source_table_spec()) as source:
             yield source
@@ -46,7 +44,7 @@ class SourceResource(dg.ConfigurableResource):
 class LakeResource(dg.ConfigurableResource):
     """The Parquet lake; ``open()`` yields a :class:`Lake`."""
 
-    base: str | None = Field(None, description="fsspec URL or path; else SNAPSHOT_LAKE")
+    base: str | None = Field(default=None, description="fsspec URL or path; else SNAPSHOT_LAKE")
 
     @contextmanager
     def open(self) -> Iterator[Lake]:
@@ -57,9 +55,11 @@ class LakeResource(dg.ConfigurableResource):
 class RedisResource(dg.ConfigurableResource):
     """Redis, wrapped: ``reader()`` and ``writer()`` yield the plain classes."""
 
-    url: str | None = Field(None, description="redis:// URL; else SNAPSHOT_REDIS_URL")
-    key_prefix: str | None = Field(None, description="Before each key; else SNAPSHOT_KEY_PREFIX")
-    retention_days: float | None = Field(None, description="Else SNAPSHOT_RETENTION_DAYS")
+    url: str | None = Field(default=None, description="redis:// URL; else SNAPSHOT_REDIS_URL")
+    key_prefix: str | None = Field(
+        default=None, description="Before each key; else SNAPSHOT_KEY_PREFIX"
+    )
+    retention_days: float | None = Field(default=None, description="Else SNAPSHOT_RETENTION_DAYS")
 
     @contextmanager
     def reader(self) -> Iterator[RedisReader]:
@@ -82,9 +82,11 @@ class RedisResource(dg.ConfigurableResource):
 class RulesResource(dg.ConfigurableResource):
     """The knobs of the accounting and of the documents; else from the environment."""
 
-    max_gap: float | None = Field(None, description="Seconds; else SNAPSHOT_MAX_GAP")
-    cpu_threshold: float | None = Field(None, description="Cores; else SNAPSHOT_CPU_THRESHOLD")
-    mem_threshold: float | None = Field(None, description="GB; else SNAPSHOT_MEM_THRESHOLD")
+    max_gap: float | None = Field(default=None, description="Seconds; else SNAPSHOT_MAX_GAP")
+    cpu_threshold: float | None = Field(
+        default=None, description="Cores; else SNAPSHOT_CPU_THRESHOLD"
+    )
+    mem_threshold: float | None = Field(default=None, description="GB; else SNAPSHOT_MEM_THRESHOLD")
 
     def accounting(self) -> AccountingRules:
         """Gaps, slack, exclusions."""
@@ -100,3 +102,13 @@ class RulesResource(dg.ConfigurableResource):
             cpu_threshold=self.cpu_threshold,
             mem_threshold=self.mem_threshold,
         )
+
+
+def environment_resources() -> dict[str, dg.ConfigurableResource]:
+    """The resources by the names that assets and checks ask for, all from the environment."""
+    return {
+        "source": SourceResource(),
+        "lake": LakeResource(),
+        "redis": RedisResource(),
+        "rules": RulesResource(),
+    }

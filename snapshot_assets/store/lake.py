@@ -81,7 +81,9 @@ class Lake:
             raise LakeError(f"cannot write {path}: {error}") from error
         return len(content)
 
-    def read(self, dataset: Dataset, day: dt.date, host: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    def read(
+        self, dataset: Dataset, day: dt.date, host: str
+    ) -> tuple[pd.DataFrame, dict[str, Any]]:
         """The frame of this day and host, and the note kept with it.
 
         Raises:
@@ -106,6 +108,19 @@ class Lake:
     def exists(self, dataset: Dataset, day: dt.date, host: str) -> bool:
         """Whether this day and host has been written."""
         return bool(self._fs.exists(self.path(dataset, day, host)))
+
+    def require_writable(self) -> None:
+        """Write and remove a small file.
+
+        Raises:
+            LakeError: the lake cannot be written.
+        """
+        path = f"{self._root}/.writable-{uuid.uuid4().hex}"
+        try:
+            self._replace(path, b"")
+            self._fs.rm_file(path)
+        except OSError as error:
+            raise LakeError(f"cannot write to the lake {self.base}: {error}") from error
 
     def _replace(self, path: str, content: bytes) -> None:
         if not isinstance(self._fs, LocalFileSystem):

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pandas as pd
 
@@ -195,7 +195,7 @@ class RedisWriter(RedisBase):
             if absent:
                 pipeline.hdel(key, *absent)
             if found:
-                pipeline.hset(key, mapping=found)
+                pipeline.hset(key, mapping=cast(dict[Any, Any], found))
                 pipeline.expireat(key, self._expire_at(bucket))
         with self.explained():
             answers = iter(pipeline.execute())

@@ -129,7 +129,7 @@ class ProcessSource:
 
     def hosts(self, start: Moment, end: Moment) -> list[str]:
         """The hosts with a snapshot in ``[start, end)``, sorted."""
-        host = self._columns["host"]
+        host = self._require_columns()["host"]
         # Grouped as bytes: a case-insensitive collation would merge "web" with "WEB".
         query = (
             sa.select(sa.func.min(host))
@@ -141,10 +141,18 @@ class ProcessSource:
 
     def span(self) -> tuple[float, float] | None:
         """The oldest and the newest snapshot's epoch seconds; None for an empty table."""
-        time = self._columns["snapshot_time_epoch"]
+        time = self._require_columns()["snapshot_time_epoch"]
         with self.connect() as connection:
             first, last = connection.execute(sa.select(sa.func.min(time), sa.func.max(time))).one()
         return None if first is None else (float(first), float(last))
+
+    def rows_without_key(self) -> int:
+        """How many rows have no host, no pid or no time, and so belong to no partition."""
+        columns = self._require_columns()
+        key = [columns[name].is_(None) for name in ("host", "pid", "snapshot_time_epoch")]
+        query = sa.select(sa.func.count()).where(sa.or_(*key))
+        with self.connect() as connection:
+            return int(connection.scalar(query) or 0)
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
@@ -182,13 +190,17 @@ class ProcessSource:
             )
         return present
 
+    def _require_columns(self) -> dict[str, sa.ColumnClause[Any]]:
+        """The columns, once it is known that the table has them."""
+        return self._columns if self._present else {}
+
     @cached_property
     def _columns(self) -> dict[str, sa.ColumnClause[Any]]:
         """Our column names to the columns of the table's clause."""
         schema, _, name = self.table.name.rpartition(".")
         physical = {column: self.table.physical(column) for column in _ASKED}
         clause = sa.table(name, *map(sa.column, set(physical.values())), schema=schema or None)
-        return {column: clause.c[name] for column, name in physical.items()}
+        return {column: clause.c[theirs] for column, theirs in physical.items()}
 
     def _in_range(self, first: float, last: float) -> list[sa.ColumnElement[bool]]:
         time = self._columns["snapshot_time_epoch"]
@@ -230,7 +242,7 @@ class ProcessSource:
 
     def _fetch_columnar(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
         return connectorx.read_sql(
-            _columnar_url(self.url), _literal_sql(query), return_type="arrow", protocol="binary"
+            str(_columnar_url(self.url)), _literal_sql(query), return_type="arrow"
         )
 
     def _fetch_rows(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
@@ -320,9 +332,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     elif url.get_backend_name() == "sqlite":
         options["timeout"] = 30  # a collector may be writing
     try:
-        return sa.create_engine(
-            url, connect_args=options, pool_pre_ping=True, hide_parameters=True
-        )
+        return sa.create_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True)
     except (sa.exc.NoSuchModuleError, ImportError) as error:
         raise SourceError(
             f"no driver for {url.drivername!r} is installed ({error}); SNAPSHOT_SOURCE_URL takes "

@@ -81,7 +81,7 @@ AWKWARD_HOSTS = (
     "a/b",
     "..",
     "two words",
-    "it's \"quoted\"",
+    'it\'s "quoted"',
     "größe-01",
     "データ",
     "box🐍",
@@ -165,7 +165,7 @@ def scenarios(
 
 @st.composite
 def snapshot_times(draw: st.DrawFn, rules: AccountingRules) -> list[float]:
-    """Irregular times around midnight: jitter, edges of gap and slack, bucket borders, fractions."""
+    """Irregular times around midnight: jitter, edges of gap and slack, borders, fractions."""
     gap, slack = rules.max_gap_seconds, rules.slack_seconds
     edges = [gap - 1, gap, gap + 0.25, gap + 1, gap + 2 * slack, gap + 2 * slack + 1, 2 * gap]
     step = st.one_of(

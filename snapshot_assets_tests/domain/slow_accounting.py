@@ -7,6 +7,7 @@ with the package, and no computation. Nothing here is fast, and nothing should b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -79,7 +80,7 @@ def slow_account(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> 
 
     covers: dict[tuple[int, str], _Cover] = {}
     for host, times in snapshots.items():
-        for earlier, later in zip(times, times[1:], strict=False):
+        for earlier, later in itertools.pairwise(times):
             if later - earlier > max_gap:
                 continue
             present = [row for row in kept if row.host == host and row.time == later]

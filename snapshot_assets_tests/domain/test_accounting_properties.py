@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 
 import numpy as np
@@ -68,7 +69,7 @@ def cut_at(window: Window, borders: list[int]) -> list[Window]:
     """The window in consecutive parts, cut where asked."""
     inside = sorted({border for border in borders if window.start < border < window.end})
     edges = [window.start, *inside, window.end]
-    return [Window(start, end) for start, end in zip(edges, edges[1:], strict=False)]
+    return [Window(start, end) for start, end in itertools.pairwise(edges)]
 
 
 @st.composite
@@ -289,8 +290,6 @@ def test_the_generated_rows_reach_every_class(row_class: RowClass) -> None:
     found = find(
         scenarios(),
         reached,
-        settings=settings(
-            max_examples=500, deadline=None, phases=[Phase.generate], database=None
-        ),
+        settings=settings(max_examples=500, deadline=None, phases=[Phase.generate], database=None),
     )
     assert len(found.rows)

@@ -1,0 +1,42 @@
+# Everything runs in .venv, which these commands create. Nothing but Python (3.11 to 3.13) is needed
+# for the demo; the tests also need MariaDB and Redis, and install them where they may.
+
+PYTHON := .venv/bin/python
+export DAGSTER_DISABLE_TELEMETRY := 1
+
+.PHONY: help demo test dev bench lock check clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: .venv/ready  ## See it all at work on invented machines and on this one; Ctrl-C ends it
+	@.venv/bin/snapshot-assets demo $(ARGS)
+
+test: .venv/ready-dev  ## Lint, type-check and run the tests against private servers
+	@sh tools/servers.sh
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/pytest $(ARGS)
+
+dev: .venv/ready  ## Dagster's UI and daemon on your own settings
+	@mkdir -p data/dagster
+	@DAGSTER_HOME=$${DAGSTER_HOME:-$(CURDIR)/data/dagster} .venv/bin/dagster dev
+
+bench: .venv/ready-dev  ## Measure each stage beside a straightforward version, on 2 million rows
+	@sh tools/servers.sh
+	@$(PYTHON) -m benchmarks.settle_day $(ARGS)
+
+lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
+	@sh tools/lock.sh
+
+clean:  ## Remove the environment and caches, not your data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+.venv/ready: requirements.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements.txt
+	@touch $@
+
+.venv/ready-dev: requirements-dev.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements-dev.txt
+	@touch $@ .venv/ready

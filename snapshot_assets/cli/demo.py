@@ -1,0 +1,263 @@
+"""``snapshot-assets demo``: everything at once, on invented machines and on this one.
+
+Only the flow of the demo is here; its parts are the product's own commands and classes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+from rich.progress import track
+
+from snapshot_assets.cli.demo_data import MACHINES, demo_rows, snapshot_times
+from snapshot_assets.cli.private_redis import start_private_redis
+from snapshot_assets.cli.settle import dagster_instance, settle_days
+from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
+from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
+from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.leash import LeashedProcess, free_port, wait_until
+from snapshot_assets.orchestration.partitions import add_hosts
+from snapshot_assets.settings import PREFIX, Settings
+from snapshot_assets.store.collector import Collector, sample_processes, ticks
+from snapshot_assets.store.redis_reader import RedisReader
+
+_DAYS = 7
+_FOLDER_PREFIX = "snapshot-assets-demo-"
+_UI_READY_SECONDS = 120.0
+_SAMPLE_SECONDS = 60
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End after the table instead of running on.")
+@click.option(
+    "--port", default=3000, show_default=True, help="Of Dagster's UI, or else a free one."
+)
+def demo(once: bool, port: int) -> None:
+    """Show it all: a week of six invented machines, and this one, live.
+
+    Starts a private Redis (or uses SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a
+    source, settles the week through Dagster, prints who was busiest, and goes on sampling this
+    machine until Ctrl-C. Everything lives in a temporary folder and goes away with it.
+    """
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
+    try:
+        with ExitStack() as stack:
+            _run(stack, once, port)
+    except KeyboardInterrupt:
+        console.print("Stopped; nothing is left running.")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(stack: ExitStack, once: bool, port: int) -> None:
+    configured = Settings.load()
+    given = configured.redis_url.get_secret_value() if configured.is_set("redis_url") else None
+    folder = stack.enter_context(_temporary_folder())
+    if given is None:
+        server, url = start_private_redis(folder)
+        stack.callback(server.stop)
+    else:
+        url = given
+    today = dt.datetime.now(dt.UTC).date()
+    first = today - dt.timedelta(days=_DAYS)
+    stack.enter_context(_environment(folder, url, first, prefix="" if given is None else "demo:"))
+    settings = Settings.load()
+    with open_writer(settings) as writer:
+        writer.ping()
+    console.print(f"Redis at {writer.address}, everything else in {folder}")
+
+    source = stack.enter_context(open_source(settings))
+    collector = Collector(source)
+    begun = Window.of_day(first).start
+    now = int(time.time())
+    for machine in track(MACHINES, "inventing ", console=console, transient=True):
+        times = snapshot_times(machine, begun, now)
+        collector.write(row for epoch in times for row in demo_rows(machine, epoch))
+    this_machine = _own_name()
+    collector.write(sample_processes(this_machine, now))
+
+    with dagster_instance() as instance:
+        names = [machine.name for machine in MACHINES]
+        add_hosts(instance, names)
+        outcome = settle_days(instance, settings, first, today - dt.timedelta(days=1), names)
+        add_hosts(instance, [this_machine])
+    if outcome.failures or outcome.failed_checks:
+        raise SnapshotAssetsError("\n".join((*outcome.failures, *outcome.failed_checks)))
+    console.print(
+        f"Settled {len(outcome.told)} host-days, {outcome.checks} checks passed; "
+        f"sampling {this_machine} for a moment"
+    )
+    _wait_for_second_sample(collector, this_machine, now)
+    _refresh(settings, lookback_seconds=now % DAY_SECONDS)
+    with open_reader(settings) as reader:
+        _print_busiest(reader)
+    if once:
+        return
+    _print_where(stack, settings, folder, port, this_machine)
+    _keep_going(settings, collector, this_machine, now)
+
+
+# --- where it runs ----------------------------------------------------------------------------
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder of our own; those of demos that were killed are removed on the way."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*-*"):
+        owner = old.name.removeprefix(_FOLDER_PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> Iterator[None]:
+    """The demo's settings for us and our children; no ``.env`` of the user's gets in between."""
+    before, home = dict(os.environ), Path.cwd()
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            del os.environ[name]
+    os.environ.update(
+        {
+            f"{PREFIX}SOURCE_URL": f"sqlite:///{folder / 'processes.db'}",
+            f"{PREFIX}REDIS_URL": redis_url,
+            f"{PREFIX}KEY_PREFIX": prefix,
+            f"{PREFIX}LAKE": str(folder / "lake"),
+            f"{PREFIX}START_DATE": first.isoformat(),
+            "DAGSTER_HOME": str(folder / "dagster"),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+        }
+    )
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(home)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _own_name() -> str:
+    name = socket.gethostname() or "localhost"
+    return name if name not in {machine.name for machine in MACHINES} else f"{name} (this machine)"
+
+
+# --- what it does -----------------------------------------------------------------------------
+
+
+def _wait_for_second_sample(collector: Collector, host: str, first: int) -> None:
+    """The first snapshot only begins the count; the second speaks for the time since."""
+    time.sleep(max(first + 5 - time.time(), 0))
+    collector.write(sample_processes(host, int(time.time())))
+
+
+def _refresh(settings: Settings, lookback_seconds: float) -> None:
+    with open_source(settings) as source, open_writer(settings) as writer:
+        writer.store_data(
+            source,
+            accounting=settings.accounting(),
+            documents_rules=settings.documents(),
+            lookback_seconds=lookback_seconds,
+        )
+
+
+def _print_busiest(reader: RedisReader) -> None:
+    """The last 24 hours' busiest hosts and users, from nothing but the documents."""
+    cores: dict[str, list[float]] = defaultdict(list)
+    memory: dict[str, list[float]] = defaultdict(list)
+    users: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    found = reader.get_data()
+    for documents in found.values():
+        for host, document in documents.items():
+            cores[host].append(document["cpu"]["command"]["cpu_norm"])
+            memory[host].append(document["mem"]["command"]["rss"])
+            seconds = document["meta"]["coverage"] * BUCKET_SECONDS
+            for entry in document["cpu"]["user"]:
+                users[entry["username"]][entry["comm"]] += entry["cpu_norm"] * seconds / 3600
+    hosts: list[tuple[Any, ...]] = [
+        (host, len(c), sum(c) / len(c), max(c), sum(memory[host]) / len(c))
+        for host, c in cores.items()
+    ]
+    hosts.sort(key=lambda row: -row[2])
+    columns = ("host", "buckets", "mean cores", "peak cores", "mean GB")
+    console.print(table("Busiest hosts, last 24 hours", columns, hosts))
+    people: list[tuple[Any, ...]] = [
+        (user, sum(work.values()), ", ".join(sorted(work, key=lambda comm: -work[comm])[:3]))
+        for user, work in users.items()
+    ]
+    people.sort(key=lambda row: -row[1])
+    console.print(table("Busiest users", ("user", "core-hours", "with"), people[:8]))
+
+
+def _print_where(
+    stack: ExitStack, settings: Settings, folder: Path, port: int, this_machine: str
+) -> None:
+    port = free_port(preferred=port)
+    ui = LeashedProcess(
+        [
+            *(sys.executable, "-W", "ignore", "-m", "dagster", "dev"),
+            *("-m", "snapshot_assets.definitions", "-h", "127.0.0.1", "-p", str(port)),
+        ],
+        log=folder / "dagster.log",
+        folder=folder,
+    )
+    stack.callback(ui.stop)
+    address = f"http://127.0.0.1:{port}"
+
+    def ready() -> bool:
+        try:
+            # Our own http:// address.
+            with urllib.request.urlopen(f"{address}/server_info", timeout=2) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    with console.status("starting Dagster's UI"):
+        wait_until(ready, ui, _UI_READY_SECONDS)
+    with open_reader(settings) as reader:
+        redis_address, prefix = reader.address, reader.prefix
+    for what, where in (
+        ("Dagster UI", f"{address}/asset-groups/settled"),
+        ("Redis", redis_address),
+        (
+            "Read it",
+            f"SNAPSHOT_REDIS_URL=redis://{redis_address} SNAPSHOT_KEY_PREFIX={prefix} "
+            f"snapshot-assets read '{this_machine}'",
+        ),
+    ):
+        console.print(f"{what:<12}{where}", soft_wrap=True, markup=False)
+    console.print("Sampling every minute. Ctrl-C ends it all.")
+
+
+def _keep_going(settings: Settings, collector: Collector, host: str, since: int) -> None:
+    done = since
+    for epoch in ticks(_SAMPLE_SECONDS):
+        collector.write(sample_processes(host, epoch))
+        for machine in MACHINES:
+            for due in snapshot_times(machine, done, epoch):
+                collector.write(demo_rows(machine, due))
+        done = epoch
+        _refresh(settings, lookback_seconds=2 * BUCKET_SECONDS)

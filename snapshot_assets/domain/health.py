@@ -1,0 +1,93 @@
+"""Is the source being written as it should be? Findings about recent raw rows, host by host.
+
+Pure functions over a raw frame, for the doctor and for checks. What is done about a finding is said
+by whoever shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+_PAGE_BYTES = 4096
+_KIB = 1024
+# Below this share of page-sized values, rss is not in the unit it is said to be in.
+_MOSTLY = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class HostCadence:
+    """How one host is being sampled.
+
+    Attributes:
+        host: its name.
+        snapshots: distinct snapshot times in the frame.
+        median_interval_seconds: between snapshots; NaN for fewer than two.
+        longest_interval_seconds: the longest silence between two; NaN for fewer than two.
+        newest_epoch: the last snapshot.
+        duplicate_rows: rows whose (host, pid, time) was there already.
+        crowded_snapshots: snapshots less than a quarter of the median interval after another, as
+            two collectors make them.
+    """
+
+    host: str
+    snapshots: int
+    median_interval_seconds: float
+    longest_interval_seconds: float
+    newest_epoch: float
+    duplicate_rows: int
+    crowded_snapshots: int
+
+
+def cadences(rows: pd.DataFrame) -> list[HostCadence]:
+    """The cadence of each host in a raw frame, by name."""
+    key = ["host", "snapshot_time_epoch", "pid"]
+    repeated = rows[rows.duplicated(key)].groupby("host", observed=True).size()
+    found = []
+    for host, times in rows.groupby("host", observed=True)["snapshot_time_epoch"]:
+        distinct = np.unique(times.to_numpy())
+        intervals = np.diff(distinct)
+        median = float(np.median(intervals)) if len(intervals) else float("nan")
+        found.append(
+            HostCadence(
+                host=str(host),
+                snapshots=len(distinct),
+                median_interval_seconds=median,
+                longest_interval_seconds=float(intervals.max()) if len(intervals) else float("nan"),
+                newest_epoch=float(distinct[-1]),
+                duplicate_rows=int(repeated.get(host, 0)),
+                crowded_snapshots=int((intervals < _typical(intervals) / 4).sum()),
+            )
+        )
+    return found
+
+
+def _typical(intervals: np.ndarray) -> float:
+    """The cadence that a single collector would have.
+
+    Two interleaved ones make every other interval short: the upper quartile sees through that.
+    """
+    return float(np.quantile(intervals, 0.75)) if len(intervals) else 0.0
+
+
+def likely_rss_unit(rows: pd.DataFrame, configured: str) -> str | None:
+    """The unit in which the source's ``rss`` seems to be, or None where it cannot be told.
+
+    The kernel counts memory in pages of 4096 bytes. Bytes are therefore multiples of 4096, KiB
+    multiples of 4 that are mostly none of 4096.
+
+    Args:
+        rows: a raw frame; its ``rss`` is in bytes if ``configured`` is right.
+        configured: ``bytes`` or ``KiB``.
+    """
+    rss = rows["rss"].to_numpy()
+    source = rss[rss > 0] // (_KIB if configured == "KiB" else 1)
+    if len(source) < 20:
+        return None
+    whole_pages = float((source % _PAGE_BYTES == 0).mean())
+    whole_quads = float((source % (_PAGE_BYTES // _KIB) == 0).mean())
+    if whole_pages >= _MOSTLY:
+        return "bytes"
+    return "KiB" if whole_quads >= _MOSTLY else None
