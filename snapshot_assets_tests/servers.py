@@ -174,6 +174,10 @@ class Redis(Server):
             return True
         return True
 
+    def client(self) -> redis.Redis:
+        """A plain client, for looking at what was written."""
+        return redis.Redis(port=self.port, socket_timeout=5)
+
     def url(self, db: int = 0) -> str:
         """The redis:// URL."""
         return f"redis://127.0.0.1:{self.port}/{db}"

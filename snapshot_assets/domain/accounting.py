@@ -242,7 +242,7 @@ def _cpu_spans(process: _Process, snapshots: _Snapshots, rules: AccountingRules)
 
     counts_for_memory = ~excluded
     if rules.drop_idle_memory:
-        # Not across gaps: whether such a row ends a span hangs on rows that a partition may not read.
+        # Not across gaps: whether such a row ends a span hangs on rows that may not be read.
         counts_for_memory &= ~(attributed & (cpu_seconds == 0))
     return _Spans(row_class, start, cpu_seconds, excluded & attributed, counts_for_memory)
 

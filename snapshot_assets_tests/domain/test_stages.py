@@ -252,7 +252,6 @@ BAD_VALUES: list[tuple[Any, Change, str, str, int]] = [
     (SnapshotDocuments, put("cpu_norm", np.nan, 0), "cpu_norm", "must not be missing", 1),
     (SnapshotDocuments, put("rss_gb", -1.0, 0), "rss_gb", "greater_than_or_equal_to(0)", 1),
     (SnapshotDocuments, put("host", None, 1), "host", "must not be missing", 1),
-    (SnapshotDocuments, put("body", None, 1), "body", "must not be missing", 1),
     (SnapshotDocuments, put("entries", -1, 1), "entries", "greater_than_or_equal_to(0)", 1),
 ]
 
@@ -397,6 +396,13 @@ def test_a_frame_with_repeated_index_labels_is_refused_like_any_other(stage: Any
     stacked = pd.concat([frame, frame])
     found = [v for v in refused(stage, stacked).violations if v.column == column]
     assert max(violation.rows for violation in found) == 2
+
+
+def test_a_missing_body_is_refused() -> None:
+    """A host without a document would look like one that nobody watches."""
+    (violation,) = refused(SnapshotDocuments, put("body", None, 1)(docs())).violations
+    assert (violation.column, violation.check) == ("body", "must not be missing")
+    assert violation.rows == 1
 
 
 def test_a_body_is_never_part_of_the_message() -> None:

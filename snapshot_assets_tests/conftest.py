@@ -1,0 +1,49 @@
+"""Fixtures: private servers, one of each per test process, emptied for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snapshot_assets.settings import Settings
+from snapshot_assets_tests.servers import MariaDB, Redis
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    with MariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariaDB) -> MariaDB:
+    """A running MariaDB whose database ``monitoring`` is empty."""
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE monitoring")
+        cursor.execute("CREATE DATABASE monitoring CHARACTER SET utf8mb4")
+    return mariadb_server
+
+
+@pytest.fixture(scope="session")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with Redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_process: Redis) -> Redis:
+    """A running, empty Redis."""
+    with redis_process.client() as client:
+        client.flushall()
+    return redis_process
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine's, no ``.env`` of the project's."""
+    for field in Settings.model_fields:
+        monkeypatch.delenv(f"SNAPSHOT_{field.upper()}", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
