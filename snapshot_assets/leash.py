@@ -64,6 +64,11 @@ class LeashedProcess:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """Of the process that holds the leash; the command is its only child."""
+        return self._leash.pid
+
+    @property
     def running(self) -> bool:
         """Whether the command has not ended yet."""
         return self._leash.poll() is None

@@ -69,7 +69,7 @@ def busy_host(
 def load(source: ProcessSource, rows: Iterable[Row], create: str | None = FIELD_TABLE) -> None:
     """Put rows into the table ``processes``, creating it unless told not to."""
     placeholders = ", ".join(f":{name}" for name in COLUMNS.split(", "))
-    statement = sa.text(f"INSERT INTO processes ({COLUMNS}) VALUES ({placeholders})")  # noqa: S608
+    statement = sa.text(f"INSERT INTO processes ({COLUMNS}) VALUES ({placeholders})")
     with source.engine.begin() as connection:
         if create is not None:
             connection.exec_driver_sql(create)

@@ -9,16 +9,24 @@ from __future__ import annotations
 import getpass
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+import psutil
 import pymysql
 import redis
 
 from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 
 _READY_SECONDS = 60.0
+
+
+def _child(process: LeashedProcess) -> psutil.Process:
+    """The server itself, behind its leash."""
+    (child,) = psutil.Process(process.pid).children()
+    return child
 
 
 def find_program(*names: str) -> str:
@@ -59,6 +67,25 @@ class Server:
         """Start and wait until it answers; on the same port and folder as before."""
         self._process = LeashedProcess(self.command(), log=self.folder / "server.log")
         wait_until(self.is_ready, self._process, _READY_SECONDS)
+
+    def kill(self, signum: int) -> None:
+        """Send the server itself a signal, and wait until it is gone."""
+        if self._process is not None:
+            child = _child(self._process)
+            child.send_signal(signum)
+            child.wait(30)
+            self.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The server accepts connections and never answers."""
+        assert self._process is not None
+        child = _child(self._process)
+        child.suspend()
+        try:
+            yield
+        finally:
+            child.resume()
 
     def stop(self) -> None:
         """End it, if it runs, and give it the time to do so in order."""
@@ -168,10 +195,10 @@ class Redis(Server):
         try:
             with redis.Redis(port=self.port, socket_timeout=1) as client:
                 client.ping()
+        except redis.AuthenticationError:  # a kind of ConnectionError to redis-py
+            return True
         except (redis.ConnectionError, redis.TimeoutError):
             return False
-        except redis.RedisError:
-            return True
         return True
 
     def client(self) -> redis.Redis:

@@ -23,8 +23,8 @@ from snapshot_assets.orchestration.checks import settled_checks
 from snapshot_assets.orchestration.partitions import (
     HostDay,
     add_hosts,
+    host_day_of,
     host_day_partitions,
-    host_days,
     known_hosts,
 )
 from snapshot_assets.orchestration.resources import environment_resources
@@ -126,7 +126,7 @@ def settle_days(
                 run_config=_QUIET,
                 raise_on_error=False,
             )
-            _collect(result, partitions, outcome)
+            _collect(result, outcome)
             progress.advance(task, ((end - start).days + 1) * count)
     return outcome
 
@@ -183,14 +183,12 @@ def _boxes(
             start = end + dt.timedelta(days=1)
 
 
-def _collect(
-    result: dg.ExecuteInProcessResult, partitions: dg.MultiPartitionsDefinition, outcome: Outcome
-) -> None:
+def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
     for event in result.get_asset_materialization_events():
         made = event.materialization
         if made.partition is None:
             continue
-        (host_day,) = host_days([partitions.get_partition_key_from_str(made.partition)])
+        host_day = host_day_of(made.partition)
         values = {name: value.value for name, value in made.metadata.items()}
         outcome.told[host_day][made.asset_key.to_user_string()] = values
     for event in result.all_events:
@@ -201,9 +199,14 @@ def _collect(
     for evaluation in result.get_asset_check_evaluations():
         outcome.checks += 1
         if not evaluation.passed:
-            outcome.failed_checks.append(
-                f"{evaluation.check_name}: {evaluation.metadata['culprits'].value}"
-            )
+            outcome.failed_checks.append(f"{evaluation.check_name}: {_culprits(evaluation)}")
+
+
+def _culprits(evaluation: dg.AssetCheckEvaluation) -> str:
+    culprits = evaluation.metadata.get("culprits")
+    if not isinstance(culprits, dg.TableMetadataValue):
+        return "failed"
+    return "; ".join(f"{r.data['partition']}: {r.data['problem']}" for r in culprits.records)
 
 
 def _print(outcome: Outcome) -> None:

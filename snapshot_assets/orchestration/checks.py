@@ -17,7 +17,7 @@ from snapshot_assets.domain.time import BUCKET_SECONDS
 from snapshot_assets.errors import LakeError
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.metadata import culprit_table
-from snapshot_assets.orchestration.partitions import HostDay, host_days
+from snapshot_assets.orchestration.partitions import HostDay, host_day_of, host_days
 from snapshot_assets.orchestration.resources import LakeResource, RedisResource, RulesResource
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.redis_reader import Document, RedisReader
@@ -168,9 +168,5 @@ def _partitions(context: dg.AssetCheckExecutionContext, asset: str) -> list[Host
     step = context.op_execution_context
     if step.has_partition_key or step.has_partition_key_range:
         return host_days(step.partition_keys)
-    partitions = context.job_def.asset_layer.get(dg.AssetKey(asset)).partitions_def
     materialized = context.instance.get_materialized_partitions(dg.AssetKey(asset))
-    if not isinstance(partitions, dg.MultiPartitionsDefinition):
-        raise TypeError(f"{asset} is not partitioned by day and host")
-    keys = [partitions.get_partition_key_from_str(key) for key in materialized]
-    return host_days(keys)[-_LATEST:]
+    return sorted(host_day_of(key) for key in materialized)[-_LATEST:]

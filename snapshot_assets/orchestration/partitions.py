@@ -47,6 +47,12 @@ def host_day_partitions(start_date: dt.date) -> dg.MultiPartitionsDefinition:
     )
 
 
+def host_day_of(key: str) -> HostDay:
+    """The partition of a key that is plain text, as events and tags have it."""
+    # Reading a key takes the dimensions; from which day on they run does not matter.
+    return host_days([host_day_partitions(dt.date(2000, 1, 1)).get_partition_key_from_str(key)])[0]
+
+
 def host_days(keys: Iterable[str]) -> list[HostDay]:
     """The partitions of a run, by day and host."""
     found = []

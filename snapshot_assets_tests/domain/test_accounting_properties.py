@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
+import math
 import random
+import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,13 +35,42 @@ from snapshot_assets_tests.domain.slow_accounting import slow_account
 CLOSE = 1e-9
 
 
-def examples(count: int) -> settings:
+def examples(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """So many examples, without a deadline: other work on the machine is no failure."""
-    return settings(
-        max_examples=count,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        return settings(
+            max_examples=count,
+            deadline=None,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )(_shrink_for(20, test))
+
+    return decorate
+
+
+def _shrink_for(seconds: float, test: Callable[..., None]) -> Callable[..., None]:
+    """Stop looking for a smaller failing example after a while.
+
+    Hypothesis would go on for 300 s, and the runner's time limit would end the test before it can
+    say what failed. Once the time is over only examples known to fail still do.
+    """
+    known: set[str] = set()
+    stop = math.inf
+
+    @functools.wraps(test)
+    def wrapper(**arguments: Any) -> None:
+        nonlocal stop
+        if time.monotonic() > stop and repr(arguments) not in known:
+            return
+        try:
+            test(**arguments)
+        except Exception:
+            known.add(repr(arguments))
+            stop = min(stop, time.monotonic() + seconds)
+            raise
+
+    return wrapper
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -123,8 +157,8 @@ def test_cpu_is_conserved(scenario: Scenario) -> None:
 def test_every_row_read_is_in_exactly_one_class(scenario: Scenario) -> None:
     """The classes sum to the rows read, and those of the window to the rows in the window."""
     ledger = account(scenario.rows, scenario.window, scenario.rules).ledger
-    time = scenario.rows["snapshot_time_epoch"]
-    inside = (time >= scenario.window.start) & (time < scenario.window.end)
+    taken = scenario.rows["snapshot_time_epoch"]
+    inside = (taken >= scenario.window.start) & (taken < scenario.window.end)
     assert ledger.balanced
     assert ledger.rows_read == len(scenario.rows)
     assert sum(ledger.rows.values()) == len(scenario.rows)

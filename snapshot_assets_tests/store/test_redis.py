@@ -1,0 +1,362 @@
+"""Writer and reader on a real Redis: exact replacement, expiry, live beside settled, outages."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.documents import Stage, documents
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.stages import SnapshotDocuments, validate
+from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
+from snapshot_assets.store.redis_base import Patience
+from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets_tests.domain.frames import DAY, GB, NOON, Row, minutes, raw_rows
+from snapshot_assets_tests.servers import Redis
+
+WINDOW = Window.of_day(DAY)
+NOW = NOON + 6 * 3600
+UTC = dt.UTC
+STAGES: tuple[Stage, ...] = ("live", "settled")
+
+
+def frame(*rows: Row, window: Window = WINDOW, stage: Stage = "settled") -> pd.DataFrame:
+    aggregates = account(raw_rows(rows), window, AccountingRules()).aggregates
+    return validate(SnapshotDocuments, documents(aggregates, DocumentRules(), stage), "test")
+
+
+def worked_example(host: str = "alice") -> list[Row]:
+    """The contract's own: 12:00 is 1.0 core over 300 s, 12:05 is 1.0 core over 240 s."""
+    return [
+        Row(host, NOON, cputimes=100, rss=5 * GB),
+        Row(host, NOON + 240, cputimes=340, rss=5 * GB),
+        Row(host, NOON + 540, cputimes=640, rss=5 * GB),
+    ]
+
+
+@pytest.fixture
+def writer(redis_server: Redis) -> Iterator[RedisWriter]:
+    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reader(redis_server: Redis) -> Iterator[RedisReader]:
+    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
+        yield opened
+
+
+def contents(server: Redis) -> dict[bytes, tuple[int, dict[bytes, bytes]]]:
+    """Everything in Redis: key to expiry and fields."""
+    with server.client() as client:
+        return {key: (client.expiretime(key), client.hgetall(key)) for key in sorted(client.keys())}
+
+
+def test_the_document_is_as_the_contract_says(
+    writer: RedisWriter, reader: RedisReader, redis_server: Redis
+) -> None:
+    writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+    stamp = "2026-11-22T12:05:00+00:00"
+    entry = {"username": "ana", "comm": "python", "host": "alice", "timestamp": stamp}
+    expected = {
+        "cpu": {
+            "command": {"cpu_norm": 1.0, "timestamp": stamp},
+            "user": [{"cpu_norm": 1.0, **entry}],
+            "other": {"cpu_norm": 0.0},
+        },
+        "mem": {
+            "command": {"rss": 5.0, "timestamp": stamp},
+            "user": [{"rss": 5.0, **entry}],
+            "other": {"rss": 0.0},
+        },
+        "meta": {"coverage": 0.8, "snapshots": 1, "stage": "settled"},
+    }
+    found = reader.get_data("alice")
+    assert list(found) == [NOON, NOON + 300]
+    assert found[NOON + 300] == expected
+    with redis_server.client() as client:
+        assert client.type(stamp) == b"hash"
+        assert client.expiretime(stamp) == NOON + 600 + 30 * 86_400
+        assert json.loads(client.hget(stamp, "alice") or b"") == expected
+
+
+def test_small_entries_add_up_in_other() -> None:
+    """0.9 + 0.04 + 0.03 cores: only the first is above 0.05, the rest is other."""
+    rows = [
+        Row(time=NOON + t, pid=pid, username=user, cputimes=cores * t, rss=gb * GB)
+        for t in (0, 300)
+        for pid, user, cores, gb in ((1, "a", 0.9, 4), (2, "b", 0.04, 0), (3, "c", 0.03, 0))
+    ]
+    body = json.loads(frame(*rows, window=minutes("12:00", "12:05"))["body"][0])
+    assert [entry["username"] for entry in body["cpu"]["user"]] == ["a"]
+    assert body["cpu"]["command"]["cpu_norm"] == 0.97
+    assert body["cpu"]["other"]["cpu_norm"] == 0.07
+
+
+def test_hostile_names_are_text_in_documents_and_fields(
+    writer: RedisWriter, reader: RedisReader
+) -> None:
+    for host in ("a|b", "*", 'x"y\\', "Zoë 😀", "\x00\n", "{tag}", ""):
+        rows = [
+            Row(host, NOON + t, 7, 'u"\\\n', "</script>\u2028", cputimes=t, rss=GB)
+            for t in (0, 300)
+        ]
+        writer.replace([host], WINDOW, frame(*rows), "settled")
+        (document,) = reader.get_data(host).values()
+        (entry,) = document["cpu"]["user"]
+        assert (entry["host"], entry["username"], entry["comm"]) == (
+            host,
+            'u"\\\n',
+            "</script>\u2028",
+        )
+        assert host in reader.hosts()
+
+
+def test_replacing_removes_what_should_no_longer_be_there(
+    writer: RedisWriter, redis_server: Redis
+) -> None:
+    both = frame(*worked_example("alice"), *worked_example("bob"))
+    writer.replace(["alice", "bob"], WINDOW, both, "settled")
+    before = contents(redis_server)
+    again = writer.replace(["alice", "bob"], WINDOW, both, "settled")
+    assert contents(redis_server) == before, "doing it again changes nothing"
+    assert (again.written, again.removed) == (4, 0)
+
+    fewer = writer.replace(["alice"], WINDOW, frame(*worked_example("alice")[:2]), "settled")
+    assert (fewer.written, fewer.removed) == (1, 1)
+    second = f"{bucket_iso(NOON + 300)}".encode()
+    assert set(contents(redis_server)[second][1]) == {b"bob"}, "others keep theirs"
+
+    writer.replace(["bob"], WINDOW, frame(), "settled")
+    assert second not in contents(redis_server), "an empty bucket leaves no key"
+
+
+def test_replacing_touches_neither_other_hosts_nor_other_buckets(
+    writer: RedisWriter, redis_server: Redis
+) -> None:
+    writer.replace(["bob"], WINDOW, frame(*worked_example("bob")), "settled")
+    before = contents(redis_server)
+    writer.replace(["alice"], WINDOW, frame(*worked_example("alice")), "settled")
+    writer.replace(["alice"], WINDOW, frame(), "settled")
+    writer.replace(["bob"], minutes("13:00", "14:00"), frame(), "settled")
+    assert contents(redis_server) == before
+    with pytest.raises(ValueError, match="outside"):
+        writer.replace(["bob"], WINDOW, frame(*worked_example("alice")), "settled")
+    with pytest.raises(ValueError, match="outside"):
+        writer.replace(
+            ["alice"], minutes("13:00", "14:00"), frame(*worked_example("alice")), "settled"
+        )
+
+
+def test_a_live_refresh_leaves_settled_buckets_alone(
+    writer: RedisWriter, reader: RedisReader
+) -> None:
+    early, late = worked_example()[:2], worked_example()
+    writer.replace(["alice"], WINDOW, frame(*early), "settled")
+    report = writer.replace(["alice"], WINDOW, frame(*late, stage="live"), "live")
+    assert (report.written, report.kept_settled) == (1, 1)
+    stages = [document["meta"]["stage"] for document in reader.get_data("alice").values()]
+    assert stages == ["settled", "live"]
+    writer.replace(["alice"], WINDOW, frame(stage="live"), "live")
+    assert list(reader.get_data("alice")) == [NOON], "live buckets do go, settled ones stay"
+    writer.replace(["alice"], WINDOW, frame(*late), "settled")
+    stages = [document["meta"]["stage"] for document in reader.get_data("alice").values()]
+    assert stages == ["settled", "settled"]
+
+
+def test_buckets_past_the_retention_are_reported_and_not_written(redis_server: Redis) -> None:
+    # 12:00 ends at 12:05 and expires an hour later; the clock stands in between the two.
+    now = NOON + 300 + 3600
+    with RedisWriter(port=redis_server.port, retention_seconds=3600, clock=lambda: now) as writer:
+        for stage in STAGES:
+            report = writer.replace(["alice"], WINDOW, frame(*worked_example()), stage)
+            assert report.expired == 1
+    assert b"2026-11-22T12:00:00+00:00" not in contents(redis_server)
+
+
+def test_ranges_include_both_ends_and_gaps_are_absent(
+    writer: RedisWriter, reader: RedisReader
+) -> None:
+    rows = [Row(time=NOON + t, cputimes=t) for t in (0, 300, 600, 4200, 4500, 4800)]
+    writer.replace(["alice"], WINDOW, frame(*rows), "settled")
+
+    def at(seconds: int, zone: dt.tzinfo = UTC) -> dt.datetime:
+        return dt.datetime.fromtimestamp(NOON + seconds, zone)
+
+    assert list(reader.get_data("alice")) == [NOON + t for t in (0, 300, 4200, 4500)]
+    assert list(reader.get_data("alice", at(300), at(4200))) == [NOON + 300, NOON + 4200]
+    assert list(reader.get_data("alice", at(301), at(4199))) == []
+    tokyo = dt.timezone(dt.timedelta(hours=9))
+    assert list(reader.get_data("alice", at(300, tokyo), at(300, tokyo))) == [NOON + 300]
+    everybody = reader.get_data(None, at(0), at(300))
+    assert list(everybody) == [NOON, NOON + 300]
+    assert list(everybody[NOON]) == ["alice"]
+    assert everybody[NOON]["alice"] == reader.get_data("alice")[NOON]
+    assert reader.get_data("nobody") == {}
+
+
+def test_naive_times_and_backward_ranges_are_refused(reader: RedisReader) -> None:
+    naive = dt.datetime(2026, 11, 22, 12)  # noqa: DTZ001
+    with pytest.raises(ValueError, match=r"start_time 2026-11-22T12:00:00 has no time zone"):
+        reader.get_data("alice", naive)
+    with pytest.raises(ValueError, match="end_time 2026"):
+        reader.get_data("alice", None, naive)
+    later, earlier = (
+        dt.datetime(2026, 11, 22, 13, tzinfo=UTC),
+        dt.datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    with pytest.raises(ValueError, match="after"):
+        reader.get_data("alice", later, earlier)
+
+
+def test_hosts_and_last_update_follow_the_documents(
+    writer: RedisWriter, reader: RedisReader
+) -> None:
+    assert reader.hosts() == []
+    assert reader.last_update() is None
+    old = [Row("old", NOON - 20 * 86_400 + t, cputimes=t) for t in (0, 300)]
+    old_day = Window.of_day(DAY - dt.timedelta(days=20))
+    writer.replace(["old"], old_day, frame(*old, window=old_day), "settled")
+    assert reader.last_update() == dt.datetime(2026, 11, 2, 12, tzinfo=UTC)
+    writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+    assert reader.hosts() == ["alice"]
+    assert reader.hosts(dt.datetime(2026, 11, 1, tzinfo=UTC)) == ["alice", "old"]
+    assert reader.last_update() == dt.datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
+    assert reader.last_update("old") == dt.datetime(2026, 11, 2, 12, tzinfo=UTC)
+    assert reader.last_update("nobody") is None
+
+
+def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
+    for prefix in ("", "x:"):
+        with RedisWriter(port=redis_server.port, prefix=prefix, clock=lambda: NOW) as writer:
+            writer.replace([f"h{prefix}"], WINDOW, frame(*worked_example(f"h{prefix}")), "settled")
+    with RedisReader(url=redis_server.url(), prefix="x:", clock=lambda: NOW) as reader:
+        assert reader.hosts() == ["hx:"]
+    assert b"x:2026-11-22T12:00:00+00:00" in contents(redis_server)
+
+
+def test_reading_never_searches_the_keyspace(
+    writer: RedisWriter, reader: RedisReader, redis_server: Redis
+) -> None:
+    writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+    with redis_server.client() as client:
+        client.config_resetstat()
+        reader.get_data("alice")
+        reader.get_data()
+        reader.hosts()
+        reader.last_update()
+        called = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+    assert not called & {"keys", "scan", "hscan"}
+    assert called >= {"hget", "hgetall", "hkeys", "exists"}
+
+
+def test_a_server_that_is_gone_or_mute_is_told_within_the_bound(tmp_path: Path) -> None:
+    with RedisReader(port=1) as reader, pytest.raises(StoreOutageError, match="does not answer"):
+        reader.get_data("alice")
+    with (
+        Redis(tmp_path) as server,
+        RedisReader(port=server.port, patience=Patience(0.2, 1, 0.1)) as reader,
+        server.paused(),
+        pytest.raises(StoreOutageError),
+    ):
+        reader.get_data("alice")
+
+
+def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Path) -> None:
+    """Killed before the write, back empty while the writer retries: the write is complete."""
+    rows = [Row(time=NOON + t * 60, cputimes=t * 30, rss=GB) for t in range(300)]
+    whole = frame(*rows)
+    with Redis(tmp_path) as server, RedisWriter(port=server.port, clock=lambda: NOW) as writer:
+        writer.replace(["alice"], WINDOW, whole, "settled")
+        clean = contents(server)
+        server.kill(signal.SIGKILL)
+        restart = threading.Timer(1.0, server.start)
+        restart.start()
+        writer.replace(["alice"], WINDOW, whole, "settled")
+        restart.join()
+        assert contents(server) == clean
+
+
+def test_refusals_are_told_in_words(redis_server: Redis, tmp_path: Path) -> None:
+    with redis_server.client() as client:
+        client.set(bucket_iso(NOON), "something else")
+    with (
+        RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer,
+        pytest.raises(StoreError, match=r"2026-11-22T12:00:00\+00:00.*SNAPSHOT_KEY_PREFIX"),
+    ):
+        writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+    with RedisReader(port=redis_server.port, clock=lambda: NOW) as reader:
+        with pytest.raises(StoreError, match="another type"):
+            reader.get_data("alice")
+        with redis_server.client() as client:
+            client.delete(bucket_iso(NOON))
+            for damage in (b'{"cpu":', b"[1]", b"\xff\xfe"):
+                client.hset(bucket_iso(NOON), "alice", damage)
+                with pytest.raises(StoreError, match="'alice' under '2026-11-22T12:00:00"):
+                    reader.get_data("alice")
+    with Redis(tmp_path, ["--requirepass", "right"]) as locked:
+        url = f"redis://:hunter2@127.0.0.1:{locked.port}/0"
+        with RedisReader(url=url) as reader:
+            with pytest.raises(StoreError, match="password") as caught:
+                reader.get_data("alice")
+            assert not isinstance(caught.value, StoreOutageError)
+            assert "hunter2" not in str(caught.value) + repr(reader)
+    with pytest.raises(SettingsError, match="SNAPSHOT_REDIS_URL"):
+        RedisReader(url="http://x")
+
+
+def test_a_unix_socket_url_works(tmp_path: Path) -> None:
+    # Sockets have short paths.
+    socket = Path("/tmp") / f"snap-{time.time_ns()}.sock"
+    try:
+        with Redis(tmp_path, ["--unixsocket", str(socket)]):
+            with RedisWriter(url=f"unix://{socket}", clock=lambda: NOW) as writer:
+                writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+                assert writer.address == f"unix:{socket}"
+            with RedisReader(url=f"unix://{socket}", clock=lambda: NOW) as reader:
+                assert len(reader.get_data("alice")) == 2
+    finally:
+        socket.unlink(missing_ok=True)
+
+
+def test_both_protocols_give_the_same(redis_server: Redis) -> None:
+    answers: list[Any] = []
+    for protocol in (2, 3):
+        options: dict[str, Any] = {
+            "port": redis_server.port,
+            "clock": lambda: NOW,
+            "protocol": protocol,
+        }
+        with RedisWriter(**options) as writer, RedisReader(**options) as reader:
+            for stage in STAGES:
+                writer.replace(["alice"], WINDOW, frame(*worked_example(), stage=stage), stage)
+            answers.append((reader.get_data("alice"), reader.get_data(), reader.hosts()))
+    assert answers[0] == answers[1]
+
+
+def test_opening_does_not_connect() -> None:
+    with RedisReader(port=1), RedisWriter(port=1):
+        pass
+
+
+def test_every_retry_is_bounded() -> None:
+    """The reader answers a person, the writer a schedule."""
+    for kind, bound in ((RedisReader, 2.5), (RedisWriter, 60)):
+        patience = kind.default_patience
+        tries = patience.retries + 1
+        longest = (
+            tries * patience.timeout_seconds + patience.retries * patience.longest_pause_seconds
+        )
+        assert longest < bound

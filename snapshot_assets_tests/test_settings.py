@@ -1,0 +1,93 @@
+"""Settings: every variable is read, and a wrong one is named."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from snapshot_assets.errors import SettingsError
+from snapshot_assets.settings import Settings, describe_settings
+
+
+def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "SOURCE_URL": "mysql://u:p@h/d",
+        "SOURCE_TABLE": "ps.rows",
+        "SOURCE_COLUMNS": "pid = p, host=machine",
+        "SOURCE_TIMEZONE": "Europe/Berlin",
+        "RSS_UNIT": "KiB",
+        "REDIS_URL": "redis://r:1/2",
+        "KEY_PREFIX": "x:",
+        "LAKE": "s3://bucket/lake",
+        "RETENTION_DAYS": "1.5",
+        "CPU_THRESHOLD": "0.5",
+        "MEM_THRESHOLD": "2",
+        "MAX_GAP": "700",
+        "EXCLUDE_USERS": "root, systemd-*,",
+        "DROP_IDLE_MEMORY": "true",
+        "START_DATE": "2025-02-03",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"SNAPSHOT_{name}", value)
+    settings = Settings.load()
+    assert settings.source_url.get_secret_value() == "mysql://u:p@h/d"
+    spec = settings.source_table_spec()
+    assert (spec.name, spec.rss_unit, spec.timezone) == (
+        "ps.rows",
+        "KiB",
+        ZoneInfo("Europe/Berlin"),
+    )
+    assert (spec.physical("pid"), spec.physical("rss")) == ("p", "rss")
+    expected = {"url": "redis://r:1/2", "prefix": "x:", "retention_seconds": 129_600}
+    assert settings.redis() == expected
+    rules = settings.accounting()
+    assert rules.max_gap_seconds == 700
+    assert rules.excluded_users == ("root", "systemd-*")
+    assert rules.drop_idle_memory
+    listed = settings.documents()
+    assert (listed.cpu_threshold_cores, listed.mem_threshold_gb) == (0.5, 2)
+    assert settings.start_date == dt.date(2025, 2, 3)
+    assert settings.lake == "s3://bucket/lake"
+    assert {name for name, _, _ in describe_settings()} == {f"SNAPSHOT_{n}" for n in values}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MAX_GAP", "soon", "valid number"),
+        ("MAX_GAP", "0", "greater than 0"),
+        ("RSS_UNIT", "KB", "'bytes' or 'KiB'"),
+        ("RETENTION_DAYS", "-1", "greater than 0"),
+        ("CPU_THRESHOLD", "nan", "finite"),
+        ("START_DATE", "yesterday", "date"),
+        ("SOURCE_COLUMNS", "foo=bar", "no column foo"),
+        ("SOURCE_COLUMNS", "pid", "ours=theirs"),
+        ("SOURCE_COLUMNS", "pid=", "no name given for pid"),
+        ("SOURCE_TIMEZONE", "Mars/Base", "no time zone"),
+    ],
+)
+def test_a_wrong_value_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"SNAPSHOT_{name}", value)
+    with pytest.raises(SettingsError, match=f"SNAPSHOT_{name}: .*{told}.*{value}"):
+        Settings.load()
+
+
+def test_the_environment_wins_over_the_dotenv_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("SNAPSHOT_MAX_GAP=600\nSNAPSHOT_KEY_PREFIX=file:\nOTHER=1\n")
+    monkeypatch.setenv("SNAPSHOT_KEY_PREFIX", "environment:")
+    settings = Settings.load()
+    assert settings.max_gap == 600
+    assert settings.key_prefix == "environment:"
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNAPSHOT_SOURCE_URL", "mysql://u:hunter2@h/d")
+    monkeypatch.setenv("SNAPSHOT_REDIS_URL", "redis://:hunter2@h")
+    assert "hunter2" not in f"{Settings.load()!r} {Settings.load()}"
