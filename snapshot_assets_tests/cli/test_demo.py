@@ -1,0 +1,107 @@
+"""The demo, end to end, and that nothing of it outlives it, whichever way it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from snapshot_assets_tests.servers import Redis
+
+
+@pytest.fixture
+def marker() -> str:
+    """Put into the environment of a demo, and so of everything that it starts."""
+    return f"{os.getpid()}-{time.time_ns()}"
+
+
+def demo(marker: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "snapshot_assets.cli", "demo", *arguments],
+        env={**os.environ, "COLUMNS": "160", "DEMO_MARKER": marker, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def survivors(marker: str, patience: float = 25.0) -> list[str]:
+    """Processes with the marker that are still there after a while."""
+    deadline = time.monotonic() + patience
+    while True:
+        alive = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("DEMO_MARKER") == marker:
+                    alive.append(" ".join(process.cmdline()))
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        if not alive or time.monotonic() > deadline:
+            return alive
+        time.sleep(0.2)
+
+
+def folders(process: subprocess.Popen[str]) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"snapshot-assets-demo-{process.pid}-*"))
+
+
+def until(process: subprocess.Popen[str], text: str) -> Iterator[str]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield line
+        if text in line:
+            return
+    raise AssertionError(f"ended without {text!r}")
+
+
+def test_once_shows_the_busiest_and_leaves_nothing(marker: str) -> None:
+    process = demo(marker, "--once")
+    told, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, told
+    assert "Settled 42 host-days, 3 checks passed" in told
+    for name in ("alice", "carol", "Busiest users", "core-hours"):
+        assert name in told
+    assert not survivors(marker)
+    assert not folders(process)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_it_runs_on_until_told_and_takes_everything_with_it(
+    marker: str, signum: signal.Signals
+) -> None:
+    process = demo(marker)
+    told = list(until(process, "Ctrl-C ends it all"))
+    (address,) = [line.split()[-1] for line in told if line.startswith("Dagster UI")]
+    with urllib.request.urlopen(address.split("/asset")[0] + "/server_info", timeout=10) as answer:
+        assert answer.status == 200
+    assert len(survivors(marker, patience=0)) > 4, "server, leashes, UI, daemon"
+    process.send_signal(signum)
+    process.communicate(timeout=40)
+    assert not survivors(marker)
+    if signum is not signal.SIGKILL:
+        assert process.returncode == 0
+        assert not folders(process)
+    for left in folders(process):
+        assert left.exists(), "after kill -9 the next demo removes it"
+
+
+def test_a_given_redis_is_used_under_a_prefix_of_its_own(
+    marker: str, redis_server: Redis, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("SNAPSHOT_SOURCE_TABLE=not_for_the_demo\n")
+    process = demo(marker, "--once", SNAPSHOT_REDIS_URL=redis_server.url())
+    told, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, told
+    with redis_server.client() as client:
+        keys = client.keys()
+    assert keys
+    assert all(key.startswith(b"demo:") for key in keys)

@@ -1,0 +1,55 @@
+"""What recent rows say about how a host is sampled."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from snapshot_assets.domain.health import cadences, likely_rss_unit
+from snapshot_assets_tests.domain.frames import NOON, Row, raw_rows
+
+
+def test_a_steady_collector_has_nothing_to_report() -> None:
+    (found,) = cadences(raw_rows([Row(time=NOON + i * 300 + i % 3) for i in range(12)]))
+    assert found.snapshots == 12
+    assert found.median_interval_seconds == pytest.approx(301, abs=1)
+    assert (found.duplicate_rows, found.crowded_snapshots) == (0, 0)
+    assert found.newest_epoch == NOON + 11 * 300 + 2
+
+
+def test_two_interleaved_collectors_crowd_each_other() -> None:
+    rows = [Row(time=NOON + i * 300 + late) for i in range(12) for late in (0, 20)]
+    (found,) = cadences(raw_rows(rows))
+    assert found.crowded_snapshots == 12
+
+
+def test_the_same_snapshot_twice_counts_as_duplicates() -> None:
+    rows = [Row(time=NOON + i * 300, pid=pid) for i in range(3) for pid in (1, 2)]
+    (found,) = cadences(raw_rows([*rows, *rows[:3]]))
+    assert found.duplicate_rows == 3
+
+
+def test_one_snapshot_has_no_interval() -> None:
+    (found,) = cadences(raw_rows([Row()]))
+    assert math.isnan(found.median_interval_seconds)
+    assert cadences(raw_rows([])) == []
+
+
+@pytest.mark.parametrize(
+    ("configured", "source_values", "expected"),
+    [
+        ("bytes", [4096 * n for n in range(1, 30)], "bytes"),
+        ("bytes", [4 * n for n in range(1, 30)], "KiB"),
+        ("KiB", [4 * n for n in range(1, 30)], "KiB"),
+        ("KiB", [4096 * n for n in range(1, 30)], "bytes"),
+        ("bytes", [4096] * 10, None),
+        ("bytes", [n * 7 + 1 for n in range(1, 30)], None),
+    ],
+)
+def test_the_unit_of_rss_shows_in_its_pages(
+    configured: str, source_values: list[int], expected: str | None
+) -> None:
+    unit = 1024 if configured == "KiB" else 1
+    rows = raw_rows([Row(pid=i, rss=value * unit) for i, value in enumerate(source_values)])
+    assert likely_rss_unit(rows, configured) == expected
