@@ -2,7 +2,7 @@
 
 They look at the stores, not at what the asset had in memory, and tell how many partitions they saw
 and which are wrong. A check that cannot look fails as a run does; it never reads as bad data.
-Why they cover the partitions of a run and are not partitioned: docs/adr/0006-checks-cover-the-run.md.
+Why they are not partitioned: docs/adr/0006-checks-cover-the-run.md.
 """
 
 import datetime as dt
