@@ -55,7 +55,9 @@ def demo(once: bool, port: int) -> None:
     source, settles the week through Dagster, prints who was busiest, and goes on sampling this
     machine until Ctrl-C. Everything lives in a temporary folder and goes away with it.
     """
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT as well: a shell starts its background jobs with it ignored, and Dagster then copies
+    # that to SIGTERM.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
     try:
         with ExitStack() as stack:

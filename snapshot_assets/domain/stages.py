@@ -101,7 +101,8 @@ class FiveMinuteAggregates(_Stage):
 
     @pa.dataframe_check(name="bucket_start is a multiple of 300 s")
     def _aligned(cls, frame: pd.DataFrame) -> pd.Series:
-        return frame["bucket_start"].dt.as_unit("s").astype("int64") % BUCKET_SECONDS == 0
+        microseconds = frame["bucket_start"].dt.as_unit("us").astype("int64")
+        return microseconds % (BUCKET_SECONDS * 1_000_000) == 0
 
     @pa.dataframe_check(name="one cover per bucket and host")
     def _one_cover(cls, frame: pd.DataFrame) -> pd.Series:
@@ -215,16 +216,38 @@ def validate(stage: type[_Stage], frame: pd.DataFrame, subject: str) -> pd.DataF
     Raises:
         StageError: every broken rule at once, with counts and a sample.
     """
+    # Rows are counted and shown by position, whatever labels the frame has put together.
+    rows = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(drop=True)
+    violations = _nullable_numbers(stage, rows)
     try:
-        return stage.validate(frame, lazy=True)
+        stage.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:
-        violations = _violations(frame, errors.failure_cases)
-        raise StageError(stage.__name__, subject, len(frame), violations) from None
+        violations += _violations(rows, errors.failure_cases)
+    if violations:
+        raise StageError(stage.__name__, subject, len(frame), violations)
+    return frame
+
+
+def _nullable_numbers(stage: type[_Stage], frame: pd.DataFrame) -> list[Violation]:
+    """Columns of pandas' nullable types, which Pandera takes for the plain ones."""
+    found = []
+    for name, column in stage.to_schema().columns.items():
+        plain = getattr(column.dtype, "type", None)
+        if name not in frame.columns or not isinstance(plain, np.dtype):
+            continue
+        dtype = frame[name].dtype
+        if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
+            found.append(Violation(str(name), f"dtype('{plain}')", 0, (str(dtype),)))
+    return found
 
 
 def _violations(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Violation]:
+    # A rule of the whole row fails once, not once for each column that the row has.
+    column_of = cases["column"].where(cases["schema_context"] == "Column", "")
     found = []
-    for (check, column), group in cases.groupby(["check", "column"], dropna=False, sort=False):
+    for (check, column), group in cases.groupby(
+        [cases["check"], column_of], dropna=False, sort=False
+    ):
         positions = pd.to_numeric(group["index"], errors="coerce").dropna().astype(int).unique()
         if len(positions):
             sample = tuple(_row_text(frame, position) for position in positions[:3])
@@ -238,8 +261,6 @@ def _violations(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Violation]:
 
 
 def _row_text(frame: pd.DataFrame, position: int) -> str:
-    row = frame.loc[position]
-    if isinstance(row, pd.DataFrame):
-        row = row.iloc[0]
+    row = frame.iloc[position]
     values = {name: getattr(value, "item", lambda v=value: v)() for name, value in row.items()}
     return "{" + ", ".join(f"{k}={v!r}" for k, v in values.items() if k != "body") + "}"
