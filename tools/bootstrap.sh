@@ -31,6 +31,8 @@ fi
 if command -v uv >/dev/null 2>&1; then
     uv=uv
 else
+    # an environment that uv made has no pip
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip --default-pip >/dev/null
     [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
     uv=.venv/bin/uv
 fi

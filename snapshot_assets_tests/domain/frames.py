@@ -173,13 +173,14 @@ def snapshot_times(draw: st.DrawFn, rules: AccountingRules) -> list[float]:
         st.sampled_from(edges),
         st.integers(1, 1500),
         st.integers(1, 900_000).map(lambda ms: ms / 1000),
-        st.just("border"),
+        st.sampled_from(["border", "border + 0.5", "border + 1.5", "border - 0.25"]),
     )
     time = float(MIDNIGHT + draw(st.sampled_from([-2400, -1800, -900, -300, 0, 60.25])))
     times = [time]
     for ahead in draw(st.lists(step, max_size=9)):
-        if ahead == "border":
-            time = float(bucket_start(time) + BUCKET_SECONDS)
+        if isinstance(ahead, str):
+            beside = float(ahead.removeprefix("border").replace(" ", "") or 0)
+            time = bucket_start(time + 1) + BUCKET_SECONDS + beside
         else:
             time += float(ahead)
         times.append(time)
@@ -242,22 +243,31 @@ def _lifetime(
 
 @st.composite
 def noise(draw: st.DrawFn, host: str, rules: AccountingRules) -> list[Row]:
-    """Rows that have nothing to do with one another, on a few times, pids and values."""
+    """Rows that have nothing to do with one another, on a few times, pids and values.
+
+    Where an age is known, it reaches back to one of the other times, or misses it by about the
+    slack.
+    """
     times = draw(snapshot_times(rules))
-    gap, slack = rules.max_gap_seconds, rules.slack_seconds
-    ages = [None, 0.0, 0.5, 1.0, 60.0, slack, 300.0, 300 + slack, gap, gap + slack, gap + 2 * slack]
-    row = st.builds(
-        Row,
-        host=st.just(host),
-        time=st.sampled_from(times),
-        pid=st.integers(1, 3),
-        username=st.sampled_from(USERS[:3]),
-        comm=st.sampled_from(COMMS[:2]),
-        cputimes=st.sampled_from([0.0, 0.25, 1.0, 1.0, 300.0, 1e6]),
-        rss=st.sampled_from([0, 4096, 2 * GB]),
-        etimes=st.sampled_from(ages),
+    slack = rules.slack_seconds
+    misses = [0.0, slack, -slack, slack + 0.25, -slack - 0.25]
+    drawn = st.tuples(
+        st.sampled_from(times),
+        st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0, 60.0]), st.sampled_from(times)),
+        st.sampled_from(misses),
+        st.integers(1, 3),
+        st.sampled_from(USERS[:3]),
+        st.sampled_from(COMMS[:2]),
+        st.sampled_from([0.0, 0.25, 1.0, 1.0, 300.0, 1e6]),
+        st.sampled_from([0, 4096, 2 * GB]),
     )
-    return draw(st.lists(row, max_size=14))
+    rows = []
+    for time, born, miss, pid, username, comm, cputimes, rss in draw(st.lists(drawn, max_size=14)):
+        etimes = born
+        if born is not None and born >= times[0]:
+            etimes = max(time - born + miss, 0.0)
+        rows.append(Row(host, time, pid, username, comm, cputimes, rss, etimes))
+    return rows
 
 
 @st.composite

@@ -236,6 +236,19 @@ def test_the_first_snapshot_of_a_host_covers_nothing() -> None:
     assert result.ledger.gap_cpu_seconds == 0
 
 
+def test_the_previous_snapshot_of_a_host_is_its_own() -> None:
+    """bob was looked at 60 s before alice's first snapshot: of alice nothing is known before."""
+    result = count(
+        [
+            Row(host="alice", time=at("12:02"), cputimes=50, rss=GB, etimes=10),
+            Row(host="bob", time=at("12:01"), cputimes=50),
+            Row(host="carol", time=at("12:03"), cputimes=50, rss=GB, etimes=10),
+        ]
+    )
+    assert result.aggregates.empty
+    assert classes(result) == {"first_seen": 3}
+
+
 def test_snapshots_that_end_on_a_border_do_not_reach_into_the_next_bucket() -> None:
     """(12:00, 12:05] and (12:05, 12:10] fill one bucket each, with one snapshot each."""
     result = count(
