@@ -5,9 +5,11 @@ pass through the lake, never through an I/O manager, so a run holds a few host-d
 however many partitions it has.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import dagster as dg
 import pandas as pd
@@ -196,19 +198,28 @@ def _read_frames(
 ) -> Iterator[Callable[[], pd.DataFrame]]:
     """For each partition, in order, a call that gives its raw rows or raises what is wrong.
 
-    Several hosts are read by one query. If that query's rows are defective, its hosts are read one
-    by one, so that only the culprit fails.
+    Several hosts are read by one query, and the next query runs while these are worked on: the
+    database and we are busy at the same time. If a query's rows are defective, its hosts are read
+    one by one, so that only the culprit fails.
     """
-    for day, hosts in batches(partitions, HOSTS_PER_READ):
-        start, end = read_range(Window.of_day(day))
-        try:
-            frames = split_by_host(table.read_sql(start, end, hosts), hosts)
-        except OutageError:
-            raise
-        except SnapshotAssetsError:
-            yield from (partial(table.read_sql, start, end, [host]) for host in hosts)
-        else:
-            yield from (partial(frames.pop, host) for host in hosts)
+    groups = list(batches(partitions, HOSTS_PER_READ))
+
+    def read(day: dt.date, hosts: list[str]) -> pd.DataFrame:
+        return table.read_sql(*read_range(Window.of_day(day)), hosts)
+
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        coming = ahead.submit(read, *groups[0]) if groups else None
+        for (day, hosts), following in zip(groups, [*groups[1:], None], strict=True):
+            arrived = cast(Future[pd.DataFrame], coming)
+            coming = ahead.submit(read, *following) if following else None
+            try:
+                frames = split_by_host(arrived.result(), hosts)
+            except OutageError:
+                raise
+            except SnapshotAssetsError:
+                yield from (partial(read, day, [host]) for host in hosts)
+            else:
+                yield from (partial(frames.pop, host) for host in hosts)
 
 
 def _for_each_partition(
