@@ -207,14 +207,14 @@ def _lifetime(
 ) -> list[Row]:
     slack = rules.slack_seconds
     pid = draw(st.integers(1, 3))
-    username = draw(st.sampled_from(USERS))
-    comm = draw(st.sampled_from(COMMS))
+    username = draw(st.one_of(st.just("ana"), st.sampled_from(USERS)))
+    comm = draw(st.one_of(st.just("python"), st.sampled_from(COMMS)))
     first = draw(st.integers(0, len(times) - 1))
     last = draw(st.integers(first, len(times) - 1))
     age = draw(st.sampled_from([0, 0.25, 1, 10, 59, 250, 300, 900, 5000]))
     born = times[first] - age
     reports_age = draw(st.sampled_from(["exact", "exact", "whole seconds", "never", "drifting"]))
-    rate = draw(st.sampled_from([0, 0, 0.125, 1, 16]))
+    rate = draw(st.sampled_from([0, 0, 0.125, 0.7, 1, 16]))
     cputimes = age * draw(st.sampled_from([0, 0.5, 1]))
     rss = draw(st.sampled_from([0, 1, 10**6, 3 * GB]))
     setuid = draw(st.one_of(st.none(), st.integers(first, last)))

@@ -733,6 +733,28 @@ def test_midnight_loses_nothing_and_each_day_can_be_accounted_alone() -> None:
     assert today.ledger.window_rows["attributed"] == 1
 
 
+def test_sums_of_awkward_fractions_do_not_depend_on_where_the_window_is_cut() -> None:
+    """Nine processes of one name, some of them missing from a snapshot, and numbers that no float
+    holds: summed in another order they would differ in the last bit."""
+    times = [at("12:03") + 7.3, at("12:06") + 0.7, at("12:11") + 0.1, at("12:18") + 59.9]
+    rows = raw_rows(
+        [
+            Row(time=time, pid=pid, cputimes=0.1 * (number + 1) * pid**1.5, rss=10**pid + pid)
+            for number, time in enumerate(times)
+            for pid in range(1, 10)
+            if (number, pid) not in {(1, 3), (2, 5), (2, 6)}
+        ]
+    )
+    whole = account(rows, HOUR, RULES).aggregates
+    parts = [
+        account(read_by(rows, window, RULES), window, RULES).aggregates
+        for window in map(Window, HOUR.buckets(), (start + 300 for start in HOUR.buckets()))
+    ]
+    assert len(whole) == 4
+    for column in ("cpu_norm", "rss_gb", "covered_seconds"):
+        assert [value for part in parts for value in part[column]] == list(whole[column])
+
+
 def test_a_snapshot_taken_at_midnight_belongs_to_the_day_that_begins() -> None:
     """Its span ends yesterday, so the use is yesterday's; its row is counted today."""
     rows = [
