@@ -10,6 +10,7 @@ import json
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Run:
 
     Attributes:
         seconds: wall-clock seconds by stage; ``total`` is measured, not summed.
+        cpu_seconds: CPU time of this process meanwhile, all threads, without the servers.
         rows_read: rows that came from the database.
         documents: documents written.
         document_bytes: their size in all.
@@ -54,6 +56,7 @@ class Run:
     """
 
     seconds: dict[str, float]
+    cpu_seconds: float
     rows_read: int
     documents: int
     document_bytes: int
@@ -91,6 +94,8 @@ def answer(settle: Callable[[Job], dict[str, Any]]) -> None:
     """Settle the job on standard input, and tell on standard output all of :class:`Run`."""
     job = Job(**json.load(sys.stdin))
     imported = peak_bytes()
+    begun = time.process_time()
     told = settle(job)
-    run = Run(**told, imported_bytes=imported, peak_bytes=peak_bytes())
+    spent = time.process_time() - begun
+    run = Run(**told, cpu_seconds=spent, imported_bytes=imported, peak_bytes=peak_bytes())
     json.dump(asdict(run), sys.stdout)

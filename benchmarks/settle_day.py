@@ -3,7 +3,8 @@
 Measured, on a private MariaDB and a private Redis on this machine: from the rows in the database to
 the documents in Redis, stage by stage, with the peak memory of a fresh process. Both versions see
 the same table and write documents of the same layout. Best and median of the repeats are told; the
-versions take turns, so that whatever else the machine does falls on both.
+versions take turns, so that whatever else the machine does falls on both. ``own CPU`` is the CPU
+time of the version's process: it varies least when the machine has other things to do.
 
 Not measured: Dagster's overhead, the Parquet lake between the stages (see benchmarks/README.md),
 imports, and the network between machines. The day's pages are in the database's memory. The product
@@ -112,8 +113,11 @@ def _table(runs: Runs, rows: int) -> str:
         for name in names:
             cells += _stage_cells([run.seconds.get(stage) for run in runs[name]], rows)
         lines.append(_line(cells))
-    lines.append(_memory_line("peak memory, MB", runs, names, lambda run: run.peak_bytes))
-    lines.append(_memory_line("of it imports, MB", runs, names, lambda run: run.imported_bytes))
+    lines += [
+        _plain_line("own CPU, s", runs, names, lambda run: run.cpu_seconds, ".2f"),
+        _plain_line("peak memory, MB", runs, names, lambda run: run.peak_bytes / 1e6, ",.0f"),
+        _plain_line("of it imports, MB", runs, names, lambda run: run.imported_bytes / 1e6, ",.0f"),
+    ]
     return "\n".join(lines)
 
 
@@ -125,11 +129,14 @@ def _stage_cells(seconds: Sequence[float | None], rows: int) -> list[str]:
     return [f"{min(known):.2f}", f"{median:.2f}", f"{rows / max(median, 1e-3):,.0f}"]
 
 
-def _memory_line(label: str, runs: Runs, names: Sequence[str], amount: Callable[[Run], int]) -> str:
+def _plain_line(
+    label: str, runs: Runs, names: Sequence[str], amount: Callable[[Run], float], form: str
+) -> str:
+    """Best and median of something that has no rows per second."""
     cells = [label]
     for name in names:
-        megabytes = [amount(run) / 1e6 for run in runs[name]]
-        cells += [f"{min(megabytes):,.0f}", f"{statistics.median(megabytes):,.0f}", ""]
+        amounts = [amount(run) for run in runs[name]]
+        cells += [format(min(amounts), form), format(statistics.median(amounts), form), ""]
     return _line(cells)
 
 

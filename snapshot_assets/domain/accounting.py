@@ -133,7 +133,7 @@ def _sort_and_deduplicate(rows: pd.DataFrame) -> _Process:
 
     # Below 2**63 for as many hosts, pids and times as fit into memory.
     key = (host * len(pids) + pid) * len(times) + time
-    order = np.argsort(key)
+    order = np.argsort(key, kind="stable")
     ordered = key[order]
     repeated = np.zeros(len(key), dtype=bool)
     repeated[1:] = ordered[1:] == ordered[:-1]

@@ -111,11 +111,14 @@ class FiveMinuteAggregates(_Stage):
 
     @pa.dataframe_check(name="no row without use, but for the one row of an idle bucket")
     def _idle_rows(cls, frame: pd.DataFrame) -> pd.Series:
-        unused = (frame["cpu_norm"] == 0) & (frame["rss_gb"] == 0)
-        nobody = frame["username"].isna() & frame["comm"].isna()
-        alone = ~frame.duplicated(["bucket_start", "host"], keep=False)
-        named = frame["username"].notna() & frame["comm"].notna()
-        return (named & ~unused) | (nobody & unused & alone)
+        used = ((frame["cpu_norm"] != 0) | (frame["rss_gb"] != 0)).to_numpy()
+        username = frame["username"].notna().to_numpy()
+        comm = frame["comm"].notna().to_numpy()
+        right = used & username & comm
+        if not right.all():
+            alone = ~frame.duplicated(["bucket_start", "host"], keep=False).to_numpy()
+            right |= ~used & ~username & ~comm & alone
+        return pd.Series(right, index=frame.index)
 
 
 class SnapshotDocuments(_Stage):

@@ -122,7 +122,7 @@ class ProcessSource:
         else:
             table = self._fetch(self._select(first, last, wanted))
         rows = to_canonical_types(table)
-        if wanted is not None:
+        if wanted is not None and set(pc.unique(rows.column("host")).to_pylist()) - set(wanted):
             # Case-insensitive collations let hosts through that only look like the wanted ones.
             rows = rows.filter(pc.is_in(rows.column("host"), pa.array(wanted, pa.string())))
         return raw_rows(rows, self.table.rss_unit, subject)
