@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def find_program(*names: str) -> str:
     )
 
 
-class Server:
+class Server(ABC):
     """A server process with a folder, a port, and a way to tell that it is ready."""
 
     def __init__(self, folder: Path) -> None:
@@ -55,13 +56,13 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
         """What to run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_ready(self) -> bool:
         """Whether it answers."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start and wait until it answers; on the same port and folder as before."""

@@ -105,10 +105,6 @@ class Lake:
                 f"{path} is damaged ({error}); materialize {dataset} of {host!r} on {day} again"
             ) from None
 
-    def exists(self, dataset: Dataset, day: dt.date, host: str) -> bool:
-        """Whether this day and host has been written."""
-        return bool(self._fs.exists(self.path(dataset, day, host)))
-
     def require_writable(self) -> None:
         """Write and remove a small file.
 

@@ -82,7 +82,8 @@ def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) 
     assert "ana: python (2.00)" in table
     again = shell.run(*SETTLE_DAY, "--host", "b|b")
     assert "alice" not in again
-    assert shell.run("read", "alice", "--start", str(DAY), "--end", str(DAY), "--json") != "{}"
+    kept = json.loads(shell.run("read", "alice", "--start", str(DAY), "--end", str(DAY), "--json"))
+    assert list(kept) == [str(MIDNIGHT)], "settling one host leaves the other"
 
 
 def test_user_errors_are_one_message_and_a_code(shell: Shell, mariadb: MariaDB) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from snapshot_assets.cli.demo import _temporary_folder
 from snapshot_assets_tests.servers import Redis
 
 
@@ -90,8 +91,11 @@ def test_it_runs_on_until_told_and_takes_everything_with_it(
     if signum is not signal.SIGKILL:
         assert process.returncode == 0
         assert not folders(process)
-    for left in folders(process):
-        assert left.exists(), "after kill -9 the next demo removes it"
+    else:
+        assert folders(process), "nobody was left to remove it"
+        with _temporary_folder() as own:
+            assert own.exists()
+            assert not folders(process), "the next demo does"
 
 
 def test_a_given_redis_is_used_under_a_prefix_of_its_own(

@@ -234,7 +234,7 @@ def test_one_bad_host_day_fails_visibly_and_the_others_are_done(pipeline: Pipeli
         assert part in told
     done = pipeline.instance.get_materialized_partitions(dg.AssetKey("raw_process_rows"))
     assert done == {HostDay(DAY, "alice").key, HostDay(DAY, "carol").key}
-    assert not pipeline.lake.exists("raw_process_rows", DAY, "bob")
+    assert not Path(pipeline.lake.path("raw_process_rows", DAY, "bob")).exists()
     assert not any(e.event_type_value == "STEP_UP_FOR_RETRY" for e in result.all_events)
 
 
@@ -261,7 +261,7 @@ def test_days_past_the_retention_reach_the_lake_and_are_reported(pipeline: Pipel
     told = metadata(result, "redis_snapshots")[HostDay(old, "alice").key]
     assert told["documents_written"] == 0
     assert told["documents_past_retention"] == 12
-    assert pipeline.lake.exists("five_minute_aggregates", old, "alice")
+    assert Path(pipeline.lake.path("five_minute_aggregates", old, "alice")).exists()
     assert pipeline.settle(["alice"]).success
     with pipeline.reader() as reader:
         assert reader.get_data("alice", *_day(old)) == {}

@@ -13,6 +13,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import Stage, documents
@@ -20,6 +24,7 @@ from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.stages import SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
+from snapshot_assets.leash import free_port
 from snapshot_assets.store.redis_base import Patience
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
@@ -329,6 +334,59 @@ def test_a_unix_socket_url_works(tmp_path: Path) -> None:
                 assert len(reader.get_data("alice")) == 2
     finally:
         socket.unlink(missing_ok=True)
+
+
+def test_tls_is_spoken_and_strangers_are_refused(tmp_path: Path) -> None:
+    """A rediss:// URL works with the right authority, and says what is wrong without it."""
+    certificate, key = self_signed(tmp_path)
+    files = (
+        "--tls-cert-file",
+        certificate,
+        "--tls-key-file",
+        key,
+        "--tls-ca-cert-file",
+        certificate,
+    )
+    tls_port = free_port()
+    options = ["--tls-port", str(tls_port), *map(str, files), "--tls-auth-clients", "no"]
+    url = f"rediss://localhost:{tls_port}/0"
+    with Redis(tmp_path / "server", options):
+        trusted = f"{url}?ssl_ca_certs={certificate}"
+        with RedisWriter(url=trusted, clock=lambda: NOW) as writer:
+            writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+        with RedisReader(url=trusted, clock=lambda: NOW) as reader:
+            assert len(reader.get_data("alice")) == 2
+        with RedisReader(url=url) as stranger, pytest.raises(StoreError, match=r"(?i)certificate"):
+            stranger.get_data("alice")
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "server.crt", folder / "server.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
 
 
 def test_both_protocols_give_the_same(redis_server: Redis) -> None:

@@ -1,0 +1,79 @@
+"""The project's own promises: the README's settings, the bootstrap's words, the locks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from snapshot_assets.settings import describe_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `(SNAPSHOT_\w+)` \|([^|]*)\|", (ROOT / "README.md").read_text(), re.M)
+    listed = {name: default.strip(" `") for name, default in rows}
+    assert listed == {name: default for name, default, _ in describe_settings()}
+
+
+def test_the_locks_pin_every_hash_and_name_no_index() -> None:
+    for lock in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / lock).read_text()
+        pinned = re.findall(r"^[a-z0-9._-]+==\S+", text, re.M)
+        assert len(pinned) > 50
+        assert len(re.findall(r"^[a-z0-9._-]+==[^\n]* \\\n    --hash=sha256:", text, re.M)) == len(
+            pinned
+        )
+        assert "://" not in text
+        assert "index-url" not in text
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> Path:
+    """A PATH with a shell's tools and no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in ("sh", "rm", "cat"):
+        (folder / tool).symlink_to(str(shutil.which(tool)))
+    return folder
+
+
+def bootstrap(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", str(ROOT / "tools" / "bootstrap.sh"), "requirements.txt"],
+        cwd=folder,
+        env={"PATH": str(path), "HOME": os.environ.get("HOME", "/")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def fake_python(folder: Path, script: str) -> None:
+    program = folder / "python3"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def test_an_old_python_is_told_in_one_line(bare_path: Path, tmp_path: Path) -> None:
+    fake_python(bare_path, '[ "$1" = --version ] && echo "Python 3.9.2" && exit 0; exit 1')
+    done = bootstrap(tmp_path, bare_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "bootstrap: needs Python 3.11, 3.12 or 3.13 on PATH; found Python 3.9.2"
+    ]
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_python_without_venv_is_told_in_one_line(bare_path: Path, tmp_path: Path) -> None:
+    fake_python(bare_path, 'case "$2" in *ensurepip*) exit 1;; esac; exit 0')
+    done = bootstrap(tmp_path, bare_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "bootstrap: this Python has no venv; on Debian or Ubuntu: apt-get install python3-venv"
+    ]
