@@ -20,8 +20,7 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 	@.venv/bin/pytest $(ARGS)
 
 dev: .venv/ready  ## Dagster's UI and daemon on your own settings
-	@mkdir -p data/dagster
-	@DAGSTER_HOME=$${DAGSTER_HOME:-$(CURDIR)/data/dagster} .venv/bin/dagster dev
+	@.venv/bin/snapshot-assets ui $(ARGS)
 
 bench: .venv/ready-dev  ## Measure each stage beside a straightforward version, on 2 million rows
 	@sh tools/servers.sh

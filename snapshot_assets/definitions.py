@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import dagster as dg
 
-from snapshot_assets.orchestration.assets import settled_assets
+from snapshot_assets.orchestration.assets import settled_assets, source_asset
 from snapshot_assets.orchestration.checks import settled_checks
+from snapshot_assets.orchestration.jobs import asset_jobs
+from snapshot_assets.orchestration.live import live_assets
 from snapshot_assets.orchestration.partitions import host_day_partitions
 from snapshot_assets.orchestration.resources import environment_resources
+from snapshot_assets.orchestration.review import review_checks
+from snapshot_assets.orchestration.schedules import schedules
+from snapshot_assets.orchestration.sensors import sensors
+from snapshot_assets.orchestration.telling import failure_sensor
+from snapshot_assets.orchestration.upkeep import upkeep_jobs
 from snapshot_assets.settings import Settings
 
 
@@ -18,11 +25,18 @@ def build_defs(**resources: dg.ConfigurableResource) -> dg.Definitions:
         resources: instead of those that read the environment, by name: ``source``, ``lake``,
             ``redis``, ``rules``.
     """
-    partitions = host_day_partitions(Settings.load().start_date)
+    settings = Settings.load()
+    partitions = host_day_partitions(settings.start_date)
+    jobs = [*asset_jobs(), *upkeep_jobs(settings.history_days)]
     return dg.Definitions(
-        assets=settled_assets(partitions),
-        asset_checks=settled_checks(),
+        assets=[source_asset(), *settled_assets(partitions), *live_assets()],
+        asset_checks=[*settled_checks(), *review_checks()],
+        jobs=jobs,
+        schedules=schedules(settings),
+        sensors=[*sensors(settings, partitions, jobs), failure_sensor(settings)],
         resources={**environment_resources(), **resources},
+        # A process per step would start Python and import everything once more for each of them.
+        executor=dg.in_process_executor,
     )
 
 

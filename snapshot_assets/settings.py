@@ -7,6 +7,7 @@ become the plain objects that the layers below take; what those mean is told the
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.errors import SettingsError
+from snapshot_assets.store.live import LiveRules
 from snapshot_assets.store.rows import COLUMNS, RssUnit
 from snapshot_assets.store.source import SourceTable
 
@@ -77,6 +79,36 @@ class Settings(BaseSettings):
     drop_idle_memory: bool = Field(
         False, description="Leave out the memory of processes that used no CPU"
     )
+    live_lookback: float = Field(
+        LiveRules().lookback_seconds,
+        ge=0,
+        le=_SECONDS_PER_DAY,
+        description="The live path publishes again this far back, for late rows, seconds",
+    )
+    live_limit: float = Field(
+        LiveRules().limit_seconds,
+        gt=0,
+        le=14 * _SECONDS_PER_DAY,
+        description="The live path catches up after an outage at most this far, seconds",
+    )
+    live_cron: str = Field("*/5 * * * *", description="When the live path runs, UTC")
+    settle_cron: str = Field("45 0 * * *", description="When the day before is settled, UTC")
+    late_days: int = Field(
+        7, ge=1, le=366, description="Days looked through for late rows and failed partitions"
+    )
+    watch_interval: int = Field(
+        60, ge=1, le=3_600, description="Seconds between two looks at Redis; late rows: five times"
+    )
+    proof_seconds: float = Field(
+        15, ge=0, description="Time per run for counting CPU-seconds again in the source, seconds"
+    )
+    history_days: int = Field(
+        14, ge=1, description="Days that Dagster keeps runs which no partition status needs"
+    )
+    webhook_url: SecretStr | None = Field(
+        None, description="Gets a POST with JSON when a run fails, as Slack and others take it"
+    )
+    ui_url: str = Field("http://127.0.0.1:3000", description="Dagster's UI, for links in messages")
     start_date: dt.date = Field(dt.date(2026, 1, 1), description="First day with partitions, UTC")
 
     @classmethod
@@ -124,6 +156,13 @@ class Settings(BaseSettings):
             raise ValueError(f"no name given for {', '.join(empty)}")
         return value
 
+    @field_validator("live_cron", "settle_cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if not re.fullmatch(r"[\d*/,A-Za-z-]+( +[\d*/,A-Za-z-]+){4}", value):
+            raise ValueError("write five fields: minute hour day month weekday, such as 45 0 * * *")
+        return value
+
     @field_validator("source_timezone")
     @classmethod
     def _zone(cls, value: str | None) -> str | None:
@@ -158,6 +197,10 @@ class Settings(BaseSettings):
     def documents(self) -> DocumentRules:
         """The knobs of the documents."""
         return DocumentRules(self.cpu_threshold, self.mem_threshold)
+
+    def live(self) -> LiveRules:
+        """How far back the live path reaches."""
+        return LiveRules(self.live_lookback, self.live_limit)
 
     def redis(self) -> dict[str, Any]:
         """The arguments of a Redis reader or writer."""

@@ -10,6 +10,7 @@ import pytest
 
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.settings import Settings, describe_settings
+from snapshot_assets.store.live import LiveRules
 
 
 def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +30,16 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         "EXCLUDE_USERS": "root, systemd-*,",
         "DROP_IDLE_MEMORY": "true",
         "START_DATE": "2025-02-03",
+        "LIVE_LOOKBACK": "60",
+        "LIVE_LIMIT": "7200",
+        "LIVE_CRON": "* * * * *",
+        "SETTLE_CRON": "5 1 * * *",
+        "LATE_DAYS": "3",
+        "WATCH_INTERVAL": "5",
+        "PROOF_SECONDS": "2.5",
+        "HISTORY_DAYS": "9",
+        "WEBHOOK_URL": "https://hooks.example.org/secret",
+        "UI_URL": "https://dagster.example.org",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"SNAPSHOT_{name}", value)
@@ -49,6 +60,13 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
     assert rules.drop_idle_memory
     listed = settings.documents()
     assert (listed.cpu_threshold_cores, listed.mem_threshold_gb) == (0.5, 2)
+    assert settings.live() == LiveRules(60, 7200)
+    assert (settings.live_cron, settings.settle_cron) == ("* * * * *", "5 1 * * *")
+    assert (settings.late_days, settings.watch_interval, settings.history_days) == (3, 5, 9)
+    assert settings.proof_seconds == 2.5
+    assert settings.webhook_url is not None
+    assert settings.webhook_url.get_secret_value() == "https://hooks.example.org/secret"
+    assert settings.ui_url == "https://dagster.example.org"
     assert settings.start_date == dt.date(2025, 2, 3)
     assert settings.lake == "s3://bucket/lake"
     assert {name for name, _, _ in describe_settings()} == {f"SNAPSHOT_{n}" for n in values}
@@ -67,6 +85,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         ("SOURCE_COLUMNS", "pid", "ours=theirs"),
         ("SOURCE_COLUMNS", "pid=", "no name given for pid"),
         ("SOURCE_TIMEZONE", "Mars/Base", "no time zone"),
+        ("LIVE_CRON", "every minute", "five fields"),
     ],
 )
 def test_a_wrong_value_names_the_variable(
@@ -90,4 +109,5 @@ def test_the_environment_wins_over_the_dotenv_file(
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SNAPSHOT_SOURCE_URL", "mysql://u:hunter2@h/d")
     monkeypatch.setenv("SNAPSHOT_REDIS_URL", "redis://:hunter2@h")
+    monkeypatch.setenv("SNAPSHOT_WEBHOOK_URL", "https://hooks.example.org/hunter2")
     assert "hunter2" not in f"{Settings.load()!r} {Settings.load()}"

@@ -16,7 +16,7 @@ import click
 from snapshot_assets.errors import OutageError, SnapshotAssetsError
 
 # command -> module under snapshot_assets.cli that has a click command of the same name
-_COMMANDS = ("demo", "collect", "settle", "live", "read", "doctor")
+_COMMANDS = ("demo", "ui", "collect", "settle", "live", "restore", "read", "doctor")
 
 EXIT_FAILED = 1
 EXIT_OUTAGE = 3

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import time
 import urllib.error
@@ -26,15 +25,18 @@ import psutil
 from rich.progress import track
 
 from snapshot_assets.cli.demo_data import MACHINES, demo_rows, snapshot_times
+from snapshot_assets.cli.instance import dagster_instance
 from snapshot_assets.cli.private_redis import start_private_redis
-from snapshot_assets.cli.settle import dagster_instance, settle_days
+from snapshot_assets.cli.settle import settle_days
 from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
+from snapshot_assets.cli.ui import ui_command
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.orchestration.partitions import add_hosts
 from snapshot_assets.settings import PREFIX, Settings
 from snapshot_assets.store.collector import Collector, sample_processes, ticks
+from snapshot_assets.store.live import LiveRules
 from snapshot_assets.store.redis_reader import RedisReader
 
 _DAYS = 7
@@ -115,7 +117,7 @@ def _run(stack: ExitStack, once: bool, port: int) -> None:
     if once:
         return
     _print_where(stack, settings, folder, port, this_machine)
-    _keep_going(settings, collector, this_machine, now)
+    _keep_going(collector, this_machine, now)
 
 
 # --- where it runs ----------------------------------------------------------------------------
@@ -149,6 +151,8 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
             f"{PREFIX}KEY_PREFIX": prefix,
             f"{PREFIX}LAKE": str(folder / "lake"),
             f"{PREFIX}START_DATE": first.isoformat(),
+            # Nobody watches a demo for five minutes.
+            f"{PREFIX}LIVE_CRON": "* * * * *",
             "DAGSTER_HOME": str(folder / "dagster"),
             "DAGSTER_DISABLE_TELEMETRY": "1",
         }
@@ -182,7 +186,7 @@ def _refresh(settings: Settings, lookback_seconds: float) -> None:
             source,
             accounting=settings.accounting(),
             documents_rules=settings.documents(),
-            lookback_seconds=lookback_seconds,
+            rules=LiveRules(lookback_seconds),
         )
 
 
@@ -219,10 +223,7 @@ def _print_where(
 ) -> None:
     port = free_port(preferred=port)
     ui = LeashedProcess(
-        [
-            *(sys.executable, "-W", "ignore", "-m", "dagster", "dev"),
-            *("-m", "snapshot_assets.definitions", "-h", "127.0.0.1", "-p", str(port)),
-        ],
+        ui_command("127.0.0.1", port),
         log=folder / "dagster.log",
         folder=folder,
     )
@@ -242,7 +243,7 @@ def _print_where(
     with open_reader(settings) as reader:
         redis_address, prefix = reader.address, reader.prefix
     for what, where in (
-        ("Dagster UI", f"{address}/asset-groups/settled"),
+        ("Dagster UI", f"{address}/asset-groups"),
         ("Redis", redis_address),
         (
             "Read it",
@@ -254,7 +255,8 @@ def _print_where(
     console.print("Sampling every minute. Ctrl-C ends it all.")
 
 
-def _keep_going(settings: Settings, collector: Collector, host: str, since: int) -> None:
+def _keep_going(collector: Collector, host: str, since: int) -> None:
+    """The collectors' part; what becomes of the rows is Dagster's daemon's."""
     done = since
     for epoch in ticks(_SAMPLE_SECONDS):
         collector.write(sample_processes(host, epoch))
@@ -262,4 +264,3 @@ def _keep_going(settings: Settings, collector: Collector, host: str, since: int)
             for due in snapshot_times(machine, done, epoch):
                 collector.write(demo_rows(machine, due))
         done = epoch
-        _refresh(settings, lookback_seconds=2 * BUCKET_SECONDS)

@@ -161,7 +161,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
     except StageError as error:
         yield Finding("error", "rows", str(error), "mend the collector")
         return
-    found = cadences(rows)
+    found = cadences(source.snapshots(last - _RECENT_SECONDS, last + 1))
     intervals = [c.median_interval_seconds for c in found if c.snapshots > 1]
     if intervals:
         typical = sorted(intervals)[len(intervals) // 2]
@@ -181,7 +181,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
                 f"{cadence.host} is sampled every {cadence.median_interval_seconds:.0f} s",
                 f"sample at least every {BUCKET_SECONDS} s; short-lived processes are missed",
             )
-        if cadence.duplicate_rows or cadence.crowded_snapshots > cadence.snapshots // 4:
+        if cadence.has_two_collectors:
             yield Finding(
                 "warning",
                 "collector",
@@ -220,18 +220,18 @@ def _redis(reader: RedisReader) -> Iterator[Finding]:
     reader.ping()
     with reader.explained():
         server = reader.client.info("server")
-        memory = reader.client.info("memory")
+    memory = reader.memory()
     version = server.get("valkey_version") or server.get("redis_version")
     yield Finding("ok", "redis", f"{reader.address} answers, version {version}")
-    policy, limit = memory.get("maxmemory_policy", "noeviction"), int(memory.get("maxmemory", 0))
-    if limit and policy != "noeviction":
+    if memory.may_evict:
         yield Finding(
             "warning",
             "redis",
-            f"may evict documents ({policy} at {limit / 1e6:,.0f} MB), which looks like a gap",
+            f"may evict documents ({memory.policy} at {memory.limit_bytes / 1e6:,.0f} MB), which "
+            "looks like a gap",
             "CONFIG SET maxmemory-policy noeviction, or give it a server of its own",
         )
-    if limit and int(memory["used_memory"]) > 0.9 * limit:
+    if memory.limit_bytes and memory.used_bytes > 0.9 * memory.limit_bytes:
         yield Finding("warning", "redis", "is over 90 % full", "raise maxmemory")
     newest = reader.last_update()
     if newest is None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import click
 
 from snapshot_assets.cli.shared import console, open_source, open_writer
+from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.redis_writer import DEFAULT_LOOKBACK_SECONDS
+from snapshot_assets.store.lake import Lake
+from snapshot_assets.store.live import LiveRules
 
 
 @click.command()
@@ -14,23 +17,28 @@ from snapshot_assets.store.redis_writer import DEFAULT_LOOKBACK_SECONDS
     "--lookback",
     "lookback_minutes",
     type=click.FloatRange(min=0, max=2_880),
-    default=DEFAULT_LOOKBACK_SECONDS / 60,
-    show_default=True,
     metavar="MINUTES",
-    help="How far back buckets are refreshed, for rows that came late.",
+    help="How far back buckets are published again, for rows that came late. Default: "
+    "SNAPSHOT_LIVE_LOOKBACK.",
 )
-def live(lookback_minutes: float) -> None:
-    """Account the last minutes of all hosts and store them in Redis.
+def live(lookback_minutes: float | None) -> None:
+    """Account what is new of all hosts and store it in Redis.
 
-    Fit for cron, every five minutes. Doing it twice does no harm; settled days are left alone.
+    Fit for cron, every five minutes, where Dagster's daemon does not do it. Catches up after an
+    outage. Doing it twice does no harm; settled days are left alone.
     """
     settings = Settings.load()
+    rules = settings.live()
+    if lookback_minutes is not None:
+        rules = LiveRules(lookback_minutes * 60, max(rules.limit_seconds, lookback_minutes * 60))
+    settled = Lake(settings.lake).days("five_minute_aggregates")
     with open_source(settings) as source, open_writer(settings) as writer:
         report = writer.store_data(
             source,
             accounting=settings.accounting(),
             documents_rules=settings.documents(),
-            lookback_seconds=lookback_minutes * 60,
+            rules=rules,
+            settled_until=Window.of_day(settled[-1]).end if settled else None,
         )
     ledger, written = report.ledger, report.written
     console.print(
@@ -39,7 +47,15 @@ def live(lookback_minutes: float) -> None:
         f"{written.removed} removed, {written.kept_settled} settled ones kept, "
         f"{written.expired} past retention"
     )
+    if report.days_left_out:
+        first, last = report.days_left_out[0], report.days_left_out[-1]
+        console.print(
+            f"Not published, too long ago: {first} to {last}. Settle what is over: "
+            f"snapshot-assets settle --from {first} --to {last}"
+        )
     if not report.hosts:
         console.print(
             "No rows in this window: is a collector running? See 'snapshot-assets doctor'."
         )
+    if report.defects:
+        raise SnapshotAssetsError("\n".join(str(defect) for defect in report.defects.values()))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import click
 import dagster as dg
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from snapshot_assets.cli.instance import dagster_instance
 from snapshot_assets.cli.shared import Day, console, open_source, open_writer, table
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
@@ -23,6 +22,7 @@ from snapshot_assets.orchestration.checks import settled_checks
 from snapshot_assets.orchestration.partitions import (
     HostDay,
     add_hosts,
+    boxes,
     host_day_of,
     host_day_partitions,
     known_hosts,
@@ -31,15 +31,7 @@ from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets.settings import Settings
 
 _PARTITIONS_PER_RUN = 50
-_DEFAULT_HOME = Path("data/dagster")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_INSTANCE_SETTINGS = """\
-# Dagster's instance: where runs and events are kept. Written once; yours to change.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
 
 
 @click.command()
@@ -68,16 +60,6 @@ def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(1)
 
 
-def dagster_instance() -> dg.DagsterInstance:
-    """The instance of DAGSTER_HOME, by default ``data/dagster``, where ``dagster dev`` finds it."""
-    home = Path(os.environ.get("DAGSTER_HOME") or _DEFAULT_HOME).absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(_INSTANCE_SETTINGS)
-    os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
-
-
 @dataclass(slots=True)
 class Outcome:
     """What the runs did: each partition's metadata by asset, failures, failed checks."""
@@ -102,8 +84,7 @@ def settle_days(
     partitions = host_day_partitions(settings.start_date)
     definitions = [*settled_assets(partitions), *settled_checks()]
     outcome = Outcome()
-    boxes = list(_boxes(first, last, hosts, known_hosts(instance)))
-    total = sum((box[1] - box[0]).days * box[2] + box[2] for box in boxes)
+    wanted = list(boxes(first, last, hosts, known_hosts(instance), _PARTITIONS_PER_RUN))
     with Progress(
         TextColumn("settling"),
         BarColumn(),
@@ -113,21 +94,18 @@ def settle_days(
         console=console,
         transient=True,
     ) as progress:
-        task = progress.add_task("", total=total)
-        for start, end, count, low, high in boxes:
+        task = progress.add_task("", total=sum(box.partitions for box in wanted))
+        for box in wanted:
             result = dg.materialize(
                 definitions,
                 instance=instance,
                 resources=environment_resources(),
-                tags={
-                    "dagster/asset_partition_range_start": HostDay(start, low).key,
-                    "dagster/asset_partition_range_end": HostDay(end, high).key,
-                },
+                tags=box.tags,
                 run_config=_QUIET,
                 raise_on_error=False,
             )
             _collect(result, outcome)
-            progress.advance(task, ((end - start).days + 1) * count)
+            progress.advance(task, box.partitions)
     return outcome
 
 
@@ -159,28 +137,6 @@ def _choose_hosts(asked: Sequence[str], found: Sequence[str], known: Sequence[st
             f"{', '.join(found) or 'none of any host'}"
         )
     return sorted(set(asked))
-
-
-def _boxes(
-    first: dt.date, last: dt.date, hosts: Sequence[str], known: Sequence[str]
-) -> Iterable[tuple[dt.date, dt.date, int, str, str]]:
-    """Boxes of days x hosts as Dagster ranges over them: hosts that are neighbours in its order."""
-    position = {host: i for i, host in enumerate(known)}
-    ordered = sorted(hosts, key=position.__getitem__)
-    runs: list[list[str]] = []
-    for host in ordered:
-        follows = runs and position[host] == position[runs[-1][-1]] + 1
-        if follows and len(runs[-1]) < _PARTITIONS_PER_RUN:
-            runs[-1].append(host)
-        else:
-            runs.append([host])
-    for run in runs:
-        days = max(_PARTITIONS_PER_RUN // len(run), 1)
-        start = first
-        while start <= last:
-            end = min(start + dt.timedelta(days=days - 1), last)
-            yield start, end, len(run), run[0], run[-1]
-            start = end + dt.timedelta(days=1)
 
 
 def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:

@@ -40,6 +40,11 @@ class Account:
     aggregates: pd.DataFrame
     ledger: Ledger
 
+    def bucket_starts(self) -> list[int]:
+        """The covered buckets, epoch seconds, ascending."""
+        starts = self.aggregates["bucket_start"].dt.as_unit("s").astype("int64")
+        return sorted(starts.unique().tolist())
+
 
 def account(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> Account:
     """Attribute the CPU and memory of process rows to the window's buckets.

@@ -1,7 +1,7 @@
-"""Is the source being written as it should be? Findings about recent raw rows, host by host.
+"""Is the source being written as it should be? Findings about recent snapshots, host by host.
 
-Pure functions over a raw frame, for the doctor and for checks. What is done about a finding is said
-by whoever shows it.
+Pure functions for the doctor and for checks. What is done about a finding is said by whoever shows
+it.
 """
 
 from __future__ import annotations
@@ -40,24 +40,32 @@ class HostCadence:
     duplicate_rows: int
     crowded_snapshots: int
 
+    @property
+    def has_two_collectors(self) -> bool:
+        """Whether the rows or their times look as if two programs wrote them."""
+        return self.duplicate_rows > 0 or self.crowded_snapshots > self.snapshots // 4
 
-def cadences(rows: pd.DataFrame) -> list[HostCadence]:
-    """The cadence of each host in a raw frame, by name."""
-    key = ["host", "snapshot_time_epoch", "pid"]
-    repeated = rows[rows.duplicated(key)].groupby("host", observed=True).size()
+
+def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
+    """The cadence of each host, by name.
+
+    Args:
+        snapshots: one row per snapshot: ``host``, ``snapshot_time_epoch``, ``rows`` (how many it
+            has) and ``pids`` (how many different ones), in any order.
+    """
     found = []
-    for host, times in rows.groupby("host", observed=True)["snapshot_time_epoch"]:
-        distinct = np.unique(times.to_numpy())
-        intervals = np.diff(distinct)
+    for host, of_host in snapshots.groupby("host", observed=True):
+        times = np.sort(of_host["snapshot_time_epoch"].to_numpy())
+        intervals = np.diff(times)
         median = float(np.median(intervals)) if len(intervals) else float("nan")
         found.append(
             HostCadence(
                 host=str(host),
-                snapshots=len(distinct),
+                snapshots=len(times),
                 median_interval_seconds=median,
                 longest_interval_seconds=float(intervals.max()) if len(intervals) else float("nan"),
-                newest_epoch=float(distinct[-1]),
-                duplicate_rows=int(repeated.get(host, 0)),
+                newest_epoch=float(times[-1]),
+                duplicate_rows=int((of_host["rows"] - of_host["pids"]).sum()),
                 crowded_snapshots=int((intervals < _typical(intervals) / 4).sum()),
             )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -67,6 +68,28 @@ class Window:
     def buckets(self) -> range:
         """The starts of the window's buckets, ascending."""
         return range(self.start, self.end, BUCKET_SECONDS)
+
+    def days(self) -> list[dt.date]:
+        """The UTC days that the window touches, ascending."""
+        first, last = (
+            dt.datetime.fromtimestamp(moment, dt.UTC).date()
+            for moment in (self.start, self.end - 1)
+        )
+        return [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
+
+    def slices(self, seconds: int) -> Iterator[Self]:
+        """The window in consecutive parts of at most so many seconds, a multiple of 300."""
+        for start in range(self.start, self.end, seconds):
+            yield type(self)(start, min(start + seconds, self.end))
+
+    def encode(self, starts: Iterable[int]) -> str:
+        """Some of the window's buckets as a short text: one bit each, in hexadecimal."""
+        return f"{sum(1 << ((start - self.start) // BUCKET_SECONDS) for start in set(starts)):x}"
+
+    def decode(self, text: str) -> list[int]:
+        """The inverse of :meth:`encode`, ascending."""
+        bits = int(text, 16)
+        return [start for i, start in enumerate(self.buckets()) if bits >> i & 1]
 
     def __str__(self) -> str:
         return f"[{bucket_iso(self.start)}, {bucket_iso(self.end)})"

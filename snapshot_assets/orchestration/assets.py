@@ -23,8 +23,8 @@ from snapshot_assets.domain.stages import (
     SnapshotDocuments,
     validate,
 )
-from snapshot_assets.domain.time import Window
-from snapshot_assets.errors import OutageError, SnapshotAssetsError
+from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, SourceError
 from snapshot_assets.orchestration.metadata import (
     column_schema,
     cores_chart,
@@ -38,11 +38,14 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
+from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.rows import split_by_host
 from snapshot_assets.store.source import ProcessSource
 from snapshot_assets.timing import Timer
 
-GROUP = "settled"
+GROUP: Final = "settled"
+OWNER: Final = "team:operations"
+SOURCE: Final = "processes"
 RAW: Final = "raw_process_rows"
 AGGREGATES: Final = "five_minute_aggregates"
 SNAPSHOTS: Final = "redis_snapshots"
@@ -53,7 +56,24 @@ HOSTS_PER_READ = 4
 # A run of this many partitions spends seconds on its own start and minutes on its work.
 PARTITIONS_PER_RUN = 100
 
+# Outages are worth another try; defects are raised as failures that forbid it.
+OUTAGE_RETRIES: Final = dg.RetryPolicy(
+    max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+
 _Metadata = Mapping[str, Any]
+
+
+def source_asset() -> dg.AssetSpec:
+    """The table that the collectors write, as the beginning of the lineage."""
+    return dg.AssetSpec(
+        SOURCE,
+        description="The table that the collectors write: one row per process and snapshot.",
+        group_name="source",
+        kinds={"mysql"},
+        owners=[OWNER],
+        metadata={"dagster/column_schema": column_schema(RawProcessRows)},
+    )
 
 
 def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -61,15 +81,15 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
     common: dict[str, Any] = {
         "partitions_def": partitions,
         "group_name": GROUP,
+        "owners": [OWNER],
+        "tags": {"path": "settled"},
         "backfill_policy": dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN),
-        # Outages are worth another try; defects are raised as failures that forbid it.
-        "retry_policy": dg.RetryPolicy(
-            max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-        ),
+        "retry_policy": OUTAGE_RETRIES,
     }
 
     @dg.asset(
         name=RAW,
+        deps=[SOURCE],
         kinds={"mysql", "parquet"},
         metadata={"dagster/column_schema": column_schema(RawProcessRows)},
         **common,
@@ -95,11 +115,14 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
                     frame = next(frames)()
                 with timer("validate"):
                     validate(RawProcessRows, frame, str(host_day))
+                _refuse_purged(table, files, host_day, len(frame), read_range)
+                newest = frame["snapshot_time_epoch"].max() if len(frame) else None
                 with timer("write"):
-                    size = files.write(RAW, *host_day, frame)
+                    size = files.write(RAW, *host_day, frame, {"newest_epoch": newest})
                 return {
                     "dagster/row_count": len(frame),
                     "snapshots": int(frame["snapshot_time_epoch"].nunique()),
+                    "newest_snapshot": "none" if newest is None else bucket_iso(int(newest)),
                     "bytes": size,
                 }
 
@@ -124,8 +147,11 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
             timer = Timer()
 
             def work(host_day: HostDay) -> _Metadata:
+                return files.from_newest(RAW, *host_day, lambda: account_day(host_day))
+
+            def account_day(host_day: HostDay) -> _Metadata:
                 with timer("read"):
-                    rows, _ = files.read(RAW, *host_day)
+                    rows, raw_note = files.read(RAW, *host_day)
                 with timer("validate"):
                     validate(RawProcessRows, rows, str(host_day))
                 with timer("account"):
@@ -133,7 +159,12 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
                 with timer("validate"):
                     validate(FiveMinuteAggregates, result.aggregates, str(host_day))
                 with timer("write"):
-                    note = {"ledger": result.ledger.as_dict()}
+                    note = {
+                        "ledger": result.ledger.as_dict(),
+                        "buckets": host_day.window.encode(result.bucket_starts()),
+                        "raw_rows": len(rows),
+                        "raw_newest_epoch": raw_note["newest_epoch"],
+                    }
                     size = files.write(AGGREGATES, *host_day, result.aggregates, note)
                 return {
                     "dagster/row_count": len(result.aggregates),
@@ -166,6 +197,9 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
             timer = Timer()
 
             def work(host_day: HostDay) -> _Metadata:
+                return files.from_newest(AGGREGATES, *host_day, lambda: publish_day(host_day))
+
+            def publish_day(host_day: HostDay) -> _Metadata:
                 with timer("read"):
                     aggregates, note = files.read(AGGREGATES, *host_day)
                 with timer("validate"):
@@ -220,6 +254,34 @@ def _read_frames(
                 yield from (partial(read, day, [host]) for host in hosts)
             else:
                 yield from (partial(frames.pop, host) for host in hosts)
+
+
+def _refuse_purged(
+    table: ProcessSource,
+    files: Lake,
+    host_day: HostDay,
+    rows: int,
+    read_range: Callable[[Window], tuple[float, float]],
+) -> None:
+    """Keep a settled day whose rows the source has thrown away since.
+
+    Raises:
+        SourceError: there are fewer rows than were settled, and the source begins after them.
+    """
+    try:
+        settled = files.entry(RAW, *host_day)
+    except LakeError:
+        return  # a damaged file is replaced
+    if settled is None or rows >= settled.rows:
+        return
+    span = table.span()
+    if span is None or span[0] >= read_range(host_day.window)[0]:
+        begins = "is empty" if span is None else f"begins at {bucket_iso(int(span[0]))}"
+        raise SourceError(
+            f"the source has {rows:,} rows of {host_day}, {settled.rows:,} were settled, and it "
+            f"{begins}: its old rows were purged. The settled day is kept; to replace it all the "
+            f"same, remove {files.path(RAW, *host_day)}"
+        )
 
 
 def _for_each_partition(

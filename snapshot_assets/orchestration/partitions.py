@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -63,6 +63,63 @@ def host_days(keys: Iterable[str]) -> list[HostDay]:
         day = dt.date.fromisoformat(dimensions[_DAY])
         found.append(HostDay(day, host_of_partition_key(dimensions[_HOST])))
     return sorted(found)
+
+
+class Box(NamedTuple):
+    """Days x hosts as Dagster ranges over them: hosts that are neighbours in its order."""
+
+    first_day: dt.date
+    last_day: dt.date
+    hosts: tuple[str, ...]
+
+    @property
+    def partitions(self) -> int:
+        """How many it holds."""
+        return ((self.last_day - self.first_day).days + 1) * len(self.hosts)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What makes a run materialize exactly this box."""
+        return {
+            "dagster/asset_partition_range_start": HostDay(self.first_day, self.hosts[0]).key,
+            "dagster/asset_partition_range_end": HostDay(self.last_day, self.hosts[-1]).key,
+        }
+
+
+def boxes(
+    first: dt.date,
+    last: dt.date,
+    hosts: Iterable[str],
+    known: Sequence[str],
+    size: int,
+    bridge: int = 0,
+) -> Iterator[Box]:
+    """Days x hosts in as few boxes as may be.
+
+    Args:
+        first: first day.
+        last: last day, included.
+        hosts: all of them known.
+        known: the hosts that have partitions, in Dagster's order.
+        size: partitions in a box, at most.
+        bridge: so many other hosts in a row may be taken along to save a box.
+    """
+    position = {host: i for i, host in enumerate(known)}
+    runs: list[tuple[int, int]] = []  # first and last position, both included
+    for place in sorted({position[host] for host in hosts}):
+        begun = runs[-1][0] if runs else place
+        if runs and place - runs[-1][1] <= bridge + 1 and place - begun < size:
+            runs[-1] = (begun, place)
+        else:
+            runs.append((place, place))
+    for low, high in runs:
+        members = tuple(known[low : high + 1])
+        days = max(size // len(members), 1)
+        start = first
+        while start <= last:
+            end = min(start + dt.timedelta(days=days - 1), last)
+            yield Box(start, end, members)
+            start = end + dt.timedelta(days=1)
 
 
 def batches(partitions: Iterable[HostDay], size: int) -> Iterator[tuple[dt.date, list[str]]]:

@@ -16,6 +16,7 @@ from pydantic import Field
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.settings import Settings
 from snapshot_assets.store.lake import Lake
+from snapshot_assets.store.live import LiveRules
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets.store.source import ProcessSource
@@ -95,6 +96,14 @@ class RulesResource(dg.ConfigurableResource):
     def documents(self) -> DocumentRules:
         """Thresholds of the documents."""
         return self._settings().documents()
+
+    def live(self) -> LiveRules:
+        """How far back the live path reaches."""
+        return self._settings().live()
+
+    def proof_seconds(self) -> float:
+        """How long a run may count CPU-seconds again in the source."""
+        return self._settings().proof_seconds
 
     def _settings(self) -> Settings:
         return _settings(

@@ -11,8 +11,10 @@ import io
 import json
 import os
 import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import fsspec
 import pandas as pd
@@ -27,6 +29,22 @@ from snapshot_assets.store.arrow import to_arrow, to_pandas
 Dataset = Literal["raw_process_rows", "five_minute_aggregates"]
 
 _NOTE_KEY = b"snapshot_assets"
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True, slots=True)
+class LakeEntry:
+    """What a file says of itself without being read whole.
+
+    Attributes:
+        host: whose frame it is.
+        rows: of the frame.
+        note: what was kept with it, see :meth:`Lake.write`.
+    """
+
+    host: str
+    rows: int
+    note: dict[str, Any]
 
 
 class Lake:
@@ -100,10 +118,52 @@ class Lake:
             raise LakeError(f"cannot read {path}: {error}") from error
         try:
             return _from_parquet(content)
-        except (pa.ArrowException, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise LakeError(
                 f"{path} is damaged ({error}); materialize {dataset} of {host!r} on {day} again"
             ) from None
+
+    def days(self, dataset: Dataset) -> list[dt.date]:
+        """The days that have a file of any host, ascending; none of a lake that is not there yet.
+
+        Raises:
+            LakeError: the lake cannot be listed.
+        """
+        names = [name.rpartition("day=")[2] for name in self._list(f"{self._root}/{dataset}")]
+        return sorted(dt.date.fromisoformat(name) for name in names)
+
+    def entries(self, dataset: Dataset, day: dt.date) -> Iterator[LakeEntry]:
+        """What each file of a day says of itself, from its footer alone, by file name.
+
+        Raises:
+            LakeError: a file is damaged, or the lake cannot be read.
+        """
+        for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
+            # Files may be replaced or removed while we look.
+            if path.endswith(".parquet") and (entry := self._entry(path)) is not None:
+                yield entry
+
+    def entry(self, dataset: Dataset, day: dt.date, host: str) -> LakeEntry | None:
+        """What the file of this day and host says of itself; None if there is none.
+
+        Raises:
+            LakeError: it is damaged, or the lake cannot be read.
+        """
+        return self._entry(self.path(dataset, day, host))
+
+    def from_newest(
+        self, dataset: Dataset, day: dt.date, host: str, work: Callable[[], _Made]
+    ) -> _Made:
+        """Do work that reads this file, and do it again if the file was replaced meanwhile.
+
+        So two runs on one partition at the same time leave what the newest file says, whichever of
+        them ends last.
+        """
+        while True:
+            version = self._version(dataset, day, host)
+            made = work()
+            if self._version(dataset, day, host) == version:
+                return made
 
     def require_writable(self) -> None:
         """Write and remove a small file.
@@ -117,6 +177,36 @@ class Lake:
             self._fs.rm_file(path)
         except OSError as error:
             raise LakeError(f"cannot write to the lake {self.base}: {error}") from error
+
+    def _entry(self, path: str) -> LakeEntry | None:
+        try:
+            with self._fs.open(path, "rb") as file:
+                footer = pq.read_metadata(file)
+            note = _note(footer.metadata)
+            return LakeEntry(note["host"], footer.num_rows, note)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LakeError(f"cannot read {path}: {error}") from error
+        except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+            raise LakeError(
+                f"{path} is damaged ({error}); remove it and materialize the day again"
+            ) from None
+
+    def _list(self, folder: str) -> list[str]:
+        try:
+            return sorted(self._fs.ls(folder, detail=False, refresh=True))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise LakeError(f"cannot list {folder}: {error}") from error
+
+    def _version(self, dataset: Dataset, day: dt.date, host: str) -> str | None:
+        self._fs.invalidate_cache()
+        try:
+            return str(self._fs.ukey(self.path(dataset, day, host)))
+        except OSError:
+            return None  # reading it tells better what is wrong
 
     def _replace(self, path: str, content: bytes) -> None:
         if not isinstance(self._fs, LocalFileSystem):
@@ -146,4 +236,9 @@ def _to_parquet(frame: pd.DataFrame, note: dict[str, Any]) -> bytes:
 
 def _from_parquet(content: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
     table = pq.read_table(io.BytesIO(content))
-    return to_pandas(table), json.loads(table.schema.metadata[_NOTE_KEY])
+    return to_pandas(table), _note(table.schema.metadata)
+
+
+def _note(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    note: dict[str, Any] = json.loads(metadata[_NOTE_KEY])
+    return note

@@ -17,10 +17,13 @@ from redis import exceptions as errors
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from snapshot_assets.domain.time import bucket_iso
+from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
 
 DEFAULT_RETENTION_SECONDS = 30 * 86_400
+# Beside the documents: two hashes that never expire, so that losing them means losing all.
+_STATE = "snapshot_assets:state"
+_HOSTS = "snapshot_assets:hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,43 @@ class Patience:
         """The same for redis-py."""
         pause = ExponentialWithJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
         return Retry(pause, self.retries)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What Redis knows of how it was filled; lost together with its documents.
+
+    Attributes:
+        live_until: epoch second up to which the live path has published; None if never.
+        complete: whether the settled days were all put here: False for a server that was emptied.
+        newest_epoch: each host's newest snapshot that the live path has seen.
+    """
+
+    live_until: float | None
+    complete: bool
+    newest_epoch: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A server's memory.
+
+    Attributes:
+        used_bytes: in use.
+        limit_bytes: ``maxmemory``; 0 for none.
+        policy: ``maxmemory-policy``.
+        evicted_keys: dropped for want of memory since the server started.
+    """
+
+    used_bytes: int
+    limit_bytes: int
+    policy: str
+    evicted_keys: int
+
+    @property
+    def may_evict(self) -> bool:
+        """Whether it drops documents when it is full, which looks like a gap."""
+        return bool(self.limit_bytes) and self.policy != "noeviction"
 
 
 class RedisBase:
@@ -120,6 +160,10 @@ class RedisBase:
         """The key of the bucket that starts at this epoch second."""
         return f"{self.prefix}{bucket_iso(bucket)}"
 
+    def expire_at(self, bucket: int) -> int:
+        """When Redis drops the bucket that starts at this epoch second."""
+        return bucket + BUCKET_SECONDS + self.retention_seconds
+
     def ping(self) -> None:
         """Ask the server for a sign of life.
 
@@ -129,6 +173,48 @@ class RedisBase:
         """
         with self.explained():
             self.client.ping()
+
+    def progress(self) -> Progress:
+        """How far this server was filled, and with whom.
+
+        Raises:
+            StoreOutageError: it gives no answer.
+            StoreError: it refuses.
+        """
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hmget(self._state_key, ["live_until", "complete"])
+        pipeline.hgetall(self._hosts_key)
+        with self.explained():
+            (until, complete), newest = pipeline.execute()
+        return Progress(
+            live_until=None if until is None else float(until),
+            complete=complete is not None,
+            newest_epoch={host.decode(): float(epoch) for host, epoch in newest.items()},
+        )
+
+    def memory(self) -> Memory:
+        """How full the server is, and what it does when it is full.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`progress`.
+        """
+        with self.explained():
+            memory: Any = self.client.info("memory")
+            stats: Any = self.client.info("stats")
+        return Memory(
+            used_bytes=int(memory["used_memory"]),
+            limit_bytes=int(memory.get("maxmemory", 0)),
+            policy=str(memory.get("maxmemory_policy", "noeviction")),
+            evicted_keys=int(stats.get("evicted_keys", 0)),
+        )
+
+    @property
+    def _state_key(self) -> str:
+        return f"{self.prefix}{_STATE}"
+
+    @property
+    def _hosts_key(self) -> str:
+        return f"{self.prefix}{_HOSTS}"
 
     @contextmanager
     def explained(self) -> Iterator[None]:

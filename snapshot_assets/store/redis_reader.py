@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import orjson
 
@@ -23,6 +23,16 @@ DEFAULT_RANGE = dt.timedelta(hours=24)
 _BUCKETS_PER_PIPELINE = 1_000
 # last_update() also sees buckets of a writer whose clock is ahead by up to this.
 _CLOCK_TOLERANCE_SECONDS = 3_600
+
+
+class Holding(NamedTuple):
+    """The hosts with a document under a bucket's key, and the key's expiry, epoch seconds.
+
+    The expiry is -1 for a key that never expires and -2 for one that is not there.
+    """
+
+    hosts: frozenset[str]
+    expire_at: int
 
 
 class RedisReader(RedisBase):
@@ -94,6 +104,28 @@ class RedisReader(RedisBase):
             with self.explained():
                 names.update(*pipeline.execute())
         return sorted(name.decode() for name in names)
+
+    def holdings(self, buckets: Sequence[int]) -> dict[int, Holding]:
+        """Who has a document in each of these buckets, and until when it is kept.
+
+        For the census; the documents themselves are not read.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_data`.
+        """
+        found = {}
+        for first in range(0, len(buckets), _BUCKETS_PER_PIPELINE):
+            chunk = buckets[first : first + _BUCKETS_PER_PIPELINE]
+            pipeline = self.client.pipeline(transaction=False)
+            for bucket in chunk:
+                pipeline.hkeys(self.key(bucket))
+                pipeline.expiretime(self.key(bucket))
+            with self.explained():
+                answers = iter(pipeline.execute())
+            for bucket in chunk:
+                hosts, expire_at = next(answers), next(answers)
+                found[bucket] = Holding(frozenset(host.decode() for host in hosts), expire_at)
+        return found
 
     def last_update(self, host: str | None = None) -> dt.datetime | None:
         """The start of the newest bucket, UTC, of one host or of any; None if there is none.

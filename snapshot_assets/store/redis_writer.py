@@ -1,240 +1,39 @@
-"""Writing documents to Redis: exact replacement of hosts in a window, and the live refresh.
+"""The writer that everybody uses: documents, the live refresh, and the restoration of a lost Redis.
 
-Layout, see docs/documents.md: one hash per bucket, one field per host, expiring 30 days after the
-bucket's end. Reading is :mod:`snapshot_assets.store.redis_reader`'s business.
+Only the three put together; how each works is told in the modules it comes from.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, ClassVar, cast
+from typing import Any
 
-import pandas as pd
-
-from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.documents import SETTLED_ENDING, Stage, documents
-from snapshot_assets.domain.ledger import Ledger
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.stages import (
-    FiveMinuteAggregates,
-    RawProcessRows,
-    SnapshotDocuments,
-    validate,
-)
-from snapshot_assets.domain.time import BUCKET_SECONDS, Window
-from snapshot_assets.store.redis_base import Patience, RedisBase
+from snapshot_assets.store.document_writer import DocumentWriter, WriteReport
+from snapshot_assets.store.lake import Lake
+from snapshot_assets.store.live import LiveReport, LiveRules, refresh
+from snapshot_assets.store.restore import RestoreReport, restore
 from snapshot_assets.store.source import ProcessSource
-from snapshot_assets.timing import Timer
 
-log = logging.getLogger(__name__)
-
-DEFAULT_LOOKBACK_SECONDS = 1_800
-# Commands for about a megabyte go out before their answers are read.
-_BUCKETS_PER_PIPELINE = 100
-
-# One bucket, written by a live refresh: settled documents stay as they are. Server-side, because
-# the day may settle between a look and a write of ours.
-_WRITE_LIVE = """
-local expire_at, ending = ARGV[1], ARGV[2]
-local written, removed, kept = 0, 0, 0
-for i = 3, #ARGV, 2 do
-  local host, body = ARGV[i], ARGV[i + 1]
-  local old = redis.call('HGET', KEYS[1], host)
-  if old and string.sub(old, -#ending) == ending then
-    kept = kept + 1
-  elseif body == '' then
-    removed = removed + redis.call('HDEL', KEYS[1], host)
-  else
-    redis.call('HSET', KEYS[1], host, body)
-    written = written + 1
-  end
-end
-redis.call('EXPIREAT', KEYS[1], expire_at)
-return {written, removed, kept}
-"""
+__all__ = ["LiveReport", "LiveRules", "RedisWriter", "RestoreReport", "WriteReport"]
 
 
-@dataclass(frozen=True, slots=True)
-class WriteReport:
-    """What a replacement did.
-
-    Attributes:
-        written: documents now in Redis.
-        removed: documents that should no longer be there and are gone.
-        expired: documents not written because their bucket is past the retention.
-        kept_settled: documents of a live refresh left out because the bucket is settled.
-        written_bytes: size of the documents written.
-    """
-
-    written: int = 0
-    removed: int = 0
-    expired: int = 0
-    kept_settled: int = 0
-    written_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LiveReport:
-    """What a live refresh saw and did."""
-
-    window: Window
-    hosts: tuple[str, ...]
-    ledger: Ledger
-    written: WriteReport
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-class RedisWriter(RedisBase):
+class RedisWriter(DocumentWriter):
     """Puts documents into Redis. Retries for up to about half a minute.
 
     Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisBase`.
     """
 
-    default_patience: ClassVar[Patience] = Patience(5.0, 6, 4.0)
+    def store_data(self, source: ProcessSource, **options: Any) -> LiveReport:
+        """Fetch what is new of all hosts, account it and store its documents as ``live``.
 
-    def replace(
-        self, hosts: Collection[str], window: Window, frame: pd.DataFrame, stage: Stage
-    ) -> WriteReport:
-        """Make Redis hold exactly these documents for these hosts in this window.
-
-        Other hosts and buckets are not touched. Doing it again changes nothing, and an interrupted
-        replacement is completed by doing it again. A live replacement leaves settled documents
-        alone.
-
-        Args:
-            hosts: whose documents are replaced; those without a document in a bucket lose it.
-            window: which buckets are replaced.
-            frame: a validated :class:`~snapshot_assets.domain.stages.SnapshotDocuments` frame with
-                these hosts and buckets only.
-            stage: what the documents were built as.
-
-        Raises:
-            StoreOutageError: Redis did not answer, also not after retries.
-            StoreError: Redis refuses to write.
+        Fit for cron: it needs nothing but the source and Redis, doing it again is harmless, and
+        after an outage it catches up. Options, report and errors are those of
+        :func:`snapshot_assets.store.live.refresh`.
         """
-        bodies = _by_bucket(hosts, window, frame)
-        horizon = self.clock()
-        alive = [b for b in window.buckets() if self._expire_at(b) > horizon]
-        first_alive = alive[0] if alive else window.end
-        expired = sum(len(found) for bucket, found in bodies.items() if bucket < first_alive)
-        send = self._send_live if stage == "live" else self._send_settled
-        written = removed = kept = 0
-        for buckets in _chunks(alive, _BUCKETS_PER_PIPELINE):
-            for counts in send({b: bodies.get(b, {}) for b in buckets}, hosts):
-                written, removed, kept = (
-                    written + counts[0],
-                    removed + counts[1],
-                    kept + counts[2],
-                )
-        size = sum(len(body) for b in alive for body in bodies.get(b, {}).values())
-        return WriteReport(written, removed, expired, kept, size)
+        return refresh(source, self, **options)
 
-    def store_data(
-        self,
-        source: ProcessSource,
-        *,
-        accounting: AccountingRules | None = None,
-        documents_rules: DocumentRules | None = None,
-        lookback_seconds: float = DEFAULT_LOOKBACK_SECONDS,
-        timer: Timer | None = None,
-    ) -> LiveReport:
-        """Fetch the recent window of all hosts, account it and store its documents as ``live``.
+    def restore(self, lake: Lake, **options: Any) -> RestoreReport:
+        """Put all settled days of the lake into this Redis, the newest first.
 
-        Fit for cron: it needs nothing but the source and Redis, and doing it again is harmless.
-
-        Args:
-            source: where the rows are.
-            accounting: gaps, slack, exclusions.
-            documents_rules: which entries are listed.
-            lookback_seconds: how far back buckets are refreshed, for rows that came late.
-            timer: gets the seconds of read, account, validate and write.
-
-        Raises:
-            SourceError: the source cannot be read.
-            StageError: the rows are not what they should be; nothing was written.
-            StoreError: Redis cannot be written.
+        Options, report and errors are those of :func:`snapshot_assets.store.restore.restore`.
         """
-        accounting = accounting or AccountingRules()
-        timer = timer or Timer()
-        now = self.clock()
-        window = Window.around(now - lookback_seconds, now)
-        subject = f"all hosts in {window}"
-        with timer("read"):
-            rows = source.read_sql(*accounting.read_range(window))
-        with timer("validate"):
-            validate(RawProcessRows, rows, subject)
-        with timer("account"):
-            result = account(rows, window, accounting)
-        with timer("validate"):
-            validate(FiveMinuteAggregates, result.aggregates, subject)
-        with timer("document"):
-            frame = documents(result.aggregates, documents_rules or DocumentRules(), "live")
-        with timer("validate"):
-            validate(SnapshotDocuments, frame, subject)
-        hosts = tuple(rows["host"].cat.categories)
-        with timer("write"):
-            report = self.replace(hosts, window, frame, "live")
-        log.info("live %s: %d hosts, %d documents; %s", window, len(hosts), report.written, timer)
-        return LiveReport(window, hosts, result.ledger, report, timer.seconds)
-
-    # --- wire -------------------------------------------------------------------------------
-
-    def _expire_at(self, bucket: int) -> int:
-        return bucket + BUCKET_SECONDS + self.retention_seconds
-
-    def _send_settled(
-        self, buckets: dict[int, dict[str, bytes]], hosts: Collection[str]
-    ) -> list[tuple[int, int, int]]:
-        pipeline = self.client.pipeline(transaction=False)
-        for bucket, found in buckets.items():
-            key = self.key(bucket)
-            absent = [host for host in hosts if host not in found]
-            if absent:
-                pipeline.hdel(key, *absent)
-            if found:
-                pipeline.hset(key, mapping=cast(dict[Any, Any], found))
-                pipeline.expireat(key, self._expire_at(bucket))
-        with self.explained():
-            answers = iter(pipeline.execute())
-        counts = []
-        for found in buckets.values():
-            removed = next(answers) if len(found) < len(hosts) else 0
-            if found:
-                next(answers), next(answers)
-            counts.append((len(found), removed, 0))
-        return counts
-
-    def _send_live(
-        self, buckets: dict[int, dict[str, bytes]], hosts: Collection[str]
-    ) -> list[tuple[int, int, int]]:
-        script = self.client.register_script(_WRITE_LIVE)
-        pipeline = self.client.pipeline(transaction=False)
-        for bucket, found in buckets.items():
-            arguments: list[Any] = [self._expire_at(bucket), SETTLED_ENDING]
-            for host in hosts:
-                arguments += [host, found.get(host, b"")]
-            script(keys=[self.key(bucket)], args=arguments, client=pipeline)
-        with self.explained():
-            return [tuple(answer) for answer in pipeline.execute()]
-
-
-def _by_bucket(
-    hosts: Collection[str], window: Window, frame: pd.DataFrame
-) -> dict[int, dict[str, bytes]]:
-    """The documents by bucket and host; refuses those that the replacement does not cover."""
-    known = set(hosts)
-    found: dict[int, dict[str, bytes]] = {}
-    for bucket, host, body in zip(frame["bucket_start"], frame["host"], frame["body"], strict=True):
-        if host not in known or not window.start <= bucket < window.end:
-            raise ValueError(f"document of {host!r} at {bucket} is outside {window} or its hosts")
-        found.setdefault(bucket, {})[host] = body
-    return found
-
-
-def _chunks(items: Iterable[int], size: int) -> Iterable[list[int]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+        return restore(lake, self, **options)

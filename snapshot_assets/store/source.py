@@ -66,6 +66,14 @@ class SourceTable:
         return self.columns.get(column, column)
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many rows, and the newest snapshot's epoch seconds."""
+
+    rows: int
+    newest_epoch: float
+
+
 class ProcessSource:
     """The process rows of all hosts, read by time range.
 
@@ -129,15 +137,57 @@ class ProcessSource:
 
     def hosts(self, start: Moment, end: Moment) -> list[str]:
         """The hosts with a snapshot in ``[start, end)``, sorted."""
-        host = self._require_columns()["host"]
-        # Grouped as bytes: a case-insensitive collation would merge "web" with "WEB".
-        query = (
-            sa.select(sa.func.min(host))
-            .where(*self._in_range(_seconds(start), _seconds(end)), host.is_not(None))
-            .group_by(sa.cast(host, sa.LargeBinary))
-        )
+        query = self._by_host(start, end)
         with self.connect() as connection:
-            return sorted(str(name) for name in connection.scalars(query))
+            return sorted(str(name) for name, *_ in connection.execute(query))
+
+    def tally(
+        self, start: Moment, end: Moment, hosts: Collection[str] | None = None
+    ) -> dict[str, Tally]:
+        """How many rows each host has in ``[start, end)``, and the newest of their times.
+
+        What a partition was made from can be compared with it, without reading the rows.
+        """
+        time = self._require_columns()["snapshot_time_epoch"]
+        query = self._by_host(start, end, sa.func.count(), sa.func.max(time))
+        if hosts is not None:
+            query = query.where(self._of_hosts(hosts))
+        with self.connect() as connection:
+            found = connection.execute(query).all()
+        return {str(host): Tally(int(rows), float(newest)) for host, rows, newest in found}
+
+    def snapshots(self, start: Moment, end: Moment) -> pd.DataFrame:
+        """The snapshots in ``[start, end)``, counted by the database.
+
+        Returns:
+            One row per host and time: ``host``, ``snapshot_time_epoch``, ``rows`` and ``pids``, the
+            number of different ones; for :func:`snapshot_assets.domain.health.cadences`.
+        """
+        columns = self._require_columns()
+        time, pid = columns["snapshot_time_epoch"], columns["pid"]
+        counts = (time, sa.func.count(), sa.func.count(pid.distinct()))
+        query = self._by_host(start, end, *counts).group_by(time)
+        with self.connect() as connection:
+            found = connection.execute(query).all()
+        names = ["host", "snapshot_time_epoch", "rows", "pids"]
+        types = {"host": str, "snapshot_time_epoch": float, "rows": int, "pids": int}
+        return pd.DataFrame([tuple(row) for row in found], columns=names).astype(types)
+
+    def rows_of(
+        self, hosts: Collection[str], start: Moment, end: Moment
+    ) -> sa.Select[tuple[Any, ...]]:
+        """The rows of these hosts in ``[start, end)`` as a query to build on.
+
+        Its columns are :data:`~snapshot_assets.store.rows.COLUMNS`, NULL where the table has none;
+        its values are bound. A case-insensitive collation lets other hosts through.
+        """
+        self._require_columns()
+        columns = [
+            (self._columns[name] if name in self._present else sa.null()).label(name)
+            for name in COLUMNS
+        ]
+        in_range = self._in_range(_seconds(start), _seconds(end))
+        return sa.select(*columns).where(self._of_hosts(hosts), *in_range)
 
     def span(self) -> tuple[float, float] | None:
         """The oldest and the newest snapshot's epoch seconds; None for an empty table."""
@@ -211,13 +261,27 @@ class ProcessSource:
             conditions += [local >= _text(low.isoformat(" ")), local <= _text(high.isoformat(" "))]
         return conditions
 
+    def _of_hosts(self, hosts: Collection[str]) -> sa.ColumnElement[bool]:
+        return self._columns["host"].in_([_text(host) for host in sorted(set(hosts))])
+
+    def _by_host(
+        self, start: Moment, end: Moment, *columns: sa.ColumnElement[Any]
+    ) -> sa.Select[tuple[Any, ...]]:
+        host = self._require_columns()["host"]
+        # Grouped as bytes: a case-insensitive collation would merge "web" with "WEB".
+        return (
+            sa.select(sa.func.min(host), *columns)
+            .where(*self._in_range(_seconds(start), _seconds(end)), host.is_not(None))
+            .group_by(sa.cast(host, sa.LargeBinary))
+        )
+
     def _select(
         self, first: float, last: float, hosts: Sequence[str] | None
     ) -> sa.Select[tuple[Any, ...]]:
         present = [name for name in COLUMNS if name in self._present]
         query = sa.select(*(self._columns[name].label(name) for name in present))
         if hosts is not None:
-            query = query.where(self._columns["host"].in_([_text(host) for host in hosts]))
+            query = query.where(self._of_hosts(hosts))
         return query.where(*self._in_range(first, last))
 
     # --- the two ways -----------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) 
     # The day is fixed, the tests run whenever they do.
     shell.settings["SNAPSHOT_RETENTION_DAYS"] = "36500"
     first = shell.run(*SETTLE_DAY)
-    assert "3 of 3 checks passed" in first
+    assert "5 of 5 checks passed" in first
     lines = {line.split()[0]: line.split() for line in first.splitlines() if line.strip()}
     assert lines["alice"][1] == "1"
     assert lines["alice"][3:5] == ["288", "100.0%"]
@@ -117,7 +117,7 @@ def test_user_errors_are_one_message_and_a_code(shell: Shell, mariadb: MariaDB) 
 
 def test_help_leads_a_newcomer(shell: Shell) -> None:
     told = shell.run("--help")
-    for command in ("demo", "collect", "settle", "live", "read", "doctor"):
+    for command in ("demo", "ui", "collect", "settle", "live", "restore", "read", "doctor"):
         assert command in told
         assert "Usage" in shell.run(command, "--help")
     assert "SNAPSHOT_SOURCE_URL" in told

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+import pandas as pd
 import pytest
 
 from snapshot_assets.domain.health import cadences, likely_rss_unit
 from snapshot_assets_tests.domain.frames import NOON, Row, raw_rows
 
 
+def counted(rows: Iterable[Row]) -> pd.DataFrame:
+    """The rows as the database counts them, by host and time."""
+    frame = raw_rows(rows).astype({"host": str})
+    by_snapshot = frame.groupby(["host", "snapshot_time_epoch"])["pid"]
+    return by_snapshot.agg(rows="size", pids="nunique").reset_index()
+
+
 def test_a_steady_collector_has_nothing_to_report() -> None:
-    (found,) = cadences(raw_rows([Row(time=NOON + i * 300 + i % 3) for i in range(12)]))
+    (found,) = cadences(counted([Row(time=NOON + i * 300 + i % 3) for i in range(12)]))
     assert found.snapshots == 12
     assert found.median_interval_seconds == pytest.approx(301, abs=1)
     assert (found.duplicate_rows, found.crowded_snapshots) == (0, 0)
+    assert not found.has_two_collectors
     assert found.newest_epoch == NOON + 11 * 300 + 2
 
 
 def test_two_interleaved_collectors_crowd_each_other() -> None:
     rows = [Row(time=NOON + i * 300 + late) for i in range(12) for late in (0, 20)]
-    (found,) = cadences(raw_rows(rows))
+    (found,) = cadences(counted(rows))
     assert found.crowded_snapshots == 12
+    assert found.has_two_collectors
 
 
 def test_the_same_snapshot_twice_counts_as_duplicates() -> None:
     rows = [Row(time=NOON + i * 300, pid=pid) for i in range(3) for pid in (1, 2)]
-    (found,) = cadences(raw_rows([*rows, *rows[:3]]))
+    (found,) = cadences(counted([*rows, *rows[:3]]))
     assert found.duplicate_rows == 3
+    assert found.has_two_collectors
 
 
 def test_one_snapshot_has_no_interval() -> None:
-    (found,) = cadences(raw_rows([Row()]))
+    (found,) = cadences(counted([Row()]))
     assert math.isnan(found.median_interval_seconds)
-    assert cadences(raw_rows([])) == []
+    assert cadences(counted([])) == []
 
 
 @pytest.mark.parametrize(

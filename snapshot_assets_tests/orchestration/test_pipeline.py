@@ -137,7 +137,7 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
     result = pipeline.settle(hosts)
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations())
-    assert len(result.get_asset_check_evaluations()) == 3
+    assert len(result.get_asset_check_evaluations()) == 5
 
     everything = pipeline.source.read_sql(0, 2e9)
     told = metadata(result, "five_minute_aggregates")
@@ -192,7 +192,7 @@ def test_a_smaller_second_input_leaves_nothing_stale(pipeline: Pipeline) -> None
         assert max(reader.get_data("bob", *_day(DAY))) > border
     removed = metadata(result, "redis_snapshots")[HostDay(DAY, "alice").key]
     assert removed["documents_removed"] > 0
-    execute(pipeline.source, "DELETE FROM processes")
+    execute(pipeline.source, "DELETE FROM processes WHERE host = 'alice'")
     assert pipeline.settle(["alice"]).success
     with pipeline.reader() as reader:
         assert reader.get_data("alice", *_day(DAY)) == {}
@@ -277,11 +277,13 @@ def test_checks_see_what_was_tampered_with(pipeline: Pipeline) -> None:
             settled_checks(),
             instance=pipeline.instance,
             resources={
+                "source": SourceResource(url=pipeline.source_url, rss_unit="KiB"),
                 "lake": LakeResource(base=str(pipeline.lake_path)),
                 "redis": RedisResource(url=pipeline.redis_url, retention_days=FOREVER_DAYS),
                 "rules": RulesResource(),
             },
             run_config=QUIET,
+            raise_on_error=False,
             selection=dg.AssetSelection.all_asset_checks(),
         )
         return {
@@ -290,38 +292,71 @@ def test_checks_see_what_was_tampered_with(pipeline: Pipeline) -> None:
             if not check.passed
         }
 
+    assert failing() == {}
     key = bucket_iso(MIDNIGHT + 300)
     with pipeline.reader() as reader:
         good = reader.client.hget(key, "alice")
         assert isinstance(good, bytes)
-        for problem, bad in (
-            ("do not sum up", good.replace(b'"other":{"rss":0.0}', b'"other":{"rss":0.5}')),
-            ("are missing", None),
+        expiry = reader.client.expiretime(key)
+        assert isinstance(expiry, int)
+        for names, problem, bad in (
+            ({"documents_sum_up"}, "do not sum up", (b'"rss":0.0}', b'"rss":0.5}')),
+            (
+                {"cpu_seconds_equal_source"},
+                "mismatch",
+                (b'"command":{"cpu_norm":2', b'"command":{"cpu_norm":3'),
+            ),
+            ({"redis_holds_what_it_should", "cpu_seconds_equal_source"}, "missing", None),
         ):
-            assert bad != good
             reader.client.hdel(key, "alice")
             if bad is not None:
-                reader.client.hset(key, "alice", bad)
+                assert bad[0] in good
+                reader.client.hset(key, "alice", good.replace(*bad))
+                reader.client.expireat(key, expiry)
             found = failing()
-            assert set(found) == {"documents_read_back"}
-            assert problem in found["documents_read_back"]
-            assert key in found["documents_read_back"]
+            assert names <= set(found)
+            assert any(problem in told for told in found.values())
         reader.client.hset(key, "alice", good)
+        assert "wrong expiry" in failing()["redis_holds_what_it_should"]
+        reader.client.expireat(key, expiry)
         reader.client.hset(bucket_iso(MIDNIGHT + 7200), "alice", good)
-        assert "should not be there" in failing()["documents_read_back"]
+        assert "surplus" in failing()["redis_holds_what_it_should"]
         reader.client.delete(bucket_iso(MIDNIGHT + 7200))
+
+    load(pipeline.source, [row("alice", MIDNIGHT + 3900, 7, cputimes=9 * 10**5)], create=None)
+    assert "inconclusive" in failing()["cpu_seconds_equal_source"]
+    execute(pipeline.source, "DELETE FROM processes WHERE cputimes = 900000")
+    assert failing() == {}
 
     frame, note = pipeline.lake.read("five_minute_aggregates", DAY, "alice")
     frame.loc[0, "cpu_norm"] += 0.01
     pipeline.lake.write("five_minute_aggregates", DAY, "alice", frame, note)
     assert "core-seconds" in failing()["ledger_balances"]
 
-    rows, _ = pipeline.lake.read("raw_process_rows", DAY, "alice")
-    pipeline.lake.write("raw_process_rows", DAY, "alice", rows.head(5))
+    rows, raw_note = pipeline.lake.read("raw_process_rows", DAY, "alice")
+    pipeline.lake.write("raw_process_rows", DAY, "alice", rows.head(5), raw_note)
     assert "lost or counted twice" in failing()["ledger_balances"]
     rows["snapshot_time_epoch"] += 86_400.0
-    pipeline.lake.write("raw_process_rows", DAY, "alice", rows)
+    pipeline.lake.write("raw_process_rows", DAY, "alice", rows, raw_note)
     assert "another host or time" in failing()["raw_rows_match_schema"]
+
+
+def test_a_day_that_the_source_has_purged_is_kept(pipeline: Pipeline) -> None:
+    load(pipeline.source, [r for h in ("alice", "bob") for r in busy_host(h)])
+    assert pipeline.settle(["alice", "bob"]).success
+    before = pipeline.state()
+    execute(
+        pipeline.source, "DELETE FROM processes WHERE snapshot_time_epoch < :t", t=MIDNIGHT + 43_200
+    )
+    result = pipeline.settle(["alice", "bob"])
+    assert not result.success
+    (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
+    told = failure.user_failure_data.description if failure.user_failure_data else ""
+    assert "purged" in str(told)
+    assert pipeline.state() == before
+    execute(pipeline.source, "DELETE FROM processes")
+    assert not pipeline.settle(["alice", "bob"]).success
+    assert pipeline.state() == before
 
 
 def test_metadata_shows_the_ledger_the_schema_and_a_picture(pipeline: Pipeline) -> None:
@@ -361,7 +396,8 @@ def test_definitions_load_in_an_empty_environment_without_connecting() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "'five_minute_aggregates', 'raw_process_rows', 'redis_snapshots'" in done.stdout
+    for name in ("five_minute_aggregates", "live_snapshots", "raw_process_rows", "redis_snapshots"):
+        assert f"'{name}'" in done.stdout
     dg.Definitions.validate_loadable(build_defs())
 
 

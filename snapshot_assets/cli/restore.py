@@ -1,0 +1,34 @@
+"""``snapshot-assets restore``: the settled days back into a Redis that lost them."""
+
+from __future__ import annotations
+
+import click
+from rich.progress import Progress
+
+from snapshot_assets.cli.shared import console, open_writer
+from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.settings import Settings
+from snapshot_assets.store.lake import Lake
+
+
+@click.command()
+def restore() -> None:
+    """Put every settled day within the retention back into Redis, newest first.
+
+    Reads the lake alone, not the source. Dagster's sensor redis_lost does this by itself when Redis
+    was emptied. Harmless at any time; 'live' publishes today.
+    """
+    settings = Settings.load()
+    with open_writer(settings) as writer, Progress(console=console, transient=True) as bar:
+        task = bar.add_task("restoring", total=None)
+        report = writer.restore(
+            Lake(settings.lake),
+            documents_rules=settings.documents(),
+            progress=lambda day, hosts: bar.update(task, description=f"{day}: {hosts} hosts"),
+        )
+    console.print(
+        f"{report.host_days} host-days of {len(report.days)} days restored, "
+        f"{report.written.written:,} documents"
+    )
+    if report.defects:
+        raise SnapshotAssetsError("\n".join(f"{k}: {v}" for k, v in report.defects.items()))

@@ -1,0 +1,32 @@
+"""``snapshot-assets ui``: Dagster's UI, and the daemon with our schedules and sensors."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from snapshot_assets.cli.instance import dagster_home
+
+
+def ui_command(host: str, port: int) -> list[str]:
+    """What runs Dagster's UI and daemon on our definitions."""
+    return [
+        *(sys.executable, "-W", "ignore", "-m", "dagster", "dev"),
+        *("-m", "snapshot_assets.definitions", "-h", host, "-p", str(port)),
+    ]
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+@click.option("--port", default=3000, show_default=True, help="Port of the UI.")
+def ui(host: str, port: int) -> None:
+    """Run Dagster: the UI, and the daemon that keeps everything fresh and settled.
+
+    Keeps runs and events in DAGSTER_HOME, by default data/dagster. Whoever reaches the port can
+    launch runs: put a proxy with a login before it if it has to be reached from elsewhere.
+    """
+    dagster_home()
+    command = ui_command(host, port)
+    os.execv(command[0], command)  # noqa: S606 - the UI takes our place, signals included

@@ -1,0 +1,1 @@
+"""Settings of a Dagster instance, ready to use: files, no code."""

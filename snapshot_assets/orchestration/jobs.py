@@ -1,0 +1,79 @@
+"""The jobs over assets and checks, the names of all jobs, and how runs of one kind are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import dagster as dg
+
+from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
+from snapshot_assets.orchestration.live import LIVE
+
+LIVE_JOB: Final = "live"
+SETTLE_JOB: Final = "settle"
+REVIEW_JOB: Final = "review"
+AUDIT_JOB: Final = "audit"
+RESTORE_JOB: Final = "restore_redis"
+HOUSEKEEPING_JOB: Final = "housekeeping"
+
+PATH_TAG: Final = "snapshot_assets/path"
+DAY_TAG: Final = "snapshot_assets/day"
+REASON_TAG: Final = "snapshot_assets/reason"
+
+IN_PROGRESS: Final = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+# A run that crashed with its process is worth another try; a step that failed is not: what can
+# be tried again was tried again within the run.
+_CRASHES = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
+
+REVIEW_CHECKS: Final = ("newest_bucket_is_fresh", "hosts_report", "collectors_keep_pace")
+AUDIT_CHECKS: Final = ("redis_holds_what_it_should",)
+
+
+def asset_jobs() -> list[Any]:
+    """The jobs that make assets or look at them."""
+    return [
+        dg.define_asset_job(
+            LIVE_JOB,
+            dg.AssetSelection.assets(LIVE).without_checks()
+            | _checks(LIVE, "live_rows_match_schema"),
+            tags={PATH_TAG: "live", "dagster/priority": "10"},
+            description="Publish what is new, of all hosts. Runs every five minutes.",
+        ),
+        dg.define_asset_job(
+            SETTLE_JOB,
+            dg.AssetSelection.assets(RAW, AGGREGATES, SNAPSHOTS),
+            tags={PATH_TAG: "settled", **_CRASHES},
+            description="Settle days: source to lake to Redis. Runs every night for the day "
+            "before, and again for what arrived late.",
+        ),
+        dg.define_asset_job(
+            REVIEW_JOB,
+            _checks(LIVE, *REVIEW_CHECKS),
+            tags={PATH_TAG: "review"},
+            description="Look at freshness, silent hosts and collectors. Every 15 minutes.",
+        ),
+        dg.define_asset_job(
+            AUDIT_JOB,
+            _checks(SNAPSHOTS, *AUDIT_CHECKS),
+            tags={PATH_TAG: "review"},
+            description="Count every document in Redis against the lake. Every night.",
+        ),
+    ]
+
+
+def active_runs(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> list[dg.DagsterRun]:
+    """The runs with these tags that have not ended."""
+    filters = dg.RunsFilter(statuses=list(IN_PROGRESS), tags=dict(tags))
+    return list(instance.get_runs(filters))
+
+
+def _checks(asset: str, *names: str) -> dg.AssetSelection:
+    keys = [dg.AssetCheckKey(dg.AssetKey(asset), name) for name in names]
+    return dg.AssetSelection.checks(*keys)

@@ -1,0 +1,138 @@
+"""What runs when: live every five minutes, the day before every night, reviews in between.
+
+How runs are cut from a day and its hosts is decided here, and used by the sensors as well.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterable, Iterator
+
+import dagster as dg
+
+from snapshot_assets.domain.time import Window
+from snapshot_assets.orchestration.assets import PARTITIONS_PER_RUN
+from snapshot_assets.orchestration.jobs import (
+    AUDIT_JOB,
+    DAY_TAG,
+    HOUSEKEEPING_JOB,
+    LIVE_JOB,
+    PATH_TAG,
+    REASON_TAG,
+    REVIEW_JOB,
+    SETTLE_JOB,
+    active_runs,
+)
+from snapshot_assets.orchestration.partitions import add_hosts, boxes, known_hosts
+from snapshot_assets.orchestration.resources import RulesResource, SourceResource
+from snapshot_assets.settings import Settings
+
+# Settling a silent host costs less than a run of its own for the hosts behind it.
+_BRIDGE = 20
+_RUNNING = dg.DefaultScheduleStatus.RUNNING
+
+
+def settle_requests(
+    instance: dg.DagsterInstance,
+    day: dt.date,
+    hosts: Iterable[str],
+    reason: str,
+    bridge: int = 0,
+) -> Iterator[dg.RunRequest]:
+    """The runs that settle a day for these hosts, as few as may be.
+
+    Args:
+        instance: where hosts that have no partitions yet get them.
+        day: UTC day.
+        hosts: whose day.
+        reason: for the runs' tags.
+        bridge: so many other hosts in a row may be settled along with them.
+    """
+    wanted = sorted(set(hosts))
+    add_hosts(instance, wanted)
+    for box in boxes(day, day, wanted, known_hosts(instance), PARTITIONS_PER_RUN, bridge):
+        yield dg.RunRequest(
+            run_key=f"{reason} {day} {box.hosts[0]} {box.hosts[-1]} {int(time.time())}",
+            job_name=SETTLE_JOB,
+            tags={**box.tags, DAY_TAG: str(day), REASON_TAG: reason},
+        )
+
+
+def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """All schedules; they run unless they are stopped."""
+
+    @dg.schedule(
+        name="live_every_five_minutes",
+        cron_schedule=settings.live_cron,
+        job_name=LIVE_JOB,
+        execution_timezone="UTC",
+        default_status=_RUNNING,
+        description="Publish what is new. A tick is left out while the one before still runs.",
+    )
+    def live_every_five_minutes(
+        context: dg.ScheduleEvaluationContext,
+    ) -> dg.RunRequest | dg.SkipReason:
+        running = active_runs(context.instance, {PATH_TAG: "live"})
+        if running:
+            return dg.SkipReason(f"the run before, {running[0].run_id}, has not ended yet")
+        return dg.RunRequest()
+
+    @dg.schedule(
+        name="settle_the_day_before",
+        cron_schedule=settings.settle_cron,
+        job_name=SETTLE_JOB,
+        execution_timezone="UTC",
+        default_status=_RUNNING,
+        description="Settle the UTC day that is over, for every host that reported in it.",
+    )
+    def settle_the_day_before(
+        context: dg.ScheduleEvaluationContext, source: SourceResource, rules: RulesResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        day = context.scheduled_execution_time.astimezone(dt.UTC).date() - dt.timedelta(days=1)
+        if day < settings.start_date:
+            return dg.SkipReason(f"{day} is before SNAPSHOT_START_DATE, {settings.start_date}")
+        with source.open() as table:
+            hosts = table.hosts(*rules.accounting().read_range(Window.of_day(day)))
+        if not hosts:
+            return dg.SkipReason(f"no host has rows on {day}")
+        return list(settle_requests(context.instance, day, hosts, "nightly", _BRIDGE))
+
+    @dg.schedule(
+        name="review_every_quarter_hour",
+        cron_schedule="7,22,37,52 * * * *",
+        job_name=REVIEW_JOB,
+        execution_timezone="UTC",
+        default_status=_RUNNING,
+        description="Look at freshness, silent hosts and collectors.",
+    )
+    def review_every_quarter_hour() -> dg.RunRequest:
+        return dg.RunRequest()
+
+    @dg.schedule(
+        name="audit_every_night",
+        cron_schedule="15 3 * * *",
+        job_name=AUDIT_JOB,
+        execution_timezone="UTC",
+        default_status=_RUNNING,
+        description="Count every document in Redis against the lake.",
+    )
+    def audit_every_night() -> dg.RunRequest:
+        return dg.RunRequest()
+
+    @dg.schedule(
+        name="housekeeping_every_night",
+        cron_schedule="40 3 * * *",
+        job_name=HOUSEKEEPING_JOB,
+        execution_timezone="UTC",
+        default_status=_RUNNING,
+        description="Delete old runs that no partition's status needs.",
+    )
+    def housekeeping_every_night() -> dg.RunRequest:
+        return dg.RunRequest()
+
+    return [
+        live_every_five_minutes,
+        settle_the_day_before,
+        review_every_quarter_hour,
+        audit_every_night,
+        housekeeping_every_night,
+    ]

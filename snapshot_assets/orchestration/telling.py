@@ -1,0 +1,119 @@
+"""Failures tell: one message per failed run, to a webhook or else to the log. Never a secret."""
+
+import json
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import dagster as dg
+
+from snapshot_assets.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_SECONDS = 10
+_LONGEST_ERROR = 2_000
+
+
+def failure_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor that tells of every failed run of this code location."""
+
+    @dg.run_failure_sensor(
+        name="tell_failures",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=min(settings.watch_interval, 30),
+        description="Tells of failed runs: to SNAPSHOT_WEBHOOK_URL if it is set, else to the log.",
+    )
+    def tell_failures(context: dg.RunFailureSensorContext) -> None:
+        current = Settings.load()
+        errors = [_error(event) for event in context.get_step_failure_events()]
+        message = failure_message(
+            context.dagster_run, errors or [context.failure_event.message or ""], current
+        )
+        log.error("%s", message["text"])
+        if current.webhook_url is not None:
+            post(current.webhook_url.get_secret_value(), message)
+            context.log.info("told the webhook")
+
+    return tell_failures
+
+
+def failure_message(
+    run: dg.DagsterRun, errors: Iterable[str], settings: Settings
+) -> dict[str, Any]:
+    """What is told of a failed run.
+
+    Returns:
+        ``text`` for people, as chat webhooks show it, and the same in parts: ``job``, ``run_id``,
+        ``assets``, ``partitions``, ``error`` and ``link``.
+    """
+    tags = run.tags
+    first, last = (
+        tags.get(f"dagster/asset_partition_range_{end}", tags.get("dagster/partition", ""))
+        for end in ("start", "end")
+    )
+    partitions = first if first == last else f"{first} to {last}"
+    assets = sorted(key.to_user_string() for key in run.asset_selection or ())
+    error = _without_secrets("\n".join(errors), settings)[:_LONGEST_ERROR]
+    link = f"{settings.ui_url.rstrip('/')}/runs/{run.run_id}"
+    lines = [
+        f"Run of {run.job_name} failed",
+        *([f"assets: {', '.join(assets)}"] if assets else []),
+        *([f"partitions: {partitions}"] if partitions else []),
+        error,
+        link,
+    ]
+    return {
+        "text": "\n".join(lines),
+        "job": run.job_name,
+        "run_id": run.run_id,
+        "assets": assets,
+        "partitions": partitions,
+        "error": error,
+        "link": link,
+    }
+
+
+def post(url: str, message: dict[str, Any]) -> None:
+    """Send the message as JSON.
+
+    Raises:
+        RuntimeError: the webhook does not take it. The URL is not told, it may hold a token.
+    """
+    where = urlsplit(url).hostname
+    request = urllib.request.Request(  # noqa: S310 - the operator's own setting
+        url, json.dumps(message).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
+            pass
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"the webhook at {where} answers {error.code}") from None
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", type(error).__name__)
+        raise RuntimeError(f"the webhook at {where} cannot be reached: {reason}") from None
+
+
+def _error(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    told = data.user_failure_data.description if data.user_failure_data else None
+    if told is None and data.error is not None:
+        cause = data.error
+        while cause.cause is not None:
+            cause = cause.cause
+        told = cause.message.strip()
+    return f"{event.step_key}: {told or event.message}"
+
+
+def _without_secrets(text: str, settings: Settings) -> str:
+    """Errors of ours never hold a password; those of others might."""
+    hidden = {settings.webhook_url.get_secret_value()} if settings.webhook_url else set()
+    for url in (settings.source_url, settings.redis_url):
+        password = urlsplit(url.get_secret_value()).password or ""
+        hidden |= {password, unquote(password)}
+    for secret in sorted(hidden - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

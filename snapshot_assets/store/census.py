@@ -1,0 +1,82 @@
+"""The census: is everything in Redis that should be there, for as long as it should, and no more?
+
+What should be there is told by the lake's footers; no document and no row is read.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from snapshot_assets.domain.time import Window
+from snapshot_assets.store.lake import Lake
+from snapshot_assets.store.redis_reader import RedisReader
+
+
+@dataclass(frozen=True, slots=True)
+class Irregularity:
+    """Something that is not as it should be with a host's day in Redis.
+
+    Attributes:
+        day: UTC day.
+        host: whose documents; None where it is about whole buckets.
+        problem: ``missing``, ``surplus`` or ``wrong expiry``.
+        buckets: epoch seconds of the buckets concerned, ascending.
+    """
+
+    day: dt.date
+    host: str | None
+    problem: str
+    buckets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DayCensus:
+    """One day: how many documents should be in Redis, and what is irregular."""
+
+    day: dt.date
+    expected: int
+    irregularities: tuple[Irregularity, ...]
+
+
+def census(
+    lake: Lake, reader: RedisReader, day: dt.date, hosts: Collection[str] | None = None
+) -> DayCensus:
+    """Compare what Redis holds of a settled day with the lake.
+
+    Args:
+        lake: where the aggregates are; each file says which buckets it has.
+        reader: the Redis to look at.
+        day: UTC day. Buckets past the retention are not expected.
+        hosts: only these; all that the lake has if None.
+
+    Raises:
+        LakeError: a file cannot be read.
+        StoreError: Redis cannot be read.
+    """
+    window = Window.of_day(day)
+    # A bucket that expires while we look is neither missing nor surplus.
+    horizon = reader.clock() + 60
+    alive = [bucket for bucket in window.buckets() if reader.expire_at(bucket) > horizon]
+    expected: dict[str, set[int]] = {}
+    for entry in lake.entries("five_minute_aggregates", day):
+        if hosts is None or entry.host in hosts:
+            expected[entry.host] = set(window.decode(entry.note["buckets"])) & set(alive)
+    holdings = reader.holdings(alive)
+
+    def irregularities() -> Iterator[Irregularity]:
+        for host, buckets in sorted(expected.items()):
+            held = {bucket for bucket in alive if host in holdings[bucket].hosts}
+            for problem, wrong in (("missing", buckets - held), ("surplus", held - buckets)):
+                if wrong:
+                    yield Irregularity(day, host, problem, tuple(sorted(wrong)))
+        stale = [
+            bucket
+            for bucket, holding in holdings.items()
+            if holding.hosts and holding.expire_at != reader.expire_at(bucket)
+        ]
+        if stale:
+            yield Irregularity(day, None, "wrong expiry", tuple(stale))
+
+    return DayCensus(day, sum(map(len, expected.values())), tuple(irregularities()))

@@ -1,0 +1,257 @@
+"""The live path: publish what is new, of all hosts, with the very functions of the settled path.
+
+How far back a refresh reaches is decided here: for late rows, after an outage, for hosts that come
+back with a backlog. How documents get into Redis is the business of
+:mod:`snapshot_assets.store.document_writer`. Needs no Dagster: what it has to remember is kept in
+Redis, beside the documents, and lost with them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.ledger import Ledger
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.stages import (
+    FiveMinuteAggregates,
+    RawProcessRows,
+    SnapshotDocuments,
+    StageError,
+    validate,
+)
+from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
+from snapshot_assets.store.document_writer import DocumentWriter, WriteReport
+from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.timing import Timer
+
+log = logging.getLogger(__name__)
+
+# A catch-up works through its window in parts of this length, so that memory stays bounded.
+_SLICE_SECONDS = 7_200
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRules:
+    """How far back a refresh reaches.
+
+    Attributes:
+        lookback_seconds: buckets this far before the last refresh are published again, for rows
+            that come late.
+        limit_seconds: never further back than this; what is older is the settled path's.
+    """
+
+    lookback_seconds: float = 1_800
+    limit_seconds: float = 36 * 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReport:
+    """What a refresh saw and did.
+
+    Attributes:
+        window: the buckets that were published for all hosts.
+        hosts: those with rows in it.
+        new_hosts: those that the live path had never seen.
+        returned: hosts whose backlog was read from further back, and from which epoch second on.
+        days_left_out: UTC days that an outage left unpublished because they lie beyond the limit.
+        live_until: epoch second up to which all is published now.
+        newest_epoch: the newest snapshot read, epoch seconds; None without rows.
+        ledger: of all rows read; margins of consecutive parts count in each.
+        written: what happened in Redis.
+        defects: what is wrong, by hosts that were left out for it.
+        coverage_now: mean coverage of the newest bucket, over the hosts that have it.
+        seconds: durations by step.
+    """
+
+    window: Window
+    hosts: tuple[str, ...]
+    new_hosts: tuple[str, ...]
+    returned: dict[str, float]
+    days_left_out: tuple[dt.date, ...]
+    live_until: float
+    newest_epoch: float | None
+    ledger: Ledger
+    written: WriteReport
+    defects: dict[str, StageError]
+    coverage_now: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def refresh(
+    source: ProcessSource,
+    writer: DocumentWriter,
+    *,
+    accounting: AccountingRules | None = None,
+    documents_rules: DocumentRules | None = None,
+    rules: LiveRules | None = None,
+    settled_until: float | None = None,
+    timer: Timer | None = None,
+) -> LiveReport:
+    """Publish the buckets that are new or may have changed, as ``live``.
+
+    Starts a lookback before the end of the last refresh, wherever that was, within the limit; a
+    server that knows of none gets everything since the settled days. A host that was silent for
+    longer is read from its own newest snapshot on. Settled documents are left as they are.
+
+    Args:
+        source: where the rows are.
+        writer: the Redis to fill.
+        accounting: gaps, slack, exclusions.
+        documents_rules: which entries are listed.
+        rules: how far back to reach.
+        settled_until: end of the newest settled day, epoch seconds; a first refresh of this Redis
+            starts there.
+        timer: gets the seconds of read, account, validate, document and write.
+
+    Raises:
+        SourceError: the source cannot be read.
+        StoreError: Redis cannot be written.
+    """
+    rules = rules or LiveRules()
+    timer = timer or Timer()
+    publisher = _Publisher(
+        source, writer, accounting or AccountingRules(), documents_rules or DocumentRules(), timer
+    )
+    progress = writer.progress()
+    known = progress.newest_epoch
+    now = writer.clock()
+    oldest = now - max(rules.limit_seconds, rules.lookback_seconds)
+    if progress.live_until is not None:
+        begin = min(progress.live_until, now) - rules.lookback_seconds
+    else:
+        begin = min(max(oldest, settled_until or oldest), now - rules.lookback_seconds)
+    window = Window.around(max(begin, oldest), now)
+    left_out = Window.around(begin, oldest).days() if begin < oldest - BUCKET_SECONDS else []
+
+    done = _Published()
+    returned: dict[str, float] = {}
+    for part in window.slices(_SLICE_SECONDS):
+        published = publisher.publish(part)
+        if progress.live_until is not None:
+            # Hosts that were silent until now may have kept rows for us meanwhile.
+            back = {
+                host: max(known.get(host, oldest), oldest)
+                for host in published.newest_epoch
+                if known.get(host, oldest) < window.start and host not in returned
+            }
+            published += publisher.publish_backlog(back, window.start)
+            returned |= back
+        done += published
+        # What is done stays done, should we be interrupted.
+        newer = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
+        writer.record_live(min(part.end, now), newer)
+    log.info("live %s: %d hosts; %s", window, len(done.newest_epoch), timer)
+    return LiveReport(
+        window=window,
+        hosts=tuple(sorted(done.newest_epoch)),
+        new_hosts=tuple(sorted(done.newest_epoch.keys() - known.keys())),
+        returned=returned,
+        days_left_out=tuple(left_out),
+        live_until=now,
+        newest_epoch=max(done.newest_epoch.values(), default=None),
+        ledger=done.ledger,
+        written=done.written,
+        defects=done.defects,
+        coverage_now=done.newest_bucket[1],
+        seconds=timer.seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What became of one or more windows."""
+
+    newest_epoch: dict[str, float] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    written: WriteReport = field(default_factory=WriteReport)
+    defects: dict[str, StageError] = field(default_factory=dict)
+    newest_bucket: tuple[int, float] = (0, 0.0)  # its start, and its mean coverage
+
+    def __add__(self, other: _Published) -> _Published:
+        newest = dict(self.newest_epoch)
+        for host, time in other.newest_epoch.items():
+            newest[host] = max(time, newest.get(host, time))
+        return _Published(
+            newest,
+            Ledger.total([self.ledger, other.ledger]),
+            self.written + other.written,
+            self.defects | other.defects,
+            max(self.newest_bucket, other.newest_bucket),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Publisher:
+    """From rows to live documents, for any window."""
+
+    source: ProcessSource
+    writer: DocumentWriter
+    accounting: AccountingRules
+    documents_rules: DocumentRules
+    timer: Timer
+
+    def publish_backlog(self, since: Mapping[str, float], until: int) -> _Published:
+        """Publish these hosts from the oldest of their epoch seconds up to a bucket's start."""
+        done = _Published()
+        if since:
+            start = min(bucket_start(min(since.values())), until)
+            for part in Window(start, until).slices(_SLICE_SECONDS):
+                done += self.publish(part, sorted(since))
+        return done
+
+    def publish(self, window: Window, hosts: Sequence[str] | None = None) -> _Published:
+        """Publish a window of these hosts or of all.
+
+        Rows that are no rows are a defect of their host alone: the hosts are halved until only the
+        culprits are left out.
+        """
+        read_range = self.accounting.read_range(window)
+        try:
+            return self._publish(window, read_range, hosts)
+        except StageError as defect:
+            names = sorted(self.source.hosts(*read_range) if hosts is None else hosts)
+            if len(names) < 2 and hosts is not None:
+                return _Published(defects=dict.fromkeys(names, defect))
+            middle = (len(names) + 1) // 2
+            done = _Published() if names else _Published(defects={"": defect})
+            for half in (names[:middle], names[middle:]):
+                if half:
+                    done += self.publish(window, half)
+            return done
+
+    def _publish(
+        self, window: Window, read_range: tuple[float, float], hosts: Sequence[str] | None
+    ) -> _Published:
+        timer, subject = self.timer, f"live {window}"
+        with timer("read"):
+            rows = self.source.read_sql(*read_range, hosts)
+        with timer("validate"):
+            validate(RawProcessRows, rows, subject)
+        with timer("account"):
+            result = account(rows, window, self.accounting)
+        with timer("validate"):
+            validate(FiveMinuteAggregates, result.aggregates, subject)
+        with timer("document"):
+            frame = documents(result.aggregates, self.documents_rules, "live")
+        with timer("validate"):
+            validate(SnapshotDocuments, frame, subject)
+        past = rows[rows["snapshot_time_epoch"] < window.end]
+        newest = past.groupby("host", observed=True)["snapshot_time_epoch"].max()
+        with timer("write"):
+            written = self.writer.replace(list(rows["host"].cat.categories), window, frame, "live")
+        last = frame[frame["bucket_start"] == frame["bucket_start"].max()]
+        return _Published(
+            newest_epoch={str(host): float(time) for host, time in newest.items()},
+            ledger=result.ledger,
+            written=written,
+            newest_bucket=(
+                (int(last["bucket_start"].iloc[0]), float(last["coverage"].mean()))
+                if len(last)
+                else (0, 0.0)
+            ),
+        )

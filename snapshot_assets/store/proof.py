@@ -1,0 +1,208 @@
+"""The proof: CPU-seconds counted a second time, by the database, to be compared with Redis.
+
+An independent path: window functions in SQL over the rows as they are in the table. It shares the
+contract with :mod:`snapshot_assets.domain.accounting`, and no code. Much too slow to produce the
+numbers with, and right for looking whether they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+from snapshot_assets.store.redis_reader import Document
+from snapshot_assets.store.source import ProcessSource
+
+Verdict = Literal["match", "mismatch", "inconclusive"]
+
+# Documents round cores and coverage to 6 decimals.
+_ROUNDING = 0.5e-6
+# The database adds in another order.
+_RELATIVE = 1e-9
+_SHORTEST_SPAN_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Redis beside the source, for one host and window.
+
+    Attributes:
+        verdict: ``inconclusive`` where rows arrived after the documents were made, or meanwhile.
+        source_cpu_seconds: core-seconds counted by the database.
+        redis_cpu_seconds: core-seconds of the documents.
+        tolerance_cpu_seconds: by how much rounding may set them apart.
+        why: what an inconclusive verdict is for.
+    """
+
+    verdict: Verdict
+    source_cpu_seconds: float
+    redis_cpu_seconds: float
+    tolerance_cpu_seconds: float
+    why: str = ""
+
+
+def prove(
+    source: ProcessSource,
+    host: str,
+    window: Window,
+    documents: dict[int, Document],
+    rules: AccountingRules,
+    rows_read: int | None,
+) -> Proof:
+    """Compare the documents of a host with its rows in the source.
+
+    Args:
+        source: the table.
+        host: whose.
+        window: which buckets.
+        documents: those in the window, by bucket start.
+        rules: gaps, slack, exclusions.
+        rows_read: how many rows the documents were made from; None if that is not known.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    before = _rows(source, host, window, rules)
+    expected = source_cpu_seconds(source, host, window, rules)
+    after = _rows(source, host, window, rules)
+    found = tolerance = 0.0
+    for document in documents.values():
+        cores = document["cpu"]["command"]["cpu_norm"]
+        covered = document["meta"]["coverage"] * BUCKET_SECONDS
+        found += cores * covered
+        tolerance += _ROUNDING * (covered + cores * BUCKET_SECONDS)
+    tolerance += _RELATIVE * expected
+    if before != after:
+        verdict, why = _inconclusive("rows arrived while they were counted")
+    elif rows_read is not None and rows_read != after:
+        verdict, why = _inconclusive(
+            f"the source has {after:,} rows now, the documents were made from {rows_read:,}"
+        )
+    else:
+        verdict, why = ("match" if abs(found - expected) <= tolerance else "mismatch"), ""
+    return Proof(verdict, expected, found, tolerance, why)
+
+
+def source_cpu_seconds(
+    source: ProcessSource, host: str, window: Window, rules: AccountingRules
+) -> float:
+    """Attributed core-seconds of a host in a window, accounted by the database.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    query = _query(source, host, window, rules)
+    with source.connect() as connection:
+        found = connection.execute(query).all()
+    return sum(
+        float(seconds)
+        for name, username, seconds in found
+        if name == host and not rules.excludes(username)
+    )
+
+
+def _inconclusive(why: str) -> tuple[Verdict, str]:
+    return "inconclusive", why
+
+
+def _rows(source: ProcessSource, host: str, window: Window, rules: AccountingRules) -> int:
+    tally = source.tally(*rules.read_range(window), hosts=[host]).get(host)
+    return tally.rows if tally else 0
+
+
+def _query(
+    source: ProcessSource, host: str, window: Window, rules: AccountingRules
+) -> sa.Executable:
+    """Core-seconds by host and user; the host again because collations are not exact."""
+    read = source.rows_of([host], *rules.read_range(window)).cte("read_rows")
+    # Floats from the start: MySQL divides decimals to four digits.
+    raw = sa.select(
+        sa.cast(read.c.host, sa.LargeBinary).label("host_bytes"),
+        *(read.c[name] for name in ("host", "username", "pid", "rss")),
+        *(
+            (read.c[name] * sa.literal_column("1e0")).label(short)
+            for name, short in (("snapshot_time_epoch", "t"), ("cputimes", "cpu"), ("etimes", "e"))
+        ),
+    ).cte("raw")
+    numbered = sa.select(
+        raw,
+        sa.func.row_number()
+        .over(
+            partition_by=(raw.c.host_bytes, raw.c.pid, raw.c.t),
+            # Where the contract leaves it open, as the accounting does: by the rest of the row.
+            order_by=(
+                raw.c.cpu.desc(),
+                raw.c.rss.desc(),
+                sa.func.coalesce(raw.c.e, -1).desc(),
+                sa.cast(raw.c.username, sa.LargeBinary).desc(),
+            ),
+        )
+        .label("place"),
+    ).cte("numbered")
+    rows = sa.select(numbered).where(numbered.c.place == 1).cte("process_rows")
+
+    times = sa.select(rows.c.host_bytes, rows.c.t).distinct().cte("times")
+    before = sa.func.lag(times.c.t).over(partition_by=times.c.host_bytes, order_by=times.c.t)
+    snapshots = sa.select(times, before.label("t_prev")).cte("snapshots")
+
+    def earlier(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.func.lag(column).over(
+            partition_by=(rows.c.host_bytes, rows.c.pid), order_by=rows.c.t
+        )
+
+    pairs = (
+        sa.select(
+            rows,
+            snapshots.c.t_prev,
+            earlier(rows.c.t).label("t1"),
+            earlier(rows.c.cpu).label("cpu1"),
+            earlier(rows.c.e).label("e1"),
+        )
+        .join(
+            snapshots,
+            sa.and_(snapshots.c.host_bytes == rows.c.host_bytes, snapshots.c.t == rows.c.t),
+        )
+        .cte("pairs")
+    )
+    c, slack = pairs.c, rules.slack_seconds
+    apart = c.t - c.t1
+    continued = sa.and_(
+        c.t1.is_not(None),
+        c.cpu >= c.cpu1,
+        sa.or_(c.e.is_(None), c.e >= apart - slack),
+        sa.or_(c.e.is_(None), c.e1.is_(None), sa.func.abs(c.e - c.e1 - apart) <= slack),
+    )
+    kinds = sa.select(pairs, sa.case((continued, 1), else_=0).label("continued")).cte("kinds")
+    k = kinds.c
+    born = sa.and_(
+        k.continued == 0, k.t_prev.is_not(None), k.e.is_not(None), k.e <= k.t - k.t_prev + slack
+    )
+    birth = sa.case((k.e < _SHORTEST_SPAN_SECONDS, k.t - _SHORTEST_SPAN_SECONDS), else_=k.t - k.e)
+    since = sa.case((k.continued == 1, k.t1), (birth < k.t_prev, k.t_prev), else_=birth)
+    silence = sa.case((k.continued == 1, k.t - k.t1), else_=k.t - k.t_prev)
+    used = sa.case((k.continued == 1, k.cpu - k.cpu1), else_=k.cpu)
+    spans = (
+        sa.select(
+            k.host,
+            k.host_bytes,
+            k.username,
+            k.t,
+            since.label("since"),
+            used.label("used"),
+        )
+        .where(sa.or_(k.continued == 1, born), silence <= rules.max_gap_seconds)
+        .cte("spans")
+    )
+    s = spans.c
+    low = sa.case((s.since < window.start, window.start), else_=s.since)
+    high = sa.case((s.t > window.end, window.end), else_=s.t)
+    share = sa.func.sum(s.used * (high - low) / (s.t - s.since))
+    return (
+        sa.select(sa.func.min(s.host), sa.func.min(s.username), share)
+        .where(s.since < window.end, s.t > window.start)
+        .group_by(s.host_bytes, sa.cast(s.username, sa.LargeBinary))
+    )

@@ -1,0 +1,98 @@
+"""Putting the settled days back into a Redis that lost them, from the lake alone.
+
+The source is not read: what was settled once is in the lake. Today is the live path's business.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.rules import DocumentRules
+from snapshot_assets.domain.stages import FiveMinuteAggregates, SnapshotDocuments, validate
+from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import OutageError, SnapshotAssetsError
+from snapshot_assets.store.document_writer import DocumentWriter, WriteReport
+from snapshot_assets.store.lake import Dataset, Lake
+
+log = logging.getLogger(__name__)
+
+_AGGREGATES: Dataset = "five_minute_aggregates"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What a restoration did.
+
+    Attributes:
+        days: the UTC days gone through, newest first.
+        host_days: files of the lake that were put into Redis.
+        written: what happened in Redis.
+        defects: what could not be read, by day and host.
+    """
+
+    days: tuple[dt.date, ...]
+    host_days: int
+    written: WriteReport
+    defects: dict[str, str] = field(default_factory=dict)
+
+
+def restore(
+    lake: Lake,
+    writer: DocumentWriter,
+    *,
+    documents_rules: DocumentRules | None = None,
+    progress: Callable[[dt.date, int], None] | None = None,
+) -> RestoreReport:
+    """Put all settled days that are within the retention into Redis, the newest first.
+
+    Safe beside everything else that writes: it puts there what the lake says at that moment.
+    Documents of live buckets are left alone, settled ones are replaced by their equals.
+
+    Args:
+        lake: where the aggregates are.
+        writer: the Redis to fill.
+        documents_rules: which entries are listed.
+        progress: called after each day with the day and its hosts.
+
+    Raises:
+        StoreError: Redis cannot be written.
+        LakeError: the lake cannot be listed.
+    """
+    horizon = writer.clock() - writer.retention_seconds
+    alive = [day for day in lake.days(_AGGREGATES) if Window.of_day(day).end > horizon]
+    total, host_days = WriteReport(), 0
+    defects: dict[str, str] = {}
+    with writer.restoring():
+        for day in reversed(alive):
+            hosts = [entry.host for entry in lake.entries(_AGGREGATES, day)]
+            for host in hosts:
+                try:
+                    total += _restore(lake, writer, documents_rules or DocumentRules(), day, host)
+                    host_days += 1
+                except OutageError:
+                    raise
+                except SnapshotAssetsError as defect:
+                    defects[f"{host} on {day}"] = str(defect)
+            log.info("restored %s: %d hosts", day, len(hosts))
+            if progress is not None:
+                progress(day, len(hosts))
+    return RestoreReport(tuple(reversed(alive)), host_days, total, defects)
+
+
+def _restore(
+    lake: Lake, writer: DocumentWriter, rules: DocumentRules, day: dt.date, host: str
+) -> WriteReport:
+    window = Window.of_day(day)
+
+    def put() -> WriteReport:
+        aggregates, _ = lake.read(_AGGREGATES, day, host)
+        validate(FiveMinuteAggregates, aggregates, f"{host} on {day}")
+        frame = documents(aggregates, rules, "settled")
+        validate(SnapshotDocuments, frame, f"{host} on {day}")
+        return writer.replace([host], window, frame, "settled")
+
+    return lake.from_newest(_AGGREGATES, day, host, put)

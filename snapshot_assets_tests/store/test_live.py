@@ -1,0 +1,239 @@
+"""The live path: reads what is new, catches up after outages, and blames defects on their host."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.errors import SourceOutageError
+from snapshot_assets.store.live import LiveReport, LiveRules
+from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets_tests.field import DAY, MIDNIGHT, Row, busy_host, execute, load, row
+from snapshot_assets_tests.servers import MariaDB, Redis
+
+NOON = MIDNIGHT + 12 * 3600
+RULES = AccountingRules()
+MARGIN = RULES.max_gap_seconds + 2 * RULES.slack_seconds
+FOREVER = 36_500 * 86_400
+
+
+class Site:
+    """A source and a Redis at a time of our choosing; remembers what was read."""
+
+    def __init__(self, source: ProcessSource, redis: Redis) -> None:
+        self.source, self.redis = source, redis
+        self.now = float(NOON)
+        self.reads: list[tuple[float, float, list[str] | None]] = []
+        self.fail_at: Callable[[float], bool] = lambda _: False
+        read = source.read_sql
+
+        def remembering(start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
+            if self.fail_at(start):
+                raise SourceOutageError("gone")
+            self.reads.append((start, end, hosts))
+            return read(start, end, hosts)
+
+        source.read_sql = remembering  # type: ignore[method-assign]
+
+    def tick(self, now: float, rules: LiveRules | None = None, **options: Any) -> LiveReport:
+        self.now, self.reads = now, []
+        with RedisWriter(
+            port=self.redis.port, clock=lambda: self.now, retention_seconds=FOREVER
+        ) as writer:
+            return writer.store_data(self.source, rules=rules, **options)
+
+    def documents(self) -> dict[str, dict[str, bytes]]:
+        with self.redis.client() as client:
+            keys: Any = client.keys("20*")
+            return {
+                key.decode(): {host.decode(): body for host, body in client.hgetall(key).items()}
+                for key in sorted(keys)
+            }
+
+    def expected(self, first: float, now: float) -> dict[str, dict[str, bytes]]:
+        """What one single long window says."""
+        window = Window.around(first, now)
+        rows = self.source.read_sql(*RULES.read_range(window))
+        frame = documents(account(rows, window, RULES).aggregates, DocumentRules(), "live")
+        found: dict[str, dict[str, bytes]] = {}
+        for bucket, host, body in zip(
+            frame["bucket_start"], frame["host"], frame["body"], strict=True
+        ):
+            found.setdefault(bucket_iso(bucket), {})[host] = body
+        return found
+
+
+@pytest.fixture
+def site(mariadb: MariaDB, redis_server: Redis) -> Iterator[Site]:
+    with ProcessSource(mariadb.url(), SourceTable(rss_unit="KiB")) as source:
+        load(source, [])
+        yield Site(source, redis_server)
+
+
+def until(host: str, first: int, last: int) -> list[Row]:
+    return [r for r in busy_host(host) if first <= r["snapshot_time_epoch"] < last]
+
+
+def add(site: Site, *rows: Row) -> None:
+    load(site.source, rows, create=None)
+
+
+def test_a_tick_reads_the_lookback_and_no_more(site: Site) -> None:
+    add(site, *until("alice", MIDNIGHT, NOON))
+    site.tick(NOON)
+    add(site, *until("alice", NOON, NOON + 300))
+    report = site.tick(NOON + 300)
+    ((start, end, hosts),) = site.reads
+    assert hosts is None
+    assert start >= NOON - 1800 - MARGIN - 300
+    assert end <= NOON + 300 + RULES.max_gap_seconds + 300
+    assert report.window == Window(NOON - 1800, NOON + 600)
+    assert report.live_until == NOON + 300
+    assert site.documents() == site.expected(MIDNIGHT, NOON + 300)
+
+
+def test_the_current_bucket_is_published_as_far_as_it_goes(site: Site) -> None:
+    rows = until("alice", NOON - 1200, NOON + 200)
+    add(site, *rows)
+    site.tick(NOON + 200)
+    first = site.documents()[bucket_iso(NOON)]["alice"]
+    newest = rows[-1]["snapshot_time_epoch"]
+    assert f'"coverage":{round((newest - NOON) / 300, 6)}'.encode() in first
+    add(site, *until("alice", NOON + 200, NOON + 400))
+    report = site.tick(NOON + 400)
+    second = site.documents()[bucket_iso(NOON)]["alice"]
+    assert b'"coverage":1.0' in second
+    assert b'"stage":"live"' in second
+    assert 0 < report.coverage_now < 0.1
+
+
+def test_an_outage_is_caught_up_from_where_it_began(site: Site) -> None:
+    add(site, *until("alice", MIDNIGHT, NOON), *until("bob", MIDNIGHT, NOON))
+    site.tick(MIDNIGHT + 3600)
+    report = site.tick(NOON)
+    assert report.window.start == MIDNIGHT + 3600 - 1800
+    assert len(site.reads) == 6, "in slices of two hours"
+    assert not report.days_left_out
+    assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
+
+
+def test_an_interrupted_catch_up_goes_on_where_it_stopped(site: Site) -> None:
+    add(site, *until("alice", MIDNIGHT, NOON))
+    site.tick(MIDNIGHT + 3600)
+    site.fail_at = lambda start: start > MIDNIGHT + 6 * 3600
+    with pytest.raises(SourceOutageError):
+        site.tick(NOON)
+    done = len(site.reads)
+    assert done >= 2
+    site.fail_at = lambda _: False
+    report = site.tick(NOON)
+    assert len(site.reads) < 6
+    assert report.window.start > MIDNIGHT + 4 * 3600
+    assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
+
+
+def test_what_lies_beyond_the_limit_is_named(site: Site) -> None:
+    add(site, *until("alice", MIDNIGHT, NOON))
+    rules = LiveRules(1800, 6 * 3600)
+    site.tick(MIDNIGHT - 86_400, rules)
+    report = site.tick(NOON, rules)
+    assert report.window.start == NOON - 6 * 3600
+    assert report.days_left_out == (DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1), DAY)
+    assert min(site.documents()) == bucket_iso(NOON - 6 * 3600)
+    assert not site.tick(NOON + 300, rules).days_left_out
+
+
+def test_a_first_refresh_starts_after_the_settled_days(site: Site) -> None:
+    add(site, *until("alice", MIDNIGHT - 3600, NOON))
+    report = site.tick(NOON, settled_until=MIDNIGHT)
+    assert report.window.start == MIDNIGHT
+    assert min(start for start, *_ in site.reads) == MIDNIGHT - MARGIN
+    with site.redis.client() as client:
+        client.flushall()
+    report = site.tick(NOON)
+    assert report.window.start == NOON - 36 * 3600, "nothing is known: as far as the limit"
+    with site.redis.client() as client:
+        client.flushall()
+    report = site.tick(NOON, settled_until=NOON + 86_400)
+    assert report.window.start == NOON - 1800, "the lookback always"
+
+
+def test_a_host_that_was_silent_brings_its_backlog(site: Site) -> None:
+    add(site, *until("alice", MIDNIGHT, NOON), *until("bob", MIDNIGHT, MIDNIGHT + 7200))
+    for now in range(MIDNIGHT + 3600, NOON, 3600):
+        site.tick(now)
+    add(site, *until("bob", MIDNIGHT + 7200, NOON), *until("new", NOON - 7200, NOON))
+    report = site.tick(NOON)
+    assert report.new_hosts == ("new",)
+    assert set(report.returned) == {"bob", "new"}
+    last = until("bob", MIDNIGHT, MIDNIGHT + 7200)[-1]["snapshot_time_epoch"]
+    assert report.returned["bob"] == last
+    assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
+    backlog = {host for _, _, hosts in site.reads if hosts for host in hosts}
+    assert backlog == {"bob", "new"}, "nobody else is read again"
+    site.tick(NOON + 60)
+    assert len(site.reads) == 1
+
+
+def test_a_defect_is_blamed_on_its_host_and_heals(site: Site) -> None:
+    hosts = ("alice", "bob", "carol", "dave", "eve")
+    for host in hosts:
+        add(site, *until(host, MIDNIGHT, NOON))
+    site.tick(MIDNIGHT + 3600)
+    execute(
+        site.source,
+        "UPDATE processes SET cputimes = -5 WHERE host = 'carol' AND snapshot_time_epoch > :t",
+        t=NOON - 600,
+    )
+    add(site, row("eve", NOON - 60, 77, rss=None))
+    report = site.tick(NOON)
+    assert set(report.defects) == {"carol", "eve"}
+    assert "cputimes" in str(report.defects["carol"])
+    assert "rss" in str(report.defects["eve"])
+    newest = site.documents()[bucket_iso(NOON - 300)]
+    assert set(newest) == {"alice", "bob", "dave"}
+
+    execute(site.source, "UPDATE processes SET cputimes = 40 WHERE cputimes < 0")
+    execute(site.source, "DELETE FROM processes WHERE rss IS NULL")
+    # Hours later, well past the lookback: what was left out comes back by itself.
+    add(site, *(r for host in hosts for r in until(host, NOON, NOON + 7200)))
+    report = site.tick(NOON + 7200)
+    assert not report.defects
+    assert site.documents() == site.expected(MIDNIGHT - 3600, NOON + 7200)
+
+
+def test_ticks_in_any_rhythm_end_with_the_same_documents(site: Site) -> None:
+    """Also with late rows, as long as they come within the lookback."""
+    everything = until("alice", MIDNIGHT, MIDNIGHT + 14_400)
+    for now in range(MIDNIGHT + 300, MIDNIGHT + 14_700, 300):
+        late = 900 if (now // 300) % 3 else 0
+        arrived = [r for r in everything if r["snapshot_time_epoch"] < now - late]
+        add(site, *arrived)
+        for r in arrived:
+            everything.remove(r)
+        site.tick(now)
+    add(site, *everything)
+    site.tick(MIDNIGHT + 14_700)
+    assert site.documents() == site.expected(MIDNIGHT - 3600, MIDNIGHT + 14_700)
+
+
+def test_progress_is_kept_in_redis_beside_the_documents(site: Site) -> None:
+    add(site, *until("alice", NOON - 1200, NOON))
+    site.tick(NOON)
+    with RedisWriter(port=site.redis.port) as writer:
+        progress = writer.progress()
+        assert progress.live_until == NOON
+        newest = until("alice", NOON - 1200, NOON)[-1]["snapshot_time_epoch"]
+        assert progress.newest_epoch == {"alice": newest}
+        assert not progress.complete
+        writer.record_complete(True)
+        assert writer.progress().complete

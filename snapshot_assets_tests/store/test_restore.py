@@ -1,0 +1,221 @@
+"""A Redis that lost everything gets it back from the lake; the census sees what is not right."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.errors import StoreOutageError
+from snapshot_assets.store.census import census
+from snapshot_assets.store.lake import Lake
+from snapshot_assets.store.redis_base import Patience
+from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets_tests.domain.frames import DAY, MIDNIGHT, Row, raw_rows
+from snapshot_assets_tests.servers import Redis
+
+HOSTS = ("alice", "web|01", "../x")
+DAYS = (DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1))
+NOW = MIDNIGHT + 3600
+
+
+def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, cores: int = 1) -> None:
+    """What the assets do, without Dagster."""
+    window = Window.of_day(day)
+    rows = raw_rows(Row(host, window.start + i * 300, cputimes=i * 300 * cores) for i in range(100))
+    result = account(rows, window, AccountingRules())
+    note = {
+        "ledger": result.ledger.as_dict(),
+        "buckets": window.encode(result.bucket_starts()),
+    }
+    lake.write("five_minute_aggregates", day, host, result.aggregates, note)
+    if writer is not None:
+        frame = documents(result.aggregates, DocumentRules(), "settled")
+        writer.replace([host], window, frame, "settled")
+
+
+def contents(redis: Redis) -> dict[Any, Any]:
+    with redis.client() as client:
+        keys: Any = client.keys("20*")
+        return {key: (client.expiretime(key), client.hgetall(key)) for key in keys}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def writer(redis_server: Redis) -> Iterator[RedisWriter]:
+    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reader(redis_server: Redis) -> Iterator[RedisReader]:
+    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
+        yield opened
+
+
+def test_everything_settled_comes_back_byte_for_byte(
+    lake: Lake, writer: RedisWriter, redis_server: Redis
+) -> None:
+    for day in DAYS:
+        for i, host in enumerate(HOSTS):
+            settle(lake, writer, day, host, i + 1)
+    before = contents(redis_server)
+    assert len(before) == 2 * 99
+    with redis_server.client() as client:
+        client.flushall()
+    assert not writer.progress().complete
+    days: list[tuple[dt.date, int]] = []
+    report = writer.restore(lake, progress=lambda day, hosts: days.append((day, hosts)))
+    assert contents(redis_server) == before
+    assert writer.progress().complete
+    assert days == [(DAYS[1], 3), (DAYS[0], 3)], "the newest first"
+    assert (report.host_days, report.written.written, report.defects) == (6, 6 * 99, {})
+
+
+def test_days_past_the_retention_are_not_even_read(lake: Lake, redis_server: Redis) -> None:
+    settle(lake, None, DAYS[0], "alice")
+    settle(lake, None, DAYS[1], "alice")
+    with RedisWriter(
+        port=redis_server.port, clock=lambda: NOW, retention_seconds=86_400 + 3600
+    ) as writer:
+        report = writer.restore(lake)
+    assert report.days == (DAYS[1],)
+    assert (report.host_days, report.written.written) == (1, 99)
+
+
+def test_a_damaged_file_is_named_and_the_rest_comes_back(
+    lake: Lake, writer: RedisWriter, redis_server: Redis
+) -> None:
+    for host in HOSTS:
+        settle(lake, None, DAYS[1], host)
+    # Whole at the end, where the footer is, and not in the middle.
+    path = Path(lake.path("five_minute_aggregates", DAYS[1], "alice"))
+    content = bytearray(path.read_bytes())
+    content[4:60] = bytes(56)
+    path.write_bytes(content)
+    report = writer.restore(lake)
+    assert list(report.defects) == [f"alice on {DAYS[1]}"]
+    assert report.host_days == 2
+    assert len(contents(redis_server)) == 99
+
+
+def test_a_redis_emptied_once_more_does_not_count_as_complete(
+    lake: Lake, writer: RedisWriter, redis_server: Redis
+) -> None:
+    for day in DAYS:
+        settle(lake, None, day, "alice")
+
+    def flush(*_: object) -> None:
+        with redis_server.client() as client:
+            client.flushall()
+
+    with pytest.raises(StoreOutageError, match="emptied while it was being restored"):
+        writer.restore(lake, progress=flush)
+    assert not writer.progress().complete
+
+
+def test_killed_in_the_middle_it_is_done_again(lake: Lake, tmp_path: Path) -> None:
+    for day in DAYS:
+        for host in HOSTS:
+            settle(lake, None, day, host)
+    with Redis(tmp_path / "redis") as server:
+        with RedisWriter(port=server.port, clock=lambda: NOW) as writer:
+            writer.restore(lake)
+            whole = contents(server)
+        hasty = Patience(0.2, 0, 0.1)
+        with RedisWriter(port=server.port, clock=lambda: NOW, patience=hasty) as writer:
+            with pytest.raises(StoreOutageError):
+                writer.restore(lake, progress=lambda *_: server.kill(signal.SIGKILL))
+            server.start()
+            assert contents(server) == {}
+            writer.restore(lake)
+            assert contents(server) == whole
+
+
+def test_a_file_replaced_meanwhile_wins(lake: Lake, writer: RedisWriter) -> None:
+    """A restoration reads the old file; the day is settled anew; the old must not come last."""
+    settle(lake, None, DAYS[1], "alice", cores=1)
+    read = lake.read
+    raced: list[bool] = []
+
+    def slow(*arguments: Any) -> Any:
+        found = read(*arguments)
+        if not raced:
+            raced.append(True)
+            settle(lake, writer, DAYS[1], "alice", cores=3)
+        return found
+
+    lake.read = slow  # type: ignore[method-assign, assignment]
+    writer.restore(lake)
+    body: Any = writer.client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
+    assert json.loads(body)["cpu"]["command"]["cpu_norm"] == 3.0
+
+
+def test_the_census_finds_nothing_in_a_whole_redis(
+    lake: Lake, writer: RedisWriter, reader: RedisReader
+) -> None:
+    for host in HOSTS:
+        settle(lake, writer, DAYS[1], host)
+    found = census(lake, reader, DAYS[1])
+    assert (found.expected, found.irregularities) == (3 * 99, ())
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda c, key: c.hdel(key, "alice"), ("alice", "missing", 1)),
+        (lambda c, key: c.delete(key), ("../x", "missing", 1)),
+        (lambda c, key: c.persist(key), (None, "wrong expiry", 1)),
+        (lambda c, key: c.expire(key, 7_777_777), (None, "wrong expiry", 1)),
+        (
+            lambda c, _: c.hset(bucket_iso(Window.of_day(DAYS[1]).start + 99 * 300), "alice", "{}"),
+            ("alice", "surplus", 1),
+        ),
+        (lambda c, _: c.flushall(), ("alice", "missing", 99)),
+    ],
+    ids=["document", "bucket", "no expiry", "other expiry", "surplus", "all"],
+)
+def test_the_census_names_what_is_wrong(
+    lake: Lake,
+    writer: RedisWriter,
+    reader: RedisReader,
+    damage: Callable[[Any, str], object],
+    expected: tuple[str | None, str, int],
+) -> None:
+    for host in HOSTS:
+        settle(lake, writer, DAYS[1], host)
+    damage(writer.client, bucket_iso(Window.of_day(DAYS[1]).start + 600))
+    found = {
+        (one.host, one.problem, len(one.buckets))
+        for one in census(lake, reader, DAYS[1]).irregularities
+    }
+    assert expected in found
+    only = census(lake, reader, DAYS[1], ["web|01"])
+    assert only.expected == 99
+    assert {one.host for one in only.irregularities} <= {"web|01", None}
+
+
+def test_the_census_expects_nothing_past_the_retention(
+    lake: Lake, writer: RedisWriter, redis_server: Redis
+) -> None:
+    settle(lake, writer, DAYS[1], "alice")
+    start = Window.of_day(DAYS[1]).start
+    with RedisReader(
+        port=redis_server.port, clock=lambda: NOW, retention_seconds=NOW - start - 50 * 300
+    ) as reader:
+        found = census(lake, reader, DAYS[1])
+    assert found.expected == 99 - 50
