@@ -126,7 +126,7 @@ class MariaDB(Server):
     def _install(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         # A named host each: the installation's anonymous user would win against '%'.
-        statements = ["CREATE DATABASE IF NOT EXISTS monitoring;"]
+        statements = ["CREATE DATABASE IF NOT EXISTS monitoring CHARACTER SET utf8mb4;"]
         for host in ("localhost", "127.0.0.1"):
             account = f"'{self.user}'@'{host}'"
             statements += [

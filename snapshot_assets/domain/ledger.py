@@ -9,7 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+
+import pandas as pd
+
+from snapshot_assets.errors import SnapshotAssetsError
+
+# Sums over a day in another order differ by rounding only.
+_RELATIVE_ROUNDING = 1e-9
+
+
+class LedgerError(SnapshotAssetsError):
+    """Rows or CPU-seconds were lost or counted twice: a bug of ours, and nothing is published."""
+
+
+class Imbalance(NamedTuple):
+    """Something that does not add up."""
+
+    problem: str
+    expected: float
+    found: float
 
 
 class RowClass(IntEnum):
@@ -60,6 +79,35 @@ class Ledger:
     def balanced(self) -> bool:
         """Whether every row read is in exactly one class."""
         return sum(self.rows.values()) == self.rows_read
+
+    def imbalances(self, rows: int, aggregates: pd.DataFrame) -> list[Imbalance]:
+        """What does not add up; nothing, unless there is a bug.
+
+        Args:
+            rows: how many were read.
+            aggregates: a :class:`~snapshot_assets.domain.stages.FiveMinuteAggregates` frame, which
+                has to hold all attributed core-seconds.
+        """
+        found = []
+        if not self.balanced or self.rows_read != rows:
+            problem = "rows are lost or counted twice"
+            found.append(Imbalance(problem, float(rows), float(sum(self.rows.values()))))
+        held = float((aggregates["cpu_norm"] * aggregates["covered_seconds"]).sum())
+        expected = self.attributed_cpu_seconds
+        if abs(held - expected) > _RELATIVE_ROUNDING * max(expected, 1.0):
+            problem = "core-seconds of the buckets are not those of the ledger"
+            found.append(Imbalance(problem, expected, held))
+        return found
+
+    def require_balance(self, rows: int, aggregates: pd.DataFrame, subject: str) -> None:
+        """Refuse what does not add up.
+
+        Raises:
+            LedgerError: with every imbalance of the subject.
+        """
+        if found := self.imbalances(rows, aggregates):
+            told = "; ".join(f"{i.problem} ({i.expected:g} expected, {i.found:g})" for i in found)
+            raise LedgerError(f"{subject}: {told}. Nothing was written; please report this")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""

@@ -1,22 +1,26 @@
 """The three assets of the settled path: MySQL to the lake, the lake to aggregates, those to Redis.
 
-Each body is: for each partition of the run read, validate, call the domain, write, tell. Frames
-pass through the lake, never through an I/O manager, so a run holds a few host-days at a time
-however many partitions it has.
+They are one step that takes one host-day after the other through the stages: read, validate, call
+the domain, write, tell. Frames pass through the lake, never through an I/O manager, so a run holds
+a few host-days at a time however many partitions it has. Why one step: docs/adr/0008.
 """
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
+from inspect import cleandoc
 from typing import Any, Final, cast
 
 import dagster as dg
 import pandas as pd
+import pandera.pandas as pa
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.ledger import Ledger
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.stages import (
     FiveMinuteAggregates,
     RawProcessRows,
@@ -28,6 +32,7 @@ from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, 
 from snapshot_assets.orchestration.metadata import (
     column_schema,
     cores_chart,
+    culprit_table,
     ledger_metadata,
     seconds_metadata,
 )
@@ -38,6 +43,7 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
+from snapshot_assets.store.document_writer import DocumentWriter
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.rows import split_by_host
 from snapshot_assets.store.source import ProcessSource
@@ -62,6 +68,7 @@ OUTAGE_RETRIES: Final = dg.RetryPolicy(
 )
 
 _Metadata = Mapping[str, Any]
+_Stage = Callable[[HostDay], _Metadata]
 
 
 def source_asset() -> dg.AssetSpec:
@@ -77,152 +84,171 @@ def source_asset() -> dg.AssetSpec:
 
 
 def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets, over these partitions."""
-    common: dict[str, Any] = {
-        "partitions_def": partitions,
-        "group_name": GROUP,
-        "owners": [OWNER],
-        "tags": {"path": "settled"},
-        "backfill_policy": dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN),
-        "retry_policy": OUTAGE_RETRIES,
-    }
+    """The assets, over these partitions: one step, so that a bad host-day stops only itself."""
 
-    @dg.asset(
-        name=RAW,
-        deps=[SOURCE],
-        kinds={"mysql", "parquet"},
-        metadata={"dagster/column_schema": column_schema(RawProcessRows)},
-        **common,
+    @dg.multi_asset(
+        name=GROUP,
+        specs=[
+            _spec(
+                RAW,
+                """The rows of a host that can matter for one UTC day, as the collector wrote them.
+
+                Read from the source with a margin on both sides of the day, so that the day can be
+                accounted alone; validated and kept as Parquet.
+                """,
+                after=SOURCE,
+                kinds={"mysql", "parquet"},
+                stage=RawProcessRows,
+            ),
+            _spec(
+                AGGREGATES,
+                """Cores and GB by 5 minutes, user and command, and the ledger that proves them.
+
+                The ledger says what became of every row read: attributed, gap, first seen,
+                duplicate or excluded, and how many core-seconds each class holds.
+                """,
+                after=RAW,
+                kinds={"pandas", "parquet"},
+                stage=FiveMinuteAggregates,
+            ),
+            _spec(
+                SNAPSHOTS,
+                """One JSON document per bucket and host in Redis, where the dashboard reads it.
+
+                Replaces exactly the documents of this host and day. Buckets past Redis' retention
+                are reported as expired, not written.
+                """,
+                after=AGGREGATES,
+                kinds={"redis"},
+                stage=SnapshotDocuments,
+            ),
+        ],
+        can_subset=True,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN),
+        retry_policy=OUTAGE_RETRIES,
     )
-    def raw_process_rows(
+    def settled(
         context: dg.AssetExecutionContext,
         source: SourceResource,
         lake: LakeResource,
-        rules: RulesResource,
-    ) -> Iterator[dg.MaterializeResult]:
-        """The rows of one host that can matter for one UTC day, as the collector wrote them.
-
-        Read from the source with a margin on both sides of the day, so that the day can be
-        accounted alone; validated and kept as Parquet.
-        """
-        read_range = rules.accounting().read_range
-        with source.open() as table, lake.open() as files:
-            frames = _read_frames(table, host_days(context.partition_keys), read_range)
-            timer = Timer()
-
-            def work(host_day: HostDay) -> _Metadata:
-                with timer("read"):
-                    frame = next(frames)()
-                with timer("validate"):
-                    validate(RawProcessRows, frame, str(host_day))
-                _refuse_purged(table, files, host_day, len(frame), read_range)
-                newest = frame["snapshot_time_epoch"].max() if len(frame) else None
-                with timer("write"):
-                    size = files.write(RAW, *host_day, frame, {"newest_epoch": newest})
-                return {
-                    "dagster/row_count": len(frame),
-                    "snapshots": int(frame["snapshot_time_epoch"].nunique()),
-                    "newest_snapshot": "none" if newest is None else bucket_iso(int(newest)),
-                    "bytes": size,
-                }
-
-            yield from _for_each_partition(context, work, timer)
-
-    @dg.asset(
-        name=AGGREGATES,
-        deps=[RAW],
-        kinds={"pandas", "parquet"},
-        metadata={"dagster/column_schema": column_schema(FiveMinuteAggregates)},
-        **common,
-    )
-    def five_minute_aggregates(
-        context: dg.AssetExecutionContext, lake: LakeResource, rules: RulesResource
-    ) -> Iterator[dg.MaterializeResult]:
-        """Cores and GB by 5 minutes, user and command, and the ledger that proves them complete.
-
-        The ledger says what became of every row read: attributed, gap, first seen, duplicate or
-        excluded, and how many core-seconds each class holds.
-        """
-        with lake.open() as files:
-            timer = Timer()
-
-            def work(host_day: HostDay) -> _Metadata:
-                return files.from_newest(RAW, *host_day, lambda: account_day(host_day))
-
-            def account_day(host_day: HostDay) -> _Metadata:
-                with timer("read"):
-                    rows, raw_note = files.read(RAW, *host_day)
-                with timer("validate"):
-                    validate(RawProcessRows, rows, str(host_day))
-                with timer("account"):
-                    result = account(rows, host_day.window, rules.accounting())
-                with timer("validate"):
-                    validate(FiveMinuteAggregates, result.aggregates, str(host_day))
-                with timer("write"):
-                    note = {
-                        "ledger": result.ledger.as_dict(),
-                        "buckets": host_day.window.encode(result.bucket_starts()),
-                        "raw_rows": len(rows),
-                        "raw_newest_epoch": raw_note["newest_epoch"],
-                    }
-                    size = files.write(AGGREGATES, *host_day, result.aggregates, note)
-                return {
-                    "dagster/row_count": len(result.aggregates),
-                    "bytes": size,
-                    "cores": cores_chart(result.aggregates, host_day.window),
-                    **ledger_metadata(result.ledger),
-                }
-
-            yield from _for_each_partition(context, work, timer)
-
-    @dg.asset(
-        name=SNAPSHOTS,
-        deps=[AGGREGATES],
-        kinds={"redis"},
-        metadata={"dagster/column_schema": column_schema(SnapshotDocuments)},
-        **common,
-    )
-    def redis_snapshots(
-        context: dg.AssetExecutionContext,
-        lake: LakeResource,
         redis: RedisResource,
         rules: RulesResource,
-    ) -> Iterator[dg.MaterializeResult]:
-        """One JSON document per bucket and host in Redis, where the dashboard reads it.
+    ) -> Iterator[Any]:
+        chosen = {key.to_user_string() for key in context.selected_asset_keys}
+        wanted = host_days(context.partition_keys)
+        stages: dict[str, _Stage] = {}
+        timer = Timer()
+        with lake.open() as files, ExitStack() as stack:
+            if RAW in chosen:
+                table = stack.enter_context(source.open())
+                stages[RAW] = _raw_stage(table, files, wanted, rules.accounting(), timer)
+            if AGGREGATES in chosen:
+                stages[AGGREGATES] = _aggregates_stage(files, rules.accounting(), timer)
+            if SNAPSHOTS in chosen:
+                writer = stack.enter_context(redis.writer())
+                stages[SNAPSHOTS] = _documents_stage(files, writer, rules.documents(), timer)
+            yield from _settle(context, wanted, stages, timer)
 
-        Replaces exactly the documents of this host and day. Buckets past Redis' retention are
-        reported as expired, not written.
-        """
-        with lake.open() as files, redis.writer() as writer:
-            timer = Timer()
+    return [settled]
 
-            def work(host_day: HostDay) -> _Metadata:
-                return files.from_newest(AGGREGATES, *host_day, lambda: publish_day(host_day))
 
-            def publish_day(host_day: HostDay) -> _Metadata:
-                with timer("read"):
-                    aggregates, note = files.read(AGGREGATES, *host_day)
-                with timer("validate"):
-                    validate(FiveMinuteAggregates, aggregates, str(host_day))
-                with timer("document"):
-                    frame = documents(aggregates, rules.documents(), "settled")
-                with timer("validate"):
-                    validate(SnapshotDocuments, frame, str(host_day))
-                with timer("write"):
-                    report = writer.replace([host_day.host], host_day.window, frame, "settled")
-                ledger = Ledger.from_dict(note["ledger"])
-                return {
-                    "dagster/row_count": len(frame),
-                    "documents_written": report.written,
-                    "documents_removed": report.removed,
-                    "documents_past_retention": report.expired,
-                    "bytes": report.written_bytes,
-                    "cpu_core_seconds_attributed": ledger.attributed_cpu_seconds,
-                }
+def _spec(
+    name: str, description: str, *, after: str, kinds: set[str], stage: type[pa.DataFrameModel]
+) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        deps=[after],
+        description=cleandoc(description),
+        group_name=GROUP,
+        kinds=kinds,
+        owners=[OWNER],
+        tags={"path": "settled"},
+        metadata={"dagster/column_schema": column_schema(stage)},
+    )
 
-            yield from _for_each_partition(context, work, timer)
 
-    return [raw_process_rows, five_minute_aggregates, redis_snapshots]
+# --- the stages: read, validate, call the domain, write, tell ----------------------------------
+
+
+def _raw_stage(
+    table: ProcessSource, files: Lake, wanted: list[HostDay], rules: AccountingRules, timer: Timer
+) -> _Stage:
+    frames = _read_frames(table, wanted, rules.read_range)
+
+    def keep(host_day: HostDay) -> _Metadata:
+        with timer("read"):
+            frame = next(frames)()
+        with timer("validate"):
+            validate(RawProcessRows, frame, str(host_day))
+        _refuse_purged(table, files, host_day, len(frame), rules.read_range)
+        newest = frame["snapshot_time_epoch"].max() if len(frame) else None
+        with timer("write"):
+            size = files.write(RAW, *host_day, frame, {"newest_epoch": newest})
+        return {
+            "dagster/row_count": len(frame),
+            "snapshots": int(frame["snapshot_time_epoch"].nunique()),
+            "newest_snapshot": "none" if newest is None else bucket_iso(int(newest)),
+            "bytes": size,
+        }
+
+    return keep
+
+
+def _aggregates_stage(files: Lake, rules: AccountingRules, timer: Timer) -> _Stage:
+    def account_day(host_day: HostDay) -> _Metadata:
+        with timer("read"):
+            rows, raw_note = files.read(RAW, *host_day)
+        with timer("validate"):
+            validate(RawProcessRows, rows, str(host_day))
+        with timer("account"):
+            result = account(rows, host_day.window, rules)
+        with timer("validate"):
+            validate(FiveMinuteAggregates, result.aggregates, str(host_day))
+            result.ledger.require_balance(len(rows), result.aggregates, str(host_day))
+        with timer("write"):
+            note = {
+                "ledger": result.ledger.as_dict(),
+                "buckets": host_day.window.encode(result.bucket_starts()),
+                "raw_rows": len(rows),
+                "raw_newest_epoch": raw_note["newest_epoch"],
+            }
+            size = files.write(AGGREGATES, *host_day, result.aggregates, note)
+        return {
+            "dagster/row_count": len(result.aggregates),
+            "bytes": size,
+            "cores": cores_chart(result.aggregates, host_day.window),
+            **ledger_metadata(result.ledger),
+        }
+
+    return lambda host_day: files.from_newest(RAW, *host_day, lambda: account_day(host_day))
+
+
+def _documents_stage(
+    files: Lake, writer: DocumentWriter, rules: DocumentRules, timer: Timer
+) -> _Stage:
+    def publish(host_day: HostDay) -> _Metadata:
+        with timer("read"):
+            aggregates, note = files.read(AGGREGATES, *host_day)
+        with timer("validate"):
+            validate(FiveMinuteAggregates, aggregates, str(host_day))
+        with timer("document"):
+            frame = documents(aggregates, rules, "settled")
+        with timer("validate"):
+            validate(SnapshotDocuments, frame, str(host_day))
+        with timer("write"):
+            report = writer.replace([host_day.host], host_day.window, frame, "settled")
+        ledger = Ledger.from_dict(note["ledger"])
+        return {
+            "dagster/row_count": len(frame),
+            "documents_written": report.written,
+            "documents_removed": report.removed,
+            "documents_past_retention": report.expired,
+            "bytes": report.written_bytes,
+            "cpu_core_seconds_attributed": ledger.attributed_cpu_seconds,
+        }
+
+    return lambda host_day: files.from_newest(AGGREGATES, *host_day, lambda: publish(host_day))
 
 
 def _read_frames(
@@ -284,45 +310,64 @@ def _refuse_purged(
         )
 
 
-def _for_each_partition(
-    context: dg.AssetExecutionContext, work: Callable[[HostDay], _Metadata], timer: Timer
-) -> Iterator[Any]:
-    """Do the work of every partition of the run, and tell about each.
+# --- the run -----------------------------------------------------------------------------------
 
-    A defective partition does not keep the others from being done; the step then fails at the end,
-    names the culprits, and only the good partitions are recorded as materialized.
+
+def _settle(
+    context: dg.AssetExecutionContext,
+    wanted: list[HostDay],
+    stages: Mapping[str, _Stage],
+    timer: Timer,
+) -> Iterator[Any]:
+    """Take every host-day through the stages, and tell about each.
+
+    A defective host-day stops at the stage that found it and keeps nobody else from being done; the
+    step then fails at the end and names the culprits. What is recorded as materialized was done.
 
     Yields:
-        What Dagster records: one result for a run without defects, else one materialization for
-        each good partition.
+        What Dagster records: one result an asset for a run without defects, else a materialization
+        for each host-day and asset that was done.
     """
+    done: dict[str, dict[HostDay, _Metadata]] = {asset: {} for asset in stages}
     defects: dict[HostDay, SnapshotAssetsError] = {}
-    done: dict[HostDay, _Metadata] = {}
-    for host_day in host_days(context.partition_keys):
-        before = dict(timer.seconds)
+    for host_day in wanted:
         try:
-            told = work(host_day)
+            for asset, stage in stages.items():
+                before = dict(timer.seconds)
+                told = stage(host_day)
+                spent = {step: s - before.get(step, 0.0) for step, s in timer.seconds.items()}
+                done[asset][host_day] = {**told, **seconds_metadata(spent)}
         except OutageError:
+            if context.retry_number == OUTAGE_RETRIES.max_retries:
+                yield from _done_events(done)
             raise
         except SnapshotAssetsError as defect:
             context.log.error(str(defect))
             defects[host_day] = defect
-        else:
-            spent = {step: s - before.get(step, 0.0) for step, s in timer.seconds.items()}
-            done[host_day] = {**told, **seconds_metadata(spent)}
-    context.log.info(f"{len(done)} partitions: {timer}")
+    context.log.info(f"{len(wanted) - len(defects)} of {len(wanted)} host-days: {timer}")
     if not defects:
-        for host_day, metadata in done.items():
-            context.add_asset_metadata(metadata, partition_key=host_day.key)
-        yield dg.MaterializeResult()
+        for asset, told_of in done.items():
+            key = dg.AssetKey(asset)
+            for host_day, metadata in told_of.items():
+                context.add_asset_metadata(metadata, asset_key=key, partition_key=host_day.key)
+            yield dg.MaterializeResult(asset_key=key)
         return
-    for host_day, metadata in done.items():
-        yield dg.AssetMaterialization(
-            context.asset_key, metadata=dict(metadata), partition=host_day.key
-        )
+    yield from _done_events(done)
     raise dg.Failure(
-        description=f"{len(defects)} of {len(defects) + len(done)} partitions are defective:"
+        description=f"{len(defects)} of {len(wanted)} partitions are defective:"
         + "".join(f"\n{host_day}: {defect}" for host_day, defect in defects.items()),
-        metadata={"culprits": [str(host_day) for host_day in defects]},
+        metadata={
+            "culprits": culprit_table(
+                [{"partition": str(h), "problem": str(defect)} for h, defect in defects.items()]
+            )
+        },
         allow_retries=False,
     )
+
+
+def _done_events(
+    done: Mapping[str, Mapping[HostDay, _Metadata]],
+) -> Iterator[dg.AssetMaterialization]:
+    for asset, told_of in done.items():
+        for host_day, metadata in told_of.items():
+            yield dg.AssetMaterialization(asset, metadata=dict(metadata), partition=host_day.key)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import SettingsError
 from snapshot_assets.orchestration.assets import PARTITIONS_PER_RUN
 from snapshot_assets.orchestration.jobs import (
     AUDIT_JOB,
@@ -24,7 +25,7 @@ from snapshot_assets.orchestration.jobs import (
 )
 from snapshot_assets.orchestration.partitions import add_hosts, boxes, known_hosts
 from snapshot_assets.orchestration.resources import RulesResource, SourceResource
-from snapshot_assets.settings import Settings
+from snapshot_assets.settings import PREFIX, Settings
 
 # Settling a silent host costs less than a run of its own for the hosts behind it.
 _BRIDGE = 20
@@ -58,7 +59,12 @@ def settle_requests(
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """All schedules; they run unless they are stopped."""
+    """All schedules; they run unless they are stopped.
+
+    Raises:
+        SettingsError: a time that Dagster does not take.
+    """
+    _check_crons(settings)
 
     @dg.schedule(
         name="live_every_five_minutes",
@@ -136,3 +142,11 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         audit_every_night,
         housekeeping_every_night,
     ]
+
+
+def _check_crons(settings: Settings) -> None:
+    for name in ("live_cron", "settle_cron"):
+        try:
+            dg.ScheduleDefinition(name=name, cron_schedule=getattr(settings, name), job_name=name)
+        except dg.DagsterInvalidDefinitionError as error:
+            raise SettingsError(f"{PREFIX}{name.upper()}: {error}") from None

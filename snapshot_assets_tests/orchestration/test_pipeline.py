@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import subprocess
 import sys
@@ -232,10 +233,47 @@ def test_one_bad_host_day_fails_visibly_and_the_others_are_done(pipeline: Pipeli
     assert told
     for part in ("1 of 3 partitions", "bob on 2026-11-20", "cputimes", "RawProcessRows", "pid=7"):
         assert part in told
-    done = pipeline.instance.get_materialized_partitions(dg.AssetKey("raw_process_rows"))
-    assert done == {HostDay(DAY, "alice").key, HostDay(DAY, "carol").key}
+    for asset in ("raw_process_rows", "five_minute_aggregates", "redis_snapshots"):
+        done = pipeline.instance.get_materialized_partitions(dg.AssetKey(asset))
+        assert done == {HostDay(DAY, "alice").key, HostDay(DAY, "carol").key}
+    with pipeline.reader() as reader:
+        assert reader.get_data("carol", *_day(DAY)), "the good ones go all the way"
+        assert not reader.get_data("bob", *_day(DAY))
     assert not Path(pipeline.lake.path("raw_process_rows", DAY, "bob")).exists()
     assert not any(e.event_type_value == "STEP_UP_FOR_RETRY" for e in result.all_events)
+
+
+def test_later_stages_can_be_made_again_without_the_source(pipeline: Pipeline) -> None:
+    load(pipeline.source, busy_host("alice", end=MIDNIGHT + 3600))
+    assert pipeline.settle(["alice"]).success
+    before = pipeline.state()
+    execute(pipeline.source, "DROP TABLE processes")
+    with pipeline.reader() as reader:
+        reader.client.flushall()
+    result = pipeline.settle(["alice"], select=["five_minute_aggregates", "redis_snapshots"])
+    assert result.success
+    assert metadata(result, "raw_process_rows") == {}
+    assert pipeline.state() == before
+
+
+def test_a_ledger_that_does_not_balance_stops_the_host_day(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(pipeline.source, [r for h in ("alice", "bob") for r in busy_host(h, end=MIDNIGHT + 3600)])
+
+    def lossy(rows: Any, window: Window, rules: AccountingRules) -> Any:
+        whole = account(rows, window, rules)
+        if "bob" not in set(rows["host"]):
+            return whole
+        return dataclasses.replace(whole, aggregates=whole.aggregates.iloc[1:])
+
+    monkeypatch.setattr("snapshot_assets.orchestration.assets.account", lossy)
+    result = pipeline.settle(["alice", "bob"])
+    (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
+    assert "bob on 2026-11-20: core-seconds" in str(failure.user_failure_data)
+    with pipeline.reader() as reader:
+        assert reader.get_data("alice", *_day(DAY))
+        assert not reader.get_data("bob", *_day(DAY))
 
 
 def test_a_missing_value_blames_its_own_host_only(pipeline: Pipeline) -> None:
@@ -374,9 +412,8 @@ def test_metadata_shows_the_ledger_the_schema_and_a_picture(pipeline: Pipeline) 
     assert sum(rows.values()) == told["rows_read"]
     assert told["cores"].startswith("![cores by 5 minutes](data:image/svg+xml;base64,")
     assert {"seconds_read", "seconds_account", "seconds_validate", "seconds_write"} <= set(told)
-    for asset in settled_assets(PARTITIONS):
-        schema = asset.metadata_by_key[asset.key]["dagster/column_schema"]
-        assert all(column.description for column in schema.columns)
+    for spec in settled_assets(PARTITIONS)[0].specs:
+        assert all(column.description for column in spec.metadata["dagster/column_schema"].columns)
 
 
 def test_definitions_load_in_an_empty_environment_without_connecting() -> None:

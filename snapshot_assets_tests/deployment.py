@@ -1,0 +1,248 @@
+"""The whole product as an operator runs it: webserver, daemon and code location, on GraphQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import dagster as dg
+
+from snapshot_assets.leash import LeashedProcess, free_port, wait_until
+from snapshot_assets.orchestration.partitions import Box, HostDay, add_hosts, known_hosts
+
+# Once a year, on a day when nobody runs tests.
+NEVER = "0 0 1 1 *"
+_READY_SECONDS = 120.0
+_REPOSITORY = {
+    "repositoryLocationName": "snapshot_assets.definitions",
+    "repositoryName": "__repository__",
+}
+
+
+class Deployment:
+    """``snapshot-assets ui`` in a folder of its own; a context manager that ends it.
+
+    Args:
+        folder: gets the instance and the log.
+        environment: settings, by variable.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.home = folder / "dagster"
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("SNAPSHOT_")},
+            "DAGSTER_HOME": str(self.home),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+            **environment,
+        }
+        self._process: LeashedProcess | None = None
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._process = LeashedProcess(
+            [sys.executable, "-m", "snapshot_assets.cli", "ui", "--port", str(self.port)],
+            log=self.folder / "ui.log",
+            environment=self.environment,
+            folder=self.folder,
+        )
+        wait_until(self._is_ready, self._process, _READY_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def _is_ready(self) -> bool:
+        try:
+            told = self.ask(
+                """{ instance { daemonHealth { allDaemonStatuses { healthy required } } }
+                workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
+                __typename ... on PythonError { message } } } } } }"""
+            )
+        except (urllib.error.URLError, OSError):
+            return False
+        for entry in told["workspaceOrError"]["locationEntries"]:
+            location = entry["locationOrLoadError"]
+            if location is None:
+                return False
+            assert location["__typename"] == "RepositoryLocation", location["message"]
+        daemons = told["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return all(daemon["healthy"] for daemon in daemons if daemon["required"])
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The answer's data of a GraphQL query or mutation."""
+        request = urllib.request.Request(
+            f"{self.address}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            told: dict[str, Any] = json.load(answer)
+        assert "errors" not in told, told["errors"]
+        data: dict[str, Any] = told["data"]
+        return data
+
+    def wait(
+        self, what: str, done: Callable[[], Any], seconds: float = 120, pause: float = 0.3
+    ) -> Any:
+        """Wait for something true, and return it; otherwise fail with what there was to see."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if found := done():
+                return found
+            if time.monotonic() > deadline:
+                runs = "\n".join(
+                    f"{run['jobName']} {run['status']} {run['tags']}" for run in self.runs()
+                )
+                log = self._process.log_tail(60) if self._process else ""
+                raise AssertionError(f"waited in vain for {what}\n{runs}\n{log}")
+            time.sleep(pause)
+
+    # --- what an operator looks at --------------------------------------------------------------
+
+    def runs(self, job: str | None = None, **tags: str) -> list[dict[str, Any]]:
+        """Runs, the newest first: runId, jobName, status, tags, startTime, endTime."""
+        wanted = {"pipelineName": job} if job else {}
+        told = self.ask(
+            """query ($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results {
+            runId jobName status startTime endTime tags { key value } } } } }""",
+            filter={**wanted, "tags": [{"key": k, "value": v} for k, v in tags.items()]},
+        )
+        return [
+            {**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}}
+            for run in told["runsOrError"]["results"]
+        ]
+
+    def ended(self, run_id: str) -> str | None:
+        """A run's status once it has ended."""
+        told = self.ask(
+            "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id
+        )
+        status: str = told["runOrError"]["status"]
+        return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+    def events(self, run_id: str, kind: str) -> list[dg.EventLogEntry]:
+        """A run's events of a kind, such as STEP_START."""
+        with self.instance() as instance:
+            return list(instance.all_logs(run_id, of_type=dg.DagsterEventType(kind)))
+
+    def checks(self, asset: str) -> dict[str, dict[str, Any]]:
+        """The newest result of each check of an asset: success, severity, metadata."""
+        told = self.ask(
+            """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+            assetChecksOrError { ... on AssetChecks { checks { name
+            executionForLatestMaterialization { status evaluation { success severity
+            metadataEntries { label
+                ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
+                ... on TextMetadataEntry { text }
+                ... on TableMetadataEntry { table { records } } } } } } } } } } }""",
+            key={"path": [asset]},
+        )
+        found = {}
+        for check in told["assetNodeOrError"]["assetChecksOrError"]["checks"]:
+            execution = check["executionForLatestMaterialization"]
+            if execution and execution["evaluation"]:
+                evaluation = execution["evaluation"]
+                found[check["name"]] = {
+                    "success": evaluation["success"],
+                    "severity": evaluation["severity"],
+                    "metadata": {
+                        entry["label"]: _value(entry) for entry in evaluation["metadataEntries"]
+                    },
+                }
+        return found
+
+    def partition_counts(self, asset: str) -> dict[str, int]:
+        """How many partitions are materialized, failed and materializing."""
+        told = self.ask(
+            """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+            partitionStats { numPartitions numMaterialized numFailed numMaterializing } } } }""",
+            key={"path": [asset]},
+        )
+        stats: dict[str, int] = told["assetNodeOrError"]["partitionStats"]
+        return stats
+
+    def hosts(self) -> list[str]:
+        """The hosts that have partitions."""
+        with self.instance() as instance:
+            return known_hosts(instance)
+
+    def instance(self) -> dg.DagsterInstance:
+        """The instance itself, for what GraphQL does not tell."""
+        return dg.DagsterInstance.from_config(str(self.home))
+
+    def add_hosts(self, hosts: Iterable[str]) -> None:
+        """Make partitions for them, as a person does in the asset page's dialog."""
+        with self.instance() as instance:
+            add_hosts(instance, hosts)
+
+    # --- what an operator does ------------------------------------------------------------------
+
+    def backfill(self, assets: Iterable[str], partitions: Iterable[HostDay]) -> str:
+        """Launch a backfill as the asset page does; returns its id."""
+        told = self.ask(
+            """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(
+            backfillParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
+            ... on PythonError { message stack } } }""",
+            params={
+                "assetSelection": [{"path": [asset]} for asset in assets],
+                "partitionNames": [partition.key for partition in partitions],
+                "fromFailure": False,
+            },
+        )["launchPartitionBackfill"]
+        assert told["__typename"] == "LaunchBackfillSuccess", told
+        backfill_id: str = told["backfillId"]
+        return backfill_id
+
+    def backfill_status(self, backfill_id: str) -> str:
+        """Its status, such as COMPLETED_SUCCESS."""
+        told = self.ask(
+            """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+            ... on PartitionBackfill { status } } }""",
+            id=backfill_id,
+        )
+        status: str = told["partitionBackfillOrError"]["status"]
+        return status
+
+    def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
+        """Launch a job as its page does; returns the run's id."""
+        told = self.ask(
+            """mutation ($params: ExecutionParams!) { launchPipelineExecution(
+            executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } }
+            ... on PythonError { message } } }""",
+            params={
+                "selector": {**_REPOSITORY, "pipelineName": job},
+                "mode": "default",
+                "executionMetadata": {
+                    "tags": [{"key": k, "value": v} for k, v in (tags or {}).items()]
+                },
+            },
+        )["launchPipelineExecution"]
+        assert told["__typename"] == "LaunchRunSuccess", told
+        run_id: str = told["run"]["runId"]
+        return run_id
+
+    def settle(self, first: dt.date, last: dt.date, hosts: Sequence[str]) -> str:
+        """Launch the job ``settle`` for hosts that are neighbours; returns the run's id."""
+        return self.launch("settle", Box(first, last, tuple(hosts)).tags)
+
+
+def _value(entry: Mapping[str, Any]) -> Any:
+    if "table" in entry:
+        return [json.loads(record) for record in entry["table"]["records"]]
+    for name in ("intValue", "floatValue", "text"):
+        if entry.get(name) is not None:
+            return entry[name]
+    return None
