@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import sys
 import time
 import urllib.error
@@ -33,9 +34,15 @@ class Deployment:
     Args:
         folder: gets the instance and the log.
         environment: settings, by variable.
+        instance_settings: a ``dagster.yaml``; the product's own for one machine if None.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        instance_settings: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.home = folder / "dagster"
         self.port = free_port()
@@ -46,10 +53,13 @@ class Deployment:
             "DAGSTER_DISABLE_TELEMETRY": "1",
             **environment,
         }
+        self._instance_settings = instance_settings
         self._process: LeashedProcess | None = None
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
+        if self._instance_settings is not None:
+            shutil.copy(self._instance_settings, self.home / "dagster.yaml")
         self._process = LeashedProcess(
             [sys.executable, "-m", "snapshot_assets.cli", "ui", "--port", str(self.port)],
             log=self.folder / "ui.log",

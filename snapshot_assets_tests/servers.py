@@ -116,6 +116,8 @@ class MariaDB(Server):
             f"--datadir={self._data}",
             f"--port={self.port}",
             f"--socket={self.folder / 's.sock'}",
+            # A server that starts removes what others have left in a shared one, running or not.
+            f"--tmpdir={self.folder}",
             "--bind-address=127.0.0.1",
             f"--user={getpass.getuser()}",
             "--innodb-flush-log-at-trx-commit=0",

@@ -95,13 +95,14 @@ def _notice_rollback(context: dg.AssetExecutionContext, writer: RedisWriter) -> 
     event = context.instance.get_latest_materialization_event(dg.AssetKey(LIVE))
     made = event.asset_materialization if event else None
     told = made.metadata.get(_LIVE_UNTIL) if made else None
-    if told is None:
+    if told is None or not isinstance(told.value, float):
         return
-    until = writer.progress().live_until
-    if until is not None and isinstance(told.value, float) and until < told.value - 1:
+    until = writer.progress().live_until or 0.0
+    if until < told.value - 1:
         context.log.warning(
-            f"Redis at {writer.address} was set back from {bucket_iso(int(told.value))} to "
-            f"{bucket_iso(int(until))}; its settled days will be restored from the lake"
+            f"Redis at {writer.address} knows nothing of what was published from "
+            f"{bucket_iso(int(until))} to {bucket_iso(int(told.value))}: it was emptied or set "
+            "back; its settled days will be restored from the lake"
         )
         writer.record_complete(False)
 

@@ -4,11 +4,13 @@ A sensor looks and asks for runs; it mends nothing itself. A server that does no
 tick, which Dagster shows; the next tick tries again.
 """
 
+import base64
 import datetime as dt
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -40,6 +42,7 @@ _RUNNING = dg.DefaultSensorStatus.RUNNING
 _NIGHT_SECONDS = 3_600 + 45 * 60
 # A partition that failed on these very rows is tried again after this long.
 _AGAIN_SECONDS = 6 * 3_600
+_CURSOR_BYTES = 48_000
 
 
 def sensors(
@@ -67,8 +70,8 @@ def sensors(
         lake: LakeResource,
         rules: RulesResource,
     ) -> dg.SensorResult:
-        memory = _Memory.load(context.cursor)
         now = time.time()
+        memory = _Memory.load(context.cursor, now)
         days = _over(now, settings)
         if not days:
             return dg.SensorResult(skip_reason="no day is over yet", cursor=memory.dump())
@@ -81,14 +84,10 @@ def sensors(
             tally = table.tally(*rules.accounting().read_range(Window.of_day(day)))
             wanted = _unsettled(files, context.instance, partitions, day, tally)
         tried = {
-            host: why
-            for host, why in wanted.items()
-            if memory.may_try(day, host, tally.get(host), now)
+            host: why for host, why in wanted.items() if memory.may_try(day, host, tally.get(host))
         }
         requests = list(settle_requests(context.instance, day, tried, "late"))
-        for host in tried:
-            memory.remember(day, host, tally.get(host), now)
-        memory.forget_before(days[0])
+        memory.remember(day, {host: tally.get(host) for host in tried}, now)
         for host, why in tried.items():
             context.log.info(f"{host} on {day}: {why}")
         if requests:
@@ -188,18 +187,28 @@ def _unsettled(
 
 @dataclass(slots=True)
 class _Memory:
-    """The sensor's cursor: whose turn it is, and what was tried on which rows when."""
+    """The sensor's cursor: whose turn it is, and what was tried on which rows in the last hours.
 
-    turn: int
-    tries: dict[str, list[Any]]
+    Attributes:
+        turn: looks so far.
+        tried: when, and the fingerprints of all that was tried then; the newest last.
+    """
+
+    turn: int = 0
+    tried: list[tuple[float, str]] = field(default_factory=list)
 
     @classmethod
-    def load(cls, cursor: str | None) -> "_Memory":
+    def load(cls, cursor: str | None, now: float) -> "_Memory":
         known = json.loads(cursor) if cursor else {}
-        return cls(known.get("turn", 0), known.get("tries", {}))
+        tried = [(at, prints) for at, prints in known.get("tried", []) if now - at < _AGAIN_SECONDS]
+        return cls(known.get("turn", 0), tried)
 
     def dump(self) -> str:
-        return json.dumps({"turn": self.turn, "tries": self.tries})
+        tried = self.tried
+        # Every tick is stored with it, on MySQL in 64 kB. The oldest are then tried again sooner.
+        while sum(len(prints) for _, prints in tried) > _CURSOR_BYTES:
+            tried = tried[1:]
+        return json.dumps({"turn": self.turn, "tried": tried})
 
     def next_day(self, days: list[dt.date]) -> dt.date:
         """Every second look is at yesterday, where most rows arrive; the others take turns."""
@@ -208,16 +217,24 @@ class _Memory:
             return days[-1]
         return days[-2 - (self.turn // 2) % (len(days) - 1)]
 
-    def may_try(self, day: dt.date, host: str, tally: Tally | None, now: float) -> bool:
-        *rows, at = self.tries.get(HostDay(day, host).key, [None, None, 0.0])
-        return rows != _fingerprint(tally) or now - at >= _AGAIN_SECONDS
+    def may_try(self, day: dt.date, host: str, tally: Tally | None) -> bool:
+        """Whether these very rows were not tried in the last hours."""
+        wanted = _fingerprint(day, host, tally)
+        return not any(
+            prints[i : i + len(wanted)] == wanted
+            for _, prints in self.tried
+            for i in range(0, len(prints), len(wanted))
+        )
 
-    def remember(self, day: dt.date, host: str, tally: Tally | None, now: float) -> None:
-        self.tries[HostDay(day, host).key] = [*_fingerprint(tally), now]
+    def remember(self, day: dt.date, tallies: Mapping[str, Tally | None], now: float) -> None:
+        """That these were tried."""
+        if tallies:
+            prints = [_fingerprint(day, host, tally) for host, tally in tallies.items()]
+            self.tried.append((now, "".join(prints)))
 
-    def forget_before(self, day: dt.date) -> None:
-        self.tries = {key: value for key, value in self.tries.items() if key >= str(day)}
 
-
-def _fingerprint(tally: Tally | None) -> list[Any]:
-    return [tally.rows, tally.newest_epoch] if tally else [0, None]
+def _fingerprint(day: dt.date, host: str, tally: Tally | None) -> str:
+    """Eight characters for a host-day and its rows."""
+    rows = [tally.rows, tally.newest_epoch] if tally else []
+    text = json.dumps([str(day), host, *rows])
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:6]).decode()

@@ -5,6 +5,7 @@ import logging
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -83,18 +84,29 @@ def post(url: str, message: dict[str, Any]) -> None:
     Raises:
         RuntimeError: the webhook does not take it. The URL is not told, it may hold a token.
     """
-    where = urlsplit(url).hostname
-    request = urllib.request.Request(  # noqa: S310 - the operator's own setting
-        url, json.dumps(message).encode(), {"Content-Type": "application/json"}
-    )
     try:
+        request = urllib.request.Request(  # noqa: S310 - the operator's own setting
+            url, json.dumps(message).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
             pass
     except urllib.error.HTTPError as error:
-        raise RuntimeError(f"the webhook at {where} answers {error.code}") from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", type(error).__name__)
-        raise RuntimeError(f"the webhook at {where} cannot be reached: {reason}") from None
+        error.close()
+        raise RuntimeError(f"the webhook{_at(url)} answers {error.code}") from None
+    except urllib.error.URLError as error:
+        raise RuntimeError(f"the webhook{_at(url)} cannot be reached: {error.reason}") from None
+    except (HTTPException, OSError, ValueError) as error:
+        # What these say may hold the whole URL.
+        told = f"{type(error).__name__}; is SNAPSHOT_WEBHOOK_URL right?"
+        raise RuntimeError(f"the webhook{_at(url)} cannot be used: {told}") from None
+
+
+def _at(url: str) -> str:
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    return f" at {host}" if host else ""
 
 
 def _error(event: dg.DagsterEvent) -> str:

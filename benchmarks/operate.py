@@ -1,0 +1,306 @@
+"""What it costs to run: live ticks, nights and backfills through Dagster's daemon, and its history.
+
+Measured on private servers, with webserver, daemon and runs as ``snapshot-assets ui`` starts them.
+Seconds of a run are from its start to its end, the start of its process (about 3 s) not included;
+seconds from launch to end include it. Events and bytes are what Dagster keeps of it. Not measured:
+the accounting itself beside another version of it, which is settle_day.py's business.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+
+import dagster as dg
+import psutil
+import pymysql
+
+from benchmarks import field_day
+from snapshot_assets.domain.time import (
+    BUCKET_SECONDS,
+    DAY_SECONDS,
+    Window,
+    bucket_iso,
+    bucket_start,
+)
+from snapshot_assets.orchestration.assets import AGGREGATES, PARTITIONS_PER_RUN, RAW, SNAPSHOTS
+from snapshot_assets.orchestration.partitions import HostDay, boxes
+from snapshot_assets_tests.deployment import NEVER, Deployment
+from snapshot_assets_tests.servers import MariaDB, Redis
+
+_COPIED = (
+    "pid, ppid, username, comm, cputimes, rss, pss, vsz, thcount, etimes, bdstart, args, "
+    "snapshot_time_epoch, snapshot_datetime, host"
+)
+_DATABASE_OPTIONS = (
+    "--innodb-buffer-pool-size=4G",
+    "--innodb-log-file-size=1G",
+    "--secure-file-priv=",
+)
+_TICKS_PER_DAY = {"redis_lost": 1440, "late_rows": 288, "tell_failures": 2880, "live": 288}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what was asked for, and print it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.operate", description=__doc__)
+    parser.add_argument("--hosts", type=int, nargs="*", default=[12, 100, 500])
+    parser.add_argument("--processes", type=int, default=50, help="per host and snapshot")
+    parser.add_argument("--ticks", type=int, default=3, help="live runs measured, per host count")
+    parser.add_argument("--latency", type=int, default=0, metavar="N", help="minutes to watch")
+    parser.add_argument("--backfill", default="", metavar="DAYSxHOSTS", help="such as 30x20")
+    options = parser.parse_args(arguments)
+    for count in options.hosts:
+        with _site(count, options.processes) as site:
+            _measure_runs(site, options.ticks)
+    if options.latency:
+        with _site(12, options.processes, LIVE_CRON="* * * * *") as site:
+            _measure_latency(site, options.latency)
+    if options.backfill:
+        days, hosts = map(int, options.backfill.split("x"))
+        with _site(hosts, options.processes) as site:
+            _measure_backfill(site, days)
+
+
+@dataclass
+class _Site:
+    hosts: list[str]
+    yesterday: dt.date
+    mariadb: MariaDB
+    redis: Redis
+    deployment: Deployment
+    now: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def midnight(self) -> int:
+        return int(Window.of_day(self.yesterday).start)
+
+    def copy(self, start: int, end: int, shift: int) -> int:
+        """Copy yesterday's snapshots in [start, end) to another time; returns the rows."""
+        moved = _COPIED.replace("snapshot_time_epoch", f"snapshot_time_epoch + {shift}")
+        with _cursor(self.mariadb) as cursor:
+            return cursor.execute(
+                f"INSERT IGNORE INTO processes ({_COPIED}) SELECT {moved} FROM processes "
+                f"WHERE snapshot_time_epoch >= {start} AND snapshot_time_epoch < {end}"
+            )
+
+
+@contextlib.contextmanager
+def _cursor(mariadb: MariaDB) -> Iterator[pymysql.cursors.Cursor]:
+    with mariadb.connect("monitoring") as connection, connection.cursor() as cursor:
+        yield cursor
+
+
+@contextlib.contextmanager
+def _site(count: int, processes: int, **settings: str) -> Iterator[_Site]:
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    hosts = field_day.host_names(count)
+    with (
+        tempfile.TemporaryDirectory(prefix="operate-") as name,
+        MariaDB(Path(name) / "db", _DATABASE_OPTIONS) as mariadb,
+        Redis(Path(name) / "redis") as redis,
+    ):
+        folder = Path(name)
+        environment = {
+            "SNAPSHOT_SOURCE_URL": mariadb.url(),
+            "SNAPSHOT_RSS_UNIT": "KiB",
+            "SNAPSHOT_REDIS_URL": redis.url(),
+            "SNAPSHOT_LAKE": str(folder / "lake"),
+            "SNAPSHOT_LIVE_CRON": NEVER,
+            "SNAPSHOT_SETTLE_CRON": NEVER,
+            "SNAPSHOT_WATCH_INTERVAL": "3600",
+            **{f"SNAPSHOT_{key}": value for key, value in settings.items()},
+        }
+        with Deployment(folder / "ui", environment) as deployment:
+            time.sleep(10)  # the sensor for late rows looks now, and not again while we measure
+            with mariadb.connect("monitoring") as connection:
+                rows = field_day.load(
+                    connection,
+                    folder,
+                    hosts,
+                    processes * field_day.SNAPSHOTS_PER_DAY * count,
+                    int(Window.of_day(yesterday).start),
+                )
+            print(f"\n{count} hosts, {rows:,} rows a day", flush=True)
+            deployment.add_hosts(hosts)
+            yield _Site(hosts, yesterday, mariadb, redis, deployment)
+
+
+# --- ticks and nights --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a kind of run costs."""
+
+    seconds: list[float]
+    seconds_from_launch: list[float]
+    events: list[int]
+    bytes: float
+    steps: dict[str, float]
+
+    def __str__(self) -> str:
+        return (
+            f"{statistics.median(self.seconds):.1f} s a run, "
+            f"{statistics.median(self.seconds_from_launch):.1f} s from launch to end, "
+            f"{statistics.median(self.events):,.0f} events, {self.bytes / 1e3:,.0f} kB"
+        )
+
+
+def _measure_runs(site: _Site, ticks: int) -> None:
+    # The live path needs a present: two hours of yesterday's noon, up to now.
+    noon = site.midnight + 43_200
+    site.copy(noon - 7_200, noon, site.now - noon)
+    nights = list(boxes(site.yesterday, site.yesterday, site.hosts, site.hosts, PARTITIONS_PER_RUN))
+    with _memory() as peak:
+        night = _told(site, "settle", [box.tags for box in nights])
+    _told(site, "live", [{}])  # the first one reads more
+    live = _told(site, "live", [{}] * ticks)
+    review = _told(site, "review", [{}] * ticks)
+    tick_bytes = _tick_bytes(site.deployment.home)
+    for step, spent in night.steps.items():
+        print(f"  {step}: {spent:.1f} s")
+    print(f"live tick: {live}")
+    print(f"night, {len(nights)} runs: {sum(night.seconds):.1f} s in all; each: {night}")
+    print(f"peak memory of a run: {peak[0] / 1e6:,.0f} MB")
+    print(f"review: {review}")
+    events = (
+        288 * statistics.median(live.events)
+        + 96 * statistics.median(review.events)
+        + sum(night.events)
+    )
+    size = 288 * live.bytes + 96 * review.bytes + len(nights) * night.bytes
+    ticks_size = tick_bytes * sum(_TICKS_PER_DAY.values())
+    print(
+        f"a day: {events:,.0f} events, {size / 1e6:,.1f} MB of runs, {ticks_size / 1e6:,.1f} MB of "
+        f"ticks"
+    )
+
+
+def _told(site: _Site, job: str, tags: Sequence[dict[str, str]]) -> _Told:
+    deployment = site.deployment
+    before = _size(deployment.home)
+    seconds, from_launch, events, steps = [], [], [], defaultdict[str, float](float)
+    for one in tags:
+        begun = time.perf_counter()
+        run_id = deployment.launch(job, one)
+        status = deployment.wait(job, partial(deployment.ended, run_id), 900, 0.05)
+        from_launch.append(time.perf_counter() - begun)
+        if status != "SUCCESS" and job != "review":
+            raise RuntimeError(f"{job} ended as {status}")
+        (run,) = [run for run in deployment.runs(job) if run["runId"] == run_id]
+        seconds.append(run["endTime"] - run["startTime"])
+        with deployment.instance() as instance:
+            events.append(len(instance.all_logs(run_id)))
+            for done in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS):
+                event = done.get_dagster_event()
+                steps[str(event.step_key)] += event.step_success_data.duration_ms / 1e3
+    time.sleep(1)
+    grown = (_size(deployment.home) - before) / len(tags)
+    return _Told(seconds, from_launch, events, grown, dict(steps))
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _tick_bytes(home: Path) -> float:
+    """Mean size of a tick's row."""
+    with contextlib.closing(sqlite3.connect(home / "schedules" / "schedules.db")) as connection:
+        (mean,) = connection.execute("SELECT AVG(LENGTH(tick_body)) FROM job_ticks").fetchone()
+    return float(mean or 0) + 100  # its indexes
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[list[int]]:
+    """The peak resident memory of any run's process meanwhile, bytes."""
+    peak, over = [0], Event()
+
+    def watch() -> None:
+        while not over.wait(0.3):
+            for process in psutil.process_iter(["cmdline", "memory_info"]):
+                # Dagster's code server starts a process for each run.
+                if "multiprocessing.spawn" in " ".join(process.info["cmdline"] or []):
+                    peak[0] = max(peak[0], process.info["memory_info"].rss)
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+# --- latency -----------------------------------------------------------------------------------
+
+
+def _measure_latency(site: _Site, minutes: int) -> None:
+    """From the insertion of a snapshot to the documents that count it, with a tick every minute."""
+    noon = site.midnight + 43_200
+    now = int(time.time())
+    site.copy(noon - 3_600, noon, now - noon)
+    since_insert, since_tick = [], []
+    with site.redis.client() as client:
+        source_time = noon
+        for _ in range(minutes):
+            time.sleep((50 - time.time()) % 60)
+            at = int(time.time())
+            rows = site.copy(source_time, source_time + BUCKET_SECONDS, at - source_time - 10)
+            inserted = time.time()
+            source_time += BUCKET_SECONDS
+            key, host = bucket_iso(bucket_start(at - 10)), site.hosts[0]
+            before = client.hget(key, host)
+            while client.hget(key, host) == before:
+                time.sleep(0.02)
+            seen = time.time()
+            since_insert.append(seen - inserted)
+            since_tick.append(seen % 60)
+            print(f"{rows:,} rows: {since_insert[-1]:.1f} s, {since_tick[-1]:.1f} s after the tick")
+    print(
+        f"insertion to Redis: {statistics.median(since_insert):.1f} s with rows 10 s before the "
+        f"tick; {statistics.median(since_tick):.1f} s after the tick was due"
+    )
+
+
+# --- backfill ----------------------------------------------------------------------------------
+
+
+def _measure_backfill(site: _Site, days: int) -> None:
+    """From the asset page: all hosts, so many days."""
+    for ago in range(1, days):
+        site.copy(site.midnight, site.midnight + DAY_SECONDS, -ago * DAY_SECONDS)
+    partitions = [
+        HostDay(site.yesterday - dt.timedelta(days=ago), host)
+        for ago in range(days)
+        for host in site.hosts
+    ]
+    deployment = site.deployment
+    with _memory() as peak:
+        begun = time.perf_counter()
+        backfill = deployment.backfill((RAW, AGGREGATES, SNAPSHOTS), partitions)
+        deployment.wait(
+            "the backfill", lambda: "COMPLETED" in deployment.backfill_status(backfill), 3_600, 1
+        )
+        took = time.perf_counter() - begun
+        runs = deployment.runs(**{"dagster/backfill": backfill})
+        counts = deployment.partition_counts(SNAPSHOTS)
+    busy = sum(run["endTime"] - run["startTime"] for run in runs)
+    print(
+        f"backfill of {len(partitions)} host-days: {len(runs)} runs, {took:.0f} s, {busy:.0f} s of "
+        f"them in runs, peak {peak[0] / 1e6:,.0f} MB; {counts}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Dagster's own runs and events on MySQL, with the settings that we ship for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import snapshot_assets.deploy
+from snapshot_assets.domain.time import DAY_SECONDS, Window
+from snapshot_assets.orchestration.partitions import HostDay
+from snapshot_assets.store.source import ProcessSource
+from snapshot_assets_tests.deployment import NEVER, Deployment
+from snapshot_assets_tests.field import busy_host, load
+from snapshot_assets_tests.servers import MariaDB, Redis
+
+SETTINGS = Path(str(snapshot_assets.deploy.__file__)).with_name("dagster.mysql.yaml")
+
+
+def test_schedule_daemon_and_webserver_on_mysql(
+    mariadb: MariaDB, redis_server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    midnight = int(Window.of_day(yesterday).start)
+    hosts = ["alice", "web|01"]
+    with ProcessSource(mariadb.url()) as source:
+        rows = [r for h in hosts for r in busy_host(h, midnight - 3600, midnight + DAY_SECONDS)]
+        load(source, rows)
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE IF EXISTS dagster")
+        cursor.execute("CREATE DATABASE dagster CHARACTER SET utf8mb4")
+    url = mariadb.url("dagster").replace("mysql://", "mysql+mysqlconnector://")
+    monkeypatch.setenv("DAGSTER_MYSQL_URL", url)
+    deployment = Deployment(
+        tmp_path,
+        {
+            "DAGSTER_MYSQL_URL": url,
+            "SNAPSHOT_SOURCE_URL": mariadb.url(),
+            "SNAPSHOT_RSS_UNIT": "KiB",
+            "SNAPSHOT_REDIS_URL": redis_server.url(),
+            "SNAPSHOT_LAKE": str(tmp_path / "lake"),
+            "SNAPSHOT_LIVE_CRON": NEVER,
+            "SNAPSHOT_SETTLE_CRON": "* * * * *",
+            "SNAPSHOT_WATCH_INTERVAL": "3600",
+        },
+        SETTINGS,
+    )
+    with deployment:
+        nightly = {"dagster/schedule_name": "settle_the_day_before"}
+        (run, *_) = deployment.wait("the schedule", lambda: deployment.runs("settle", **nightly))
+        ended = deployment.wait("the run's end", lambda: deployment.ended(run["runId"]))
+        assert ended == "SUCCESS"
+        checks = deployment.checks("redis_snapshots")
+        assert checks["cpu_seconds_equal_source"]["success"]
+        assert deployment.partition_counts("redis_snapshots")["numMaterialized"] == len(hosts)
+        with deployment.instance() as instance:
+            done = instance.get_materialized_partitions(dg.AssetKey("redis_snapshots"))
+    assert done == {HostDay(yesterday, host).key for host in hosts}
+    assert not list((tmp_path / "dagster").rglob("*.db")), "nothing is kept in SQLite"
+    with mariadb.connect("dagster") as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM runs WHERE run_id = %s", (run["runId"],))
+        assert cursor.fetchone() == (1,)
+        cursor.execute("DROP DATABASE dagster")
