@@ -216,8 +216,8 @@ def _proof_result(partitions: int, found: list[tuple[HostDay, Proof]]) -> dg.Ass
             "partitions_of_the_run": partitions,
             "partitions_checked": len(found),
             **{f"partitions_{verdict}": len(pairs) for verdict, pairs in by_verdict.items()},
-            "cpu_core_seconds_source": sum(proof.source_cpu_seconds for _, proof in found),
-            "cpu_core_seconds_redis": sum(proof.redis_cpu_seconds for _, proof in found),
+            "cpu_core_seconds_source": round(sum(p.source_cpu_seconds for _, p in found), 3),
+            "cpu_core_seconds_redis": round(sum(p.redis_cpu_seconds for _, p in found), 3),
             "culprits": culprit_table(
                 [
                     {

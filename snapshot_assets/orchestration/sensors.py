@@ -120,7 +120,7 @@ def sensors(
                 return dg.SensorResult(skip_reason="nothing is settled yet")
             address = writer.address
         context.log.warning(
-            f"Redis at {address} has lost its documents; restoring {len(days)} days"
+            f"Redis at {address} is new or was emptied; putting {len(days)} settled days there"
         )
         requests = [
             dg.RunRequest(
