@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import orjson
+from redis.exceptions import ResponseError
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start, epoch
 from snapshot_assets.errors import StoreError
@@ -20,7 +21,8 @@ from snapshot_assets.store.redis_base import Patience, RedisBase
 Document = dict[str, Any]
 
 DEFAULT_RANGE = dt.timedelta(hours=24)
-_BUCKETS_PER_PIPELINE = 1_000
+# About a megabyte and a half of documents of one host.
+_BUCKETS_PER_REQUEST = 1_000
 # last_update() also sees buckets of a writer whose clock is ahead by up to this.
 _CLOCK_TOLERANCE_SECONDS = 3_600
 
@@ -67,25 +69,18 @@ class RedisReader(RedisBase):
             StoreError: Redis refuses, or holds something that is no document.
         """
         found: OrderedDict[int, dict[str, Any]] = OrderedDict()
-        for buckets in _chunks(self._buckets(start_time, end_time)):
-            pipeline = self.client.pipeline(transaction=False)
-            for bucket in buckets:
-                if host is None:
-                    pipeline.hgetall(self.key(bucket))
-                else:
-                    pipeline.hget(self.key(bucket), host)
-            with self.explained():
-                answers = pipeline.execute()
-            for bucket, answer in zip(buckets, answers, strict=True):
-                if not answer:
-                    continue
-                if host is not None:
-                    found[bucket] = self._decode(answer, bucket, host)
-                else:
-                    found[bucket] = {
-                        (name := raw.decode()): self._decode(body, bucket, name)
-                        for raw, body in sorted(answer.items())
-                    }
+        asked = self._buckets(start_time, end_time)
+        if host is not None:
+            for bucket, body in self._ask(asked, "HGET", host):
+                if body is not None:
+                    found[bucket] = self._decode(body, bucket, host)
+            return found
+        for bucket, answer in self._ask(asked, "HGETALL"):
+            if answer:
+                found[bucket] = {
+                    (name := raw.decode()): self._decode(body, bucket, name)
+                    for raw, body in sorted(_pairs(answer))
+                }
         return found
 
     def hosts(
@@ -96,13 +91,8 @@ class RedisReader(RedisBase):
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        names: set[bytes] = set()
-        for buckets in _chunks(self._buckets(start_time, end_time)):
-            pipeline = self.client.pipeline(transaction=False)
-            for bucket in buckets:
-                pipeline.hkeys(self.key(bucket))
-            with self.explained():
-                names.update(*pipeline.execute())
+        asked = self._buckets(start_time, end_time)
+        names = {name for _, found in self._ask(asked, "HKEYS") for name in found}
         return sorted(name.decode() for name in names)
 
     def holdings(self, buckets: Sequence[int]) -> dict[int, Holding]:
@@ -113,19 +103,11 @@ class RedisReader(RedisBase):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        found = {}
-        for first in range(0, len(buckets), _BUCKETS_PER_PIPELINE):
-            chunk = buckets[first : first + _BUCKETS_PER_PIPELINE]
-            pipeline = self.client.pipeline(transaction=False)
-            for bucket in chunk:
-                pipeline.hkeys(self.key(bucket))
-                pipeline.expiretime(self.key(bucket))
-            with self.explained():
-                answers = iter(pipeline.execute())
-            for bucket in chunk:
-                hosts, expire_at = next(answers), next(answers)
-                found[bucket] = Holding(frozenset(host.decode() for host in hosts), expire_at)
-        return found
+        expiries = dict(self._ask(buckets, "EXPIRETIME"))
+        return {
+            bucket: Holding(frozenset(host.decode() for host in hosts), expiries[bucket])
+            for bucket, hosts in self._ask(buckets, "HKEYS")
+        }
 
     def last_update(self, host: str | None = None) -> dt.datetime | None:
         """The start of the newest bucket, UTC, of one host or of any; None if there is none.
@@ -137,19 +119,70 @@ class RedisReader(RedisBase):
         """
         newest = bucket_start(self.clock() + _CLOCK_TOLERANCE_SECONDS)
         oldest = bucket_start(self.clock() - self.retention_seconds) - BUCKET_SECONDS
-        for buckets in _chunks(range(newest, oldest, -BUCKET_SECONDS), 288):
-            pipeline = self.client.pipeline(transaction=False)
-            for bucket in buckets:
-                if host is None:
-                    pipeline.exists(self.key(bucket))
-                else:
-                    pipeline.hexists(self.key(bucket), host)
-            with self.explained():
-                answers = pipeline.execute()
-            for bucket, present in zip(buckets, answers, strict=True):
-                if present:
-                    return dt.datetime.fromtimestamp(bucket, dt.UTC)
+        buckets = range(newest, oldest, -BUCKET_SECONDS)
+        command = ("EXISTS",) if host is None else ("HEXISTS", host)
+        for bucket, present in self._ask(buckets, *command, at_once=288):
+            if present:
+                return dt.datetime.fromtimestamp(bucket, dt.UTC)
         return None
+
+    def _ask(
+        self,
+        buckets: Sequence[int],
+        command: str,
+        *arguments: str,
+        at_once: int = _BUCKETS_PER_REQUEST,
+    ) -> Iterator[tuple[int, Any]]:
+        """Each bucket with the answer to this command on its key, in the order of the buckets."""
+        for first in range(0, len(buckets), at_once):
+            chunk = buckets[first : first + at_once]
+            with self.explained():
+                answers = self._exchange(self._packed(chunk, command, arguments), len(chunk))
+                for bucket, answer in zip(chunk, answers, strict=True):
+                    if isinstance(answer, ResponseError):
+                        raise type(answer)(f"{answer}: {command} {self.key(bucket)}")
+            yield from zip(chunk, answers, strict=True)
+
+    def _packed(self, buckets: Sequence[int], command: str, arguments: Sequence[str]) -> bytes:
+        """The requests as they go over the wire.
+
+        All keys are equally long, so that only they vary: ten times faster than packing each.
+        """
+        name = command.encode()
+        size = len(self.key(0).encode())
+        head = b"*%d\r\n$%d\r\n%b\r\n$%d\r\n" % (2 + len(arguments), len(name), name, size)
+        tail = b"\r\n"
+        for argument in arguments:
+            encoded = argument.encode()
+            tail += b"$%d\r\n%b\r\n" % (len(encoded), encoded)
+        return b"".join([b"%b%b%b" % (head, self.key(b).encode(), tail) for b in buckets])
+
+    def _exchange(self, request: bytes, count: int) -> list[Any]:
+        """Send packed commands and take their answers, a ResponseError where one was refused.
+
+        With the client's connections and retries, as a pipeline of redis-py does it, but without
+        an object for each command.
+        """
+        pool = self.client.connection_pool
+        connection: Any = pool.get_connection()
+
+        def answer() -> Any:
+            try:
+                return connection.read_response(disable_decoding=True)
+            except ResponseError as error:
+                return error
+
+        def exchange() -> list[Any]:
+            connection.send_packed_command([request])
+            return [answer() for _ in range(count)]
+
+        try:
+            found: list[Any] = connection.retry.call_with_retry(
+                exchange, lambda _: connection.disconnect()
+            )
+            return found
+        finally:
+            pool.release(connection)
 
     def _buckets(self, start_time: dt.datetime | None, end_time: dt.datetime | None) -> range:
         """The starts of the buckets in ``[start_time, end_time]``, both included."""
@@ -179,6 +212,8 @@ class RedisReader(RedisBase):
         return document
 
 
-def _chunks(buckets: range, size: int = _BUCKETS_PER_PIPELINE) -> Iterator[Sequence[int]]:
-    for first in range(0, len(buckets), size):
-        yield buckets[first : first + size]
+def _pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
+    """Fields and values of a hash, which RESP3 gives as a map and RESP2 as a list."""
+    if isinstance(answer, dict):
+        return answer.items()
+    return zip(answer[::2], answer[1::2], strict=True)

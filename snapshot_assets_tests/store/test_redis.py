@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import Stage, documents
@@ -244,11 +250,13 @@ def test_hosts_and_last_update_follow_the_documents(
 
 
 def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
-    for prefix in ("", "x:"):
+    for prefix in ("", "x:", "größe 😀:"):
         with RedisWriter(port=redis_server.port, prefix=prefix, clock=lambda: NOW) as writer:
             writer.replace([f"h{prefix}"], WINDOW, frame(*worked_example(f"h{prefix}")), "settled")
-    with RedisReader(url=redis_server.url(), prefix="x:", clock=lambda: NOW) as reader:
-        assert reader.hosts() == ["hx:"]
+    for prefix in ("x:", "größe 😀:"):
+        with RedisReader(url=redis_server.url(), prefix=prefix, clock=lambda: NOW) as reader:
+            assert reader.hosts() == [f"h{prefix}"]
+            assert len(reader.get_data(f"h{prefix}")) == 2
     assert b"x:2026-11-22T12:00:00+00:00" in contents(redis_server)
 
 
@@ -279,6 +287,83 @@ def test_a_server_that_is_gone_or_mute_is_told_within_the_bound(tmp_path: Path) 
         reader.get_data("alice")
 
 
+@given(cut_after=st.integers(0, 40_000))
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_an_answer_that_is_cut_is_asked_for_again(
+    writer: RedisWriter, reader: RedisReader, cut_after: int
+) -> None:
+    """Wherever the connection breaks: the right answer, or none and an error; never a part."""
+    writer.replace(["alice"], WINDOW, frame(*_long_day()), "settled")
+    expected = reader.get_data("alice")
+    port: int = reader.client.connection_pool.connection_kwargs["port"]
+    for cuts in ([cut_after], [cut_after, cut_after, cut_after]):
+        with (
+            CuttingProxy(port, cuts) as proxy,
+            RedisReader(port=proxy.port, clock=lambda: NOW) as through,
+        ):
+            with contextlib.suppress(StoreOutageError) if len(cuts) > 1 else nullcontext():
+                assert through.get_data("alice") == expected
+            assert through.get_data("alice") == expected, "and all is well afterwards"
+
+
+def _long_day() -> list[Row]:
+    return [Row(time=NOON - 3600 + t * 300, cputimes=t * 30, rss=GB) for t in range(60)]
+
+
+class CuttingProxy:
+    """Between a client and a server; ends its first connections after so many bytes of answers."""
+
+    def __init__(self, server_port: int, cuts: list[int]) -> None:
+        self._server_port, self._cuts = server_port, list(cuts)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> CuttingProxy:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                cut = self._cuts.pop(0) if self._cuts else None
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+                threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
+                threading.Thread(target=_pump, args=(server, client, cut), daemon=True).start()
+
+
+def _pump(source: socket.socket, target: socket.socket, limit: int | None) -> None:
+    passed = 0
+    with contextlib.suppress(OSError):
+        while data := source.recv(4096):
+            if limit is not None and passed + len(data) > limit:
+                target.sendall(data[: limit - passed])
+                break
+            passed += len(data)
+            target.sendall(data)
+    for end in (source, target):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
+
+
+def test_threads_share_a_reader(writer: RedisWriter, reader: RedisReader) -> None:
+    hosts = [f"h{i}" for i in range(8)]
+    for i, host in enumerate(hosts):
+        rows = [Row(host, NOON + t * 60, cputimes=t * (i + 1), rss=GB) for t in range(60)]
+        writer.replace([host], WINDOW, frame(*rows), "settled")
+    expected = {host: reader.get_data(host) for host in hosts}
+    assert len({str(documents) for documents in expected.values()}) == len(hosts)
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        for _ in range(20):
+            assert dict(zip(hosts, pool.map(reader.get_data, hosts), strict=True)) == expected
+
+
 def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Path) -> None:
     """Killed before the write, back empty while the writer retries: the write is complete."""
     rows = [Row(time=NOON + t * 60, cputimes=t * 30, rss=GB) for t in range(300)]
@@ -303,8 +388,11 @@ def test_refusals_are_told_in_words(redis_server: Redis, tmp_path: Path) -> None
     ):
         writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
     with RedisReader(port=redis_server.port, clock=lambda: NOW) as reader:
-        with pytest.raises(StoreError, match="another type"):
-            reader.get_data("alice")
+        for ask in (lambda: reader.get_data("alice"), reader.get_data, reader.hosts):
+            with pytest.raises(StoreError, match=r"2026-11-22T12:00:00\+00:00.*another type"):
+                ask()
+        later = dt.datetime.fromtimestamp(NOON + 300, UTC)
+        assert reader.get_data("alice", later), "the answers after the refused one were taken"
         with redis_server.client() as client:
             client.delete(bucket_iso(NOON))
             for damage in (b'{"cpu":', b"[1]", b"\xff\xfe"):
