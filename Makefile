@@ -22,9 +22,10 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 dev: .venv/ready  ## Dagster's UI and daemon on your own settings
 	@.venv/bin/snapshot-assets ui $(ARGS)
 
-bench: .venv/ready-dev  ## Measure each stage beside a straightforward version, on 2 million rows
+bench: .venv/ready-dev  ## Measure settling and reading beside straightforward versions
 	@sh tools/servers.sh
 	@$(PYTHON) -m benchmarks.settle_day $(ARGS)
+	@$(PYTHON) -m benchmarks.read_documents
 
 lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
 	@sh tools/lock.sh
