@@ -62,6 +62,9 @@ HOSTS_PER_READ = 4
 # A run of this many partitions spends seconds on its own start and minutes on its work.
 PARTITIONS_PER_RUN = 100
 
+# The source counts as purged if it has no row between so long before a settled day and the day.
+_PURGE_LOOKBACK_SECONDS = 366 * 86_400
+
 # Outages are worth another try; defects are raised as failures that forbid it.
 OUTAGE_RETRIES: Final = dg.RetryPolicy(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
@@ -300,7 +303,8 @@ def _refuse_purged(
         return  # a damaged file is replaced
     if settled is None or rows >= settled.rows:
         return
-    span = table.span()
+    # A row with a clock from another age says nothing of what was purged.
+    span = table.span(since=host_day.window.start - _PURGE_LOOKBACK_SECONDS)
     if span is None or span[0] >= read_range(host_day.window)[0]:
         begins = "is empty" if span is None else f"begins at {bucket_iso(int(span[0]))}"
         raise SourceError(

@@ -136,10 +136,11 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
                 window = _alive(reader, host_day.window)
                 documents = _documents(reader, host_day.host, window)
                 raw = files.entry(RAW, *host_day)
-                # A window cut by the retention reads fewer rows than the day did.
-                whole = raw is not None and window == host_day.window
-                rows = raw.rows if raw is not None and whole else None
-                proof = prove(table, host_day.host, window, documents, accounting, rows)
+                proof = prove(
+                    *(table, host_day.host, window, documents, accounting),
+                    None if raw is None else raw.rows,
+                    host_day.window,
+                )
                 found.append((host_day, proof))
         return _proof_result(len(partitions), found)
 
@@ -167,13 +168,17 @@ def _take_census(
         for day, group in groupby(_partitions(context, SNAPSHOTS), key=lambda found: found.day):
             hosts_of[day] = {host_day.host for host_day in group}
     else:
-        hosts_of = dict.fromkeys(files.days(AGGREGATES))
+        horizon = reader.clock() - reader.retention_seconds
+        alive = [day for day in files.days(AGGREGATES) if Window.of_day(day).end > horizon]
+        hosts_of = dict.fromkeys(alive)
     days = [census(files, reader, day, hosts) for day, hosts in sorted(hosts_of.items())]
     culprits = [
         {
             "partition": f"{found.host or 'all hosts'} on {found.day}",
-            "problem": f"{len(found.buckets)} buckets: {found.problem}",
-            "first": reader.key(found.buckets[0]),
+            "problem": f"{len(found.buckets)} buckets: {found.problem}"
+            if found.buckets
+            else found.problem,
+            "first": reader.key(found.buckets[0]) if found.buckets else "",
         }
         for day in days
         for found in day.irregularities

@@ -32,6 +32,9 @@ IN_PROGRESS: Final = (
 # be tried again was tried again within the run.
 _CRASHES = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
 
+# A run that hangs, or that a dead machine left behind, must not keep the next ones waiting.
+_SHORT = {"dagster/max_runtime": "1800"}
+
 REVIEW_CHECKS: Final = ("newest_bucket_is_fresh", "hosts_report", "collectors_keep_pace")
 AUDIT_CHECKS: Final = ("redis_holds_what_it_should",)
 
@@ -43,7 +46,7 @@ def asset_jobs() -> list[Any]:
             LIVE_JOB,
             dg.AssetSelection.assets(LIVE).without_checks()
             | _checks(LIVE, "live_rows_match_schema"),
-            tags={PATH_TAG: "live", "dagster/priority": "10"},
+            tags={PATH_TAG: "live", "dagster/priority": "10", **_SHORT},
             description="Publish what is new, of all hosts. Runs every five minutes.",
         ),
         dg.define_asset_job(
@@ -56,13 +59,13 @@ def asset_jobs() -> list[Any]:
         dg.define_asset_job(
             REVIEW_JOB,
             _checks(LIVE, *REVIEW_CHECKS),
-            tags={PATH_TAG: "review"},
+            tags={PATH_TAG: "review", **_SHORT},
             description="Look at freshness, silent hosts and collectors. Every 15 minutes.",
         ),
         dg.define_asset_job(
             AUDIT_JOB,
             _checks(SNAPSHOTS, *AUDIT_CHECKS),
-            tags={PATH_TAG: "review"},
+            tags={PATH_TAG: "review", **_SHORT},
             description="Count every document in Redis against the lake. Every night.",
         ),
     ]

@@ -8,6 +8,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import dagster as dg
 
 from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import LakeError
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.jobs import (
     DAY_TAG,
@@ -82,7 +84,7 @@ def sensors(
             return dg.SensorResult(skip_reason=told, cursor=cursor())
         with source.open() as table, lake.open() as files:
             tally = table.tally(*rules.accounting().read_range(Window.of_day(day)))
-            wanted = _unsettled(files, context.instance, partitions, day, tally)
+            wanted = _unsettled(files, context.instance, partitions, day, tally, context.log)
         tried = {
             host: why for host, why in wanted.items() if memory.may_try(day, host, tally.get(host))
         }
@@ -116,7 +118,7 @@ def sensors(
                 return dg.SensorResult(skip_reason=f"being restored by run {running[0].run_id}")
             days = files.days(AGGREGATES)
             if not days:
-                writer.record_complete(True)
+                # Or the lake is not mounted yet: nothing is called complete.
                 return dg.SensorResult(skip_reason="nothing is settled yet")
             address = writer.address
         context.log.warning(
@@ -151,10 +153,18 @@ def _unsettled(
     partitions: dg.MultiPartitionsDefinition,
     day: dt.date,
     tally: Mapping[str, Tally],
+    log: logging.Logger,
 ) -> dict[str, str]:
-    """The hosts whose day is not what the source says now, and why."""
-    raw = {entry.host: entry for entry in files.entries(RAW, day)}
-    aggregates = {entry.host: entry for entry in files.entries(AGGREGATES, day)}
+    """The hosts whose day is not what the source says now, and why.
+
+    A file that cannot be read counts as none, so that it is made again.
+    """
+
+    def tell(damage: LakeError) -> None:
+        log.warning(str(damage))
+
+    raw = {entry.host: entry for entry in files.entries(RAW, day, tell)}
+    aggregates = {entry.host: entry for entry in files.entries(AGGREGATES, day, tell)}
     known = set(known_hosts(instance))
     keys = {host: HostDay(day, host).key for host in raw if host in known}
     status = (

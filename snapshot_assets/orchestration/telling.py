@@ -5,11 +5,14 @@ import logging
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from contextlib import suppress
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import dagster as dg
+import sqlalchemy as sa
+from redis.connection import parse_url
 
 from snapshot_assets.settings import Settings
 
@@ -123,9 +126,22 @@ def _error(event: dg.DagsterEvent) -> str:
 def _without_secrets(text: str, settings: Settings) -> str:
     """Errors of ours never hold a password; those of others might."""
     hidden = {settings.webhook_url.get_secret_value()} if settings.webhook_url else set()
-    for url in (settings.source_url, settings.redis_url):
-        password = urlsplit(url.get_secret_value()).password or ""
-        hidden |= {password, unquote(password)}
+    for url in (settings.source_url.get_secret_value(), settings.redis_url.get_secret_value()):
+        for password in _passwords(url):
+            hidden |= {password, unquote(password), quote(password, safe="")}
     for secret in sorted(hidden - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+def _passwords(url: str) -> set[str]:
+    """Every password that a parser of ours sees in the URL. Whatever it is, this does not raise."""
+    found: set[str] = set()
+    with suppress(ValueError, sa.exc.ArgumentError):
+        found.add(str(sa.make_url(url).password or ""))
+    with suppress(ValueError):
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        found.add(str(options.get("password") or ""))
+    with suppress(ValueError):
+        found.add(urlsplit(url).password or "")
+    return found

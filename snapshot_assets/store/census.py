@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import LakeError
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.redis_reader import RedisReader
 
@@ -21,8 +22,8 @@ class Irregularity:
     Attributes:
         day: UTC day.
         host: whose documents; None where it is about whole buckets.
-        problem: ``missing``, ``surplus`` or ``wrong expiry``.
-        buckets: epoch seconds of the buckets concerned, ascending.
+        problem: ``missing``, ``surplus`` or ``wrong expiry``, or what is wrong with a lake file.
+        buckets: epoch seconds of the buckets concerned, ascending; none for a lake file.
     """
 
     day: dt.date
@@ -60,7 +61,8 @@ def census(
     horizon = reader.clock() + 60
     alive = [bucket for bucket in window.buckets() if reader.expire_at(bucket) > horizon]
     expected: dict[str, set[int]] = {}
-    for entry in lake.entries("five_minute_aggregates", day):
+    damaged: list[LakeError] = []
+    for entry in lake.entries("five_minute_aggregates", day, damaged.append):
         if hosts is None or entry.host in hosts:
             expected[entry.host] = set(window.decode(entry.note["buckets"])) & set(alive)
     holdings = reader.holdings(alive)
@@ -76,6 +78,8 @@ def census(
             for bucket, holding in holdings.items()
             if holding.hosts and holding.expire_at != reader.expire_at(bucket)
         ]
+        for told in damaged:
+            yield Irregularity(day, None, str(told), ())
         if stale:
             yield Irregularity(day, None, "wrong expiry", tuple(stale))
 

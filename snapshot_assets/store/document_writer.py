@@ -45,6 +45,13 @@ redis.call('EXPIREAT', KEYS[1], expire_at)
 return {written, removed, kept}
 """
 
+# The watermark, only if the server is still the one that was asked at the beginning.
+_RECORD_LIVE = """
+if redis.call('HGET', KEYS[1], 'filling') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'live_until', ARGV[2])
+return 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
@@ -119,19 +126,42 @@ class DocumentWriter(RedisBase):
         size = sum(len(body) for b in alive for body in bodies.get(b, {}).values())
         return WriteReport(written, removed, expired, kept, size)
 
-    def record_live(self, until: float, newest_epoch: Mapping[str, float]) -> None:
-        """Remember up to when the live path has published, and each host's newest snapshot.
+    def begin_live(self) -> bytes:
+        """What this server is known by until it is emptied; for :meth:`record_live`.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`replace`.
         """
-        pipeline = self.client.pipeline(transaction=False)
+        with self.explained():
+            self.client.hsetnx(self._state_key, "filling", uuid.uuid4().hex)
+            found: Any = self.client.hget(self._state_key, "filling")
+        return bytes(found or b"")
+
+    def record_live(self, until: float, newest_epoch: Mapping[str, float], filling: bytes) -> None:
+        """Remember up to when the live path has published, and each host's newest snapshot.
+
+        Args:
+            until: epoch seconds.
+            newest_epoch: by host, epoch seconds.
+            filling: what :meth:`begin_live` gave before anything was published.
+
+        Raises:
+            StoreOutageError: the server was emptied since; what was published is gone, and the
+                watermark must not outlive it.
+            StoreOutageError, StoreError: as :meth:`replace`.
+        """
+        script = self.client.register_script(_RECORD_LIVE)
+        with self.explained():
+            same = script(keys=[self._state_key], args=[filling, repr(float(until))])
+        if not same:
+            raise StoreOutageError(
+                f"Redis at {self.address} was emptied while the live path published; it has to "
+                "publish again"
+            )
         if newest_epoch:
             values = {host: repr(float(epoch)) for host, epoch in newest_epoch.items()}
-            pipeline.hset(self._hosts_key, mapping=cast(dict[Any, Any], values))
-        pipeline.hset(self._state_key, "live_until", repr(float(until)))
-        with self.explained():
-            pipeline.execute()
+            with self.explained():
+                self.client.hset(self._hosts_key, mapping=cast(dict[Any, Any], values))
 
     def record_complete(self, complete: bool) -> None:
         """Remember that all settled days are here, or that they have to be restored.

@@ -10,6 +10,7 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from snapshot_assets.store.arrow import to_arrow, to_pandas
 Dataset = Literal["raw_process_rows", "five_minute_aggregates"]
 
 _NOTE_KEY = b"snapshot_assets"
+# Other files may lie about, such as those that file managers leave.
+_DAY_FOLDER = re.compile(r"/day=(\d{4}-\d\d-\d\d)/?$")
 _Made = TypeVar("_Made")
 
 
@@ -129,19 +132,38 @@ class Lake:
         Raises:
             LakeError: the lake cannot be listed.
         """
-        names = [name.rpartition("day=")[2] for name in self._list(f"{self._root}/{dataset}")]
-        return sorted(dt.date.fromisoformat(name) for name in names)
+        found = [_DAY_FOLDER.search(name) for name in self._list(f"{self._root}/{dataset}")]
+        return sorted(dt.date.fromisoformat(match[1]) for match in found if match)
 
-    def entries(self, dataset: Dataset, day: dt.date) -> Iterator[LakeEntry]:
+    def entries(
+        self,
+        dataset: Dataset,
+        day: dt.date,
+        on_damage: Callable[[LakeError], None] | None = None,
+    ) -> Iterator[LakeEntry]:
         """What each file of a day says of itself, from its footer alone, by file name.
 
+        Args:
+            dataset: which stage.
+            day: UTC day.
+            on_damage: told of each file that cannot be read, which is then left out.
+
         Raises:
-            LakeError: a file is damaged, or the lake cannot be read.
+            LakeError: a file is damaged and nobody is to be told, or the lake cannot be listed.
         """
         for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
             # Files may be replaced or removed while we look.
-            if path.endswith(".parquet") and (entry := self._entry(path)) is not None:
-                yield entry
+            if not path.endswith(".parquet"):
+                continue
+            try:
+                entry = self._entry(path)
+            except LakeError as error:
+                if on_damage is None:
+                    raise
+                on_damage(error)
+            else:
+                if entry is not None:
+                    yield entry
 
     def entry(self, dataset: Dataset, day: dt.date, host: str) -> LakeEntry | None:
         """What the file of this day and host says of itself; None if there is none.

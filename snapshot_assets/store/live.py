@@ -117,6 +117,7 @@ def refresh(
     publisher = _Publisher(
         source, writer, accounting or AccountingRules(), documents_rules or DocumentRules(), timer
     )
+    filling = writer.begin_live()
     progress = writer.progress()
     known = progress.newest_epoch
     now = writer.clock()
@@ -144,7 +145,7 @@ def refresh(
         done += published
         # What is done stays done, should we be interrupted.
         newer = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
-        writer.record_live(min(part.end, now), newer)
+        writer.record_live(min(part.end, now), newer, filling)
     log.info("live %s: %d hosts; %s", window, len(done.newest_epoch), timer)
     return LiveReport(
         window=window,

@@ -52,6 +52,7 @@ def prove(
     documents: dict[int, Document],
     rules: AccountingRules,
     rows_read: int | None,
+    accounted: Window | None = None,
 ) -> Proof:
     """Compare the documents of a host with its rows in the source.
 
@@ -62,13 +63,16 @@ def prove(
         documents: those in the window, by bucket start.
         rules: gaps, slack, exclusions.
         rows_read: how many rows the documents were made from; None if that is not known.
+        accounted: the window that those rows were read for, if it is another one: a day whose
+            beginning is past Redis' retention.
 
     Raises:
         SourceError: the source cannot be read.
     """
-    before = _rows(source, host, window, rules)
+    accounted = accounted or window
+    before = _rows(source, host, accounted, rules)
     expected = source_cpu_seconds(source, host, window, rules)
-    after = _rows(source, host, window, rules)
+    after = _rows(source, host, accounted, rules)
     found = tolerance = 0.0
     for document in documents.values():
         cores = document["cpu"]["command"]["cpu_norm"]

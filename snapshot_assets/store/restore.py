@@ -14,7 +14,7 @@ from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import DocumentRules
 from snapshot_assets.domain.stages import FiveMinuteAggregates, SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window
-from snapshot_assets.errors import OutageError, SnapshotAssetsError
+from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError
 from snapshot_assets.store.document_writer import DocumentWriter, WriteReport
 from snapshot_assets.store.lake import Dataset, Lake
 
@@ -66,9 +66,14 @@ def restore(
     alive = [day for day in lake.days(_AGGREGATES) if Window.of_day(day).end > horizon]
     total, host_days = WriteReport(), 0
     defects: dict[str, str] = {}
+    if not alive:
+        # A lake that is not mounted yet looks like this too: nothing is called complete.
+        return RestoreReport((), 0, total)
     with writer.restoring():
         for day in reversed(alive):
-            hosts = [entry.host for entry in lake.entries(_AGGREGATES, day)]
+            damaged: list[LakeError] = []
+            hosts = [entry.host for entry in lake.entries(_AGGREGATES, day, damaged.append)]
+            defects |= {f"a file of {day} ({i})": str(told) for i, told in enumerate(damaged, 1)}
             for host in hosts:
                 try:
                     total += _restore(lake, writer, documents_rules or DocumentRules(), day, host)

@@ -41,6 +41,8 @@ Moment = dt.datetime | int | float
 # What we may name in a query: the time in local clocks only ever narrows a scan.
 _ASKED = (*COLUMNS, "snapshot_datetime")
 _CONNECT_TIMEOUT_SECONDS = 10
+# A query that takes longer than this is taken for a server that hangs.
+ANSWER_TIMEOUT_SECONDS = 300
 _FETCH_ROWS = 100_000
 
 
@@ -189,11 +191,18 @@ class ProcessSource:
         in_range = self._in_range(_seconds(start), _seconds(end))
         return sa.select(*columns).where(self._of_hosts(hosts), *in_range)
 
-    def span(self) -> tuple[float, float] | None:
-        """The oldest and the newest snapshot's epoch seconds; None for an empty table."""
+    def span(self, since: float | None = None) -> tuple[float, float] | None:
+        """The oldest and the newest snapshot's epoch seconds; None for an empty table.
+
+        Args:
+            since: rows before this epoch second do not count.
+        """
         time = self._require_columns()["snapshot_time_epoch"]
+        query = sa.select(sa.func.min(time), sa.func.max(time))
+        if since is not None:
+            query = query.where(time >= since)
         with self.connect() as connection:
-            first, last = connection.execute(sa.select(sa.func.min(time), sa.func.max(time))).one()
+            first, last = connection.execute(query).one()
         return None if first is None else (float(first), float(last))
 
     def rows_without_key(self) -> int:
@@ -393,6 +402,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     options: dict[str, Any] = {}
     if url.drivername == "mysql+pymysql":
         options["connect_timeout"] = _CONNECT_TIMEOUT_SECONDS
+        options["read_timeout"] = options["write_timeout"] = ANSWER_TIMEOUT_SECONDS
     elif url.get_backend_name() == "sqlite":
         options["timeout"] = 30  # a collector may be writing
     try:

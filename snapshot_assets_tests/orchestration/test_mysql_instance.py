@@ -24,13 +24,13 @@ def test_schedule_daemon_and_webserver_on_mysql(
 ) -> None:
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     midnight = int(Window.of_day(yesterday).start)
-    hosts = ["alice", "web|01"]
+    hosts = ["WEB|01", "Zoe", "Zoë", "web|01"]
     with ProcessSource(mariadb.url()) as source:
         rows = [r for h in hosts for r in busy_host(h, midnight - 3600, midnight + DAY_SECONDS)]
         load(source, rows)
     with mariadb.connect() as connection, connection.cursor() as cursor:
         cursor.execute("DROP DATABASE IF EXISTS dagster")
-        cursor.execute("CREATE DATABASE dagster CHARACTER SET utf8mb4")
+        cursor.execute("CREATE DATABASE dagster COLLATE utf8mb4_bin")
     url = mariadb.url("dagster").replace("mysql://", "mysql+mysqlconnector://")
     monkeypatch.setenv("DAGSTER_MYSQL_URL", url)
     deployment = Deployment(

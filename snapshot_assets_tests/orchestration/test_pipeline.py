@@ -395,6 +395,9 @@ def test_a_day_that_the_source_has_purged_is_kept(pipeline: Pipeline) -> None:
     execute(pipeline.source, "DELETE FROM processes")
     assert not pipeline.settle(["alice", "bob"]).success
     assert pipeline.state() == before
+    load(pipeline.source, [row("carol", 5, 1)], create=None)
+    assert not pipeline.settle(["alice", "bob"]).success, "a clock from 1970 changes nothing"
+    assert pipeline.state() == before
 
 
 def test_metadata_shows_the_ledger_the_schema_and_a_picture(pipeline: Pipeline) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -298,3 +300,15 @@ def test_a_time_that_never_comes_names_its_variable(
     with pytest.raises(SettingsError, match=f"^{name}: ") as told:
         build_defs()
     assert cron in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["dagster.yaml", "dagster.mysql.yaml"])
+def test_a_run_that_a_dead_machine_left_behind_is_ended(name: str) -> None:
+    """Otherwise it would hold the only slot of its kind for good."""
+    text = resources.files("snapshot_assets.deploy").joinpath(name).read_text()
+    shipped = yaml.safe_load(text)
+    assert shipped["run_monitoring"]["enabled"]
+    assert 0 < shipped["run_monitoring"]["max_runtime_seconds"] <= 6 * 3_600
+    definitions = build_defs()
+    for job in ("live", "review", "audit"):
+        assert 0 < int(definitions.resolve_job_def(job).tags["dagster/max_runtime"]) <= 1_800

@@ -136,6 +136,25 @@ def test_no_secret_is_told() -> None:
         assert secret not in everything
 
 
+@pytest.mark.parametrize(
+    ("urls", "secret"),
+    [
+        ({"source_url": "mysql://reader:p/w#rd@db/m"}, "p/w#rd"),
+        ({"source_url": "mysql://reader:p[w]d@db/m"}, "p[w]d"),
+        ({"redis_url": "redis://host/0?password=geheim"}, "geheim"),
+        ({"redis_url": "redis://:p%2Fw@host/0"}, "p/w"),
+        ({"redis_url": "unix://:geheim@/run/redis.sock"}, "geheim"),
+        ({"source_url": "no url: secret", "redis_url": "http://[", "webhook_url": "x:y"}, ""),
+    ],
+)
+def test_passwords_are_found_as_their_drivers_read_them(urls: dict[str, Any], secret: str) -> None:
+    run = dg.DagsterRun(job_name="live")
+    told = failure_message(run, [f"cannot log in with {secret}!"], Settings.load(**urls))
+    assert "cannot log in with" in told["error"]
+    if secret:
+        assert secret not in json.dumps(told)
+
+
 def test_a_secret_where_the_message_is_cut_does_not_begin_to_show() -> None:
     for start in range(2_000 - len(SOURCE_PASSWORD), 2_001):
         error = "x" * start + SOURCE_PASSWORD

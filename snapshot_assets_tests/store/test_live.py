@@ -13,7 +13,7 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.errors import SourceOutageError
+from snapshot_assets.errors import SourceOutageError, StoreOutageError
 from snapshot_assets.store.live import LiveReport, LiveRules
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets.store.source import ProcessSource, SourceTable
@@ -138,6 +138,26 @@ def test_an_interrupted_catch_up_goes_on_where_it_stopped(site: Site) -> None:
     report = site.tick(NOON)
     assert len(site.reads) < 6
     assert report.window.start > MIDNIGHT + 4 * 3600
+    assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
+
+
+def test_a_redis_emptied_during_a_refresh_keeps_no_watermark(site: Site) -> None:
+    """Otherwise what was published before would be missing until the night."""
+    add(site, *until("alice", MIDNIGHT, NOON))
+
+    def empty(start: float) -> bool:
+        if start > MIDNIGHT + 6 * 3600:
+            with site.redis.client() as client:
+                client.flushall()
+        return False
+
+    site.fail_at = empty
+    with pytest.raises(StoreOutageError, match="emptied while"):
+        site.tick(NOON)
+    with RedisWriter(port=site.redis.port) as writer:
+        assert writer.progress().live_until is None
+    site.fail_at = lambda _: False
+    site.tick(NOON)
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
 
 

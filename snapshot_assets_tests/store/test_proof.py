@@ -134,6 +134,17 @@ def test_three_verdicts(field: ProcessSource) -> None:
     assert f"{rows + 1:,} rows now" in proof.why
 
 
+def test_a_day_cut_by_the_retention_and_purged_is_inconclusive(field: ProcessSource) -> None:
+    right = in_redis(field, "web")
+    rows = field.tally(*RULES.read_range(DAY_WINDOW))["web"].rows
+    cut = Window(MIDNIGHT + 3600, DAY_WINDOW.end)
+    kept = {bucket: document for bucket, document in right.items() if bucket >= cut.start}
+    assert prove(field, "web", cut, kept, RULES, rows, DAY_WINDOW).verdict == "match"
+    execute(field, "DELETE FROM processes WHERE snapshot_time_epoch < :t", t=MIDNIGHT + 5400)
+    proof = prove(field, "web", cut, kept, RULES, rows, DAY_WINDOW)
+    assert proof.verdict == "inconclusive"
+
+
 def test_rows_that_arrive_while_counting_make_it_inconclusive(field: ProcessSource) -> None:
     right = in_redis(field, "web")
     tally = field.tally

@@ -216,6 +216,20 @@ def test_what_is_wrong_with_the_source_is_named_without_the_password(
     assert "w%23rd" not in repr(ProcessSource(good))
 
 
+def test_a_server_that_accepts_and_never_answers_is_an_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshot_assets.store.source.ANSWER_TIMEOUT_SECONDS", 1)
+    with MariaDB(tmp_path / "paused") as server, ProcessSource(server.url()) as source:
+        load(source, [row("alice", MIDNIGHT, 1)])
+        assert source.hosts(0, 2e9) == ["alice"]
+        with server.paused():
+            for ask in (lambda: source.hosts(0, 2e9), lambda: source.read_sql(0, 2e9)):
+                with pytest.raises(SourceOutageError):
+                    ask()
+        assert source.hosts(0, 2e9) == ["alice"]
+
+
 def test_a_columnar_driver_that_cannot_serve_is_replaced(
     mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
