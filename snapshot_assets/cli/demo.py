@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from snapshot_assets.cli.settle import settle_days
 from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
 from snapshot_assets.cli.ui import ui_command
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.errors import SnapshotAssetsError, StoreError
 from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.orchestration.partitions import add_hosts
 from snapshot_assets.settings import PREFIX, Settings
@@ -88,6 +88,11 @@ def _run(stack: ExitStack, once: bool, port: int) -> None:
     with open_writer(settings) as writer:
         writer.ping()
     console.print(f"Redis at {writer.address}, everything else in {folder}")
+
+    if given is not None:
+        # Of a demo before that was killed, and of this one at its end.
+        _forget(settings, first)
+        stack.callback(_forget, settings, first)
 
     source = stack.enter_context(open_source(settings))
     collector = Collector(source)
@@ -164,6 +169,12 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
         os.chdir(home)
         os.environ.clear()
         os.environ.update(before)
+
+
+def _forget(settings: Settings, first: dt.date) -> None:
+    """Leave nothing in a Redis that is not ours."""
+    with open_writer(settings) as writer, suppress(StoreError):
+        writer.remove_all(Window.around(Window.of_day(first).start, time.time() + BUCKET_SECONDS))
 
 
 def _own_name() -> str:

@@ -102,46 +102,40 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason(f"no host has rows on {day}")
         return list(settle_requests(context.instance, day, hosts, "nightly", _BRIDGE))
 
-    @dg.schedule(
-        name="review_every_quarter_hour",
-        cron_schedule="7,22,37,52 * * * *",
-        job_name=REVIEW_JOB,
-        execution_timezone="UTC",
-        default_status=_RUNNING,
-        description="Look at freshness, silent hosts and collectors.",
-    )
-    def review_every_quarter_hour() -> dg.RunRequest:
-        return dg.RunRequest()
-
-    @dg.schedule(
-        name="audit_every_night",
-        cron_schedule="15 3 * * *",
-        job_name=AUDIT_JOB,
-        execution_timezone="UTC",
-        default_status=_RUNNING,
-        description="Count every document in Redis against the lake.",
-    )
-    def audit_every_night() -> dg.RunRequest:
-        return dg.RunRequest()
-
-    @dg.schedule(
-        name="housekeeping_every_night",
-        cron_schedule="40 3 * * *",
-        job_name=HOUSEKEEPING_JOB,
-        execution_timezone="UTC",
-        default_status=_RUNNING,
-        description="Delete old runs that no partition's status needs.",
-    )
-    def housekeeping_every_night() -> dg.RunRequest:
-        return dg.RunRequest()
-
     return [
         live_every_five_minutes,
         settle_the_day_before,
-        review_every_quarter_hour,
-        audit_every_night,
-        housekeeping_every_night,
+        _plain(
+            "review_every_quarter_hour",
+            "7,22,37,52 * * * *",
+            REVIEW_JOB,
+            "Look at freshness, silent hosts and collectors.",
+        ),
+        _plain(
+            "audit_every_night",
+            "15 3 * * *",
+            AUDIT_JOB,
+            "Count every document in Redis against the lake.",
+        ),
+        _plain(
+            "housekeeping_every_night",
+            "40 3 * * *",
+            HOUSEKEEPING_JOB,
+            "Delete old runs that no partition's status needs.",
+        ),
     ]
+
+
+def _plain(name: str, cron: str, job: str, description: str) -> dg.ScheduleDefinition:
+    """A schedule that runs its job as it is."""
+    return dg.ScheduleDefinition(
+        name=name,
+        cron_schedule=cron,
+        job_name=job,
+        execution_timezone="UTC",
+        default_status=_RUNNING,
+        description=description,
+    )
 
 
 def _check_crons(settings: Settings) -> None:

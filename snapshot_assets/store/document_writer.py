@@ -126,6 +126,20 @@ class DocumentWriter(RedisBase):
         size = sum(len(body) for b in alive for body in bodies.get(b, {}).values())
         return WriteReport(written, removed, expired, kept, size)
 
+    def remove_all(self, window: Window) -> None:
+        """Remove the documents of all hosts in a window, and what is remembered of the filling.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`replace`.
+        """
+        pipeline = self.client.pipeline(transaction=False)
+        for bucket in window.buckets():
+            pipeline.delete(self.key(bucket))
+        pipeline.delete(self._state_key)
+        pipeline.delete(self._hosts_key)
+        with self.explained():
+            pipeline.execute()
+
     def begin_live(self) -> bytes:
         """What this server is known by until it is emptied; for :meth:`record_live`.
 

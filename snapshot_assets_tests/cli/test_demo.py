@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -101,11 +102,14 @@ def test_it_runs_on_until_told_and_takes_everything_with_it(
 def test_a_given_redis_is_used_under_a_prefix_of_its_own(
     marker: str, redis_server: Redis, tmp_path: Path
 ) -> None:
+    with redis_server.client() as client:
+        client.config_resetstat()
+        client.set("theirs", 1)
     (tmp_path / ".env").write_text("SNAPSHOT_SOURCE_TABLE=not_for_the_demo\n")
     process = demo(marker, "--once", SNAPSHOT_REDIS_URL=redis_server.url())
     told, _ = process.communicate(timeout=150)
     assert process.returncode == 0, told
     with redis_server.client() as client:
-        keys = client.keys()
-    assert keys
-    assert all(key.startswith(b"demo:") for key in keys)
+        stats: Any = client.info("commandstats")
+        assert stats["cmdstat_hset"]["calls"] > 1_000, "it was used"
+        assert client.keys() == [b"theirs"], "and left as it was"
