@@ -16,15 +16,14 @@ import pandas as pd
 
 from benchmarks.measure import Job, answer
 from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.stages import (
     FiveMinuteAggregates,
     RawProcessRows,
-    SnapshotDocuments,
     validate,
 )
 from snapshot_assets.domain.time import Window
+from snapshot_assets.domain.usage import usage
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets.store.source import ProcessSource, SourceTable
 from snapshot_assets.timing import Timer
@@ -54,11 +53,8 @@ def settle(job: Job) -> dict[str, Any]:
             with timer("validate"):
                 validate(FiveMinuteAggregates, result.aggregates, subject)
             with timer("document"):
-                frame = documents(result.aggregates, DocumentRules(), "settled")
-            with timer("validate"):
-                validate(SnapshotDocuments, frame, subject)
-            with timer("write"):
-                report = writer.replace(hosts, window, frame, "settled")
+                used = usage(result.aggregates, DocumentRules(), "settled")
+            report = writer.replace(hosts, window, used, "settled", timer)
             written += report.written
             written_bytes += report.written_bytes
             attributed += result.ledger.attributed_cpu_seconds

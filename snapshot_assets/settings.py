@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.errors import SettingsError
+from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.live import LiveRules
 from snapshot_assets.store.rows import COLUMNS, RssUnit
 from snapshot_assets.store.source import SourceTable
@@ -54,13 +55,25 @@ class Settings(BaseSettings):
     rss_unit: RssUnit = Field("bytes", description="Unit of rss: bytes, or KiB as ps prints it")
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="redis://, rediss:// (TLS) or unix:// URL",
+        description="redis://, rediss:// (TLS), unix://, redis+sentinel://host,host/service or "
+        "redis+cluster://host,host",
     )
     key_prefix: str = Field("", description="Put before each Redis key")
     lake: str = Field(
         "data/lake", min_length=1, description="fsspec URL or path of the Parquet lake"
     )
-    retention_days: float = Field(30, gt=0, le=36_500, description="Days that Redis keeps a bucket")
+    retention_days: float = Field(
+        30, gt=0, le=36_500, description="Days that Redis keeps the documents of a bucket"
+    )
+    frame_retention_days: float = Field(
+        90, gt=0, le=36_500, description="Days that Redis keeps frames at 5 minutes"
+    )
+    hour_retention_days: float = Field(
+        180, gt=0, le=36_500, description="Days that Redis keeps frames at an hour"
+    )
+    day_retention_days: float = Field(
+        366, gt=0, le=36_500, description="Days that Redis keeps frames at a day"
+    )
     cpu_threshold: float = Field(
         DocumentRules().cpu_threshold_cores, ge=0, description="Listed by name above this, cores"
     )
@@ -207,8 +220,16 @@ class Settings(BaseSettings):
         return {
             "url": self.redis_url.get_secret_value(),
             "prefix": self.key_prefix,
-            "retention_seconds": round(self.retention_days * _SECONDS_PER_DAY),
+            "retention": self.retention(),
         }
+
+    def retention(self) -> Retention:
+        """How long Redis keeps what; a coarser form at least as long as the finer ones."""
+        documents = round(self.retention_days * _SECONDS_PER_DAY)
+        frames = max(documents, round(self.frame_retention_days * _SECONDS_PER_DAY))
+        hours = max(frames, round(self.hour_retention_days * _SECONDS_PER_DAY))
+        days = max(hours, round(self.day_retention_days * _SECONDS_PER_DAY))
+        return Retention(documents, frames, hours, days)
 
 
 def describe_settings() -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ import pytest
 
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.settings import Settings, describe_settings
+from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.live import LiveRules
 
 
@@ -52,7 +53,11 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         ZoneInfo("Europe/Berlin"),
     )
     assert (spec.physical("pid"), spec.physical("rss")) == ("p", "rss")
-    expected = {"url": "redis://r:1/2", "prefix": "x:", "retention_seconds": 129_600}
+    expected = {
+        "url": "redis://r:1/2",
+        "prefix": "x:",
+        "retention": Retention(129_600, 90 * 86_400, 180 * 86_400, 366 * 86_400),
+    }
     assert settings.redis() == expected
     rules = settings.accounting()
     assert rules.max_gap_seconds == 700

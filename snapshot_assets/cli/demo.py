@@ -252,7 +252,7 @@ def _print_where(
     with console.status("starting Dagster's UI"):
         wait_until(ready, ui, _UI_READY_SECONDS)
     with open_reader(settings) as reader:
-        redis_address, prefix = reader.address, reader.prefix
+        redis_address, prefix = reader.address, reader.keys.prefix
     for what, where in (
         ("Dagster UI", f"{address}/asset-groups"),
         ("Redis", redis_address),

@@ -1,4 +1,4 @@
-"""From aggregates to the documents that Redis keeps: one JSON text per bucket and host.
+"""From usage to the documents that Redis keeps: one JSON text per bucket and host.
 
 The layout is fixed, other programs read it: see docs/documents.md. Keys, expiry and everything
 else about Redis is the store's business.
@@ -7,133 +7,82 @@ else about Redis is the store's business.
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from snapshot_assets.domain.rules import DocumentRules
-from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
+from snapshot_assets.domain.time import bucket_iso
+from snapshot_assets.domain.usage import MICRO, Ints, Measure, Usage
 
-Stage = Literal["live", "settled"]
-
-DECIMALS = 6
-MICRO = 10**DECIMALS
 # How the text of every settled document ends, by which a live refresh knows to leave it alone.
 SETTLED_ENDING = '"stage":"settled"}}'
+_LIVE_ENDING = '"stage":"live"}}'
 
 
-def documents(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> pd.DataFrame:
-    """Build the documents of all buckets and hosts in the aggregates.
+def documents(usage: Usage) -> pd.DataFrame:
+    """Write down what was used, a document for each bucket and host.
 
     The text is put together from pieces that are encoded once per (host, username, comm): building
     a dict per entry first took eight times as long, nearly all of it in the garbage collector.
 
     Args:
-        aggregates: a :class:`~snapshot_assets.domain.stages.FiveMinuteAggregates` frame in its
-            order.
-        rules: which entries are listed by name.
-        stage: ``live`` while rows may still arrive, ``settled`` once the day is over.
+        usage: any hosts and buckets.
 
     Returns:
-        A :class:`~snapshot_assets.domain.stages.SnapshotDocuments` frame. Numbers are rounded to
-        6 decimals, and ``other`` is the rounded total minus the rounded entries, so each document
-        sums up to the last digit.
+        A :class:`~snapshot_assets.domain.stages.SnapshotDocuments` frame in the order of the
+        usage. ``other`` is the rounded total minus the rounded entries, so each document sums up
+        to the last digit. The largest entries come first, equal ones by username and comm.
     """
-    first_rows = np.flatnonzero(~aggregates.duplicated(["bucket_start", "host"]).to_numpy())
-    heads = aggregates.iloc[first_rows]
-    buckets = heads["bucket_start"].dt.as_unit("s").astype("int64").to_numpy()
-    host_names = heads["host"].cat.categories.tolist()
-    host_codes = heads["host"].cat.codes.to_numpy()
-    coverage = np.minimum(heads["covered_seconds"].to_numpy() / BUCKET_SECONDS, 1).round(DECIMALS)
-
-    of_row = np.repeat(np.arange(len(first_rows)), np.diff(np.append(first_rows, len(aggregates))))
-    timestamps = [bucket_iso(bucket) for bucket in buckets.tolist()]
-    owners = _owner_texts(aggregates)
-    cpu = _Part(aggregates, "cpu_norm", rules.cpu_threshold_cores, of_row, timestamps)
-    mem = _Part(aggregates, "rss_gb", rules.mem_threshold_gb, of_row, timestamps)
+    timestamps = [bucket_iso(start) for start in usage.start.tolist()]
+    cpu = _Part(usage, "cpu", "cpu_norm", timestamps)
+    mem = _Part(usage, "mem", "rss", timestamps)
     bodies = [
         f'{{"cpu":{cpu_text},"mem":{mem_text},"meta":{{"coverage":{covered!r},'
-        f'"snapshots":{snapshots},"stage":"{stage}"}}}}'.encode()
-        for cpu_text, mem_text, covered, snapshots in zip(
-            cpu.texts("cpu_norm", owners),
-            mem.texts("rss", owners),
-            coverage.tolist(),
-            heads["snapshots"].tolist(),
+        f'"snapshots":{snapshots},{SETTLED_ENDING if settled else _LIVE_ENDING}'.encode()
+        for cpu_text, mem_text, covered, snapshots, settled in zip(
+            cpu.texts(),
+            mem.texts(),
+            (usage.coverage / MICRO).tolist(),
+            usage.snapshots.tolist(),
+            usage.settled.tolist(),
             strict=True,
         )
     ]
     return pd.DataFrame(
         {
-            "bucket_start": buckets,
-            "host": pd.Series([host_names[code] for code in host_codes], dtype=object),
+            "bucket_start": usage.start,
+            "host": pd.Series([usage.hosts[code] for code in usage.host], dtype=object),
             "cpu_norm": cpu.total / MICRO,
-            "cpu_norm_listed": cpu.listed / MICRO,
+            "cpu_norm_listed": (cpu.total - cpu.other) / MICRO,
             "cpu_norm_other": cpu.other / MICRO,
             "rss_gb": mem.total / MICRO,
-            "rss_gb_listed": mem.listed / MICRO,
+            "rss_gb_listed": (mem.total - mem.other) / MICRO,
             "rss_gb_other": mem.other / MICRO,
             "entries": cpu.entries + mem.entries,
-            "coverage": coverage,
+            "coverage": usage.coverage / MICRO,
             "body": pd.Series(bodies, dtype=object),
         }
     )
 
 
-def _owner_texts(aggregates: pd.DataFrame) -> npt.NDArray[np.object_]:
-    """For each row the JSON between an entry's number and its timestamp's digits."""
-
-    def quoted(column: str) -> tuple[npt.NDArray[np.int64], list[str]]:
-        names = aggregates[column].cat
-        texts = [json.dumps(name, ensure_ascii=False) for name in names.categories]
-        return names.codes.to_numpy().astype(np.int64), texts
-
-    host, hosts = quoted("host")
-    username, usernames = quoted("username")
-    comm, comms = quoted("comm")
-    # Idle rows have code -1: one more text that no document ever shows.
-    usernames.append("null")
-    comms.append("null")
-    key = (host * len(usernames) + username % len(usernames)) * len(comms) + comm % len(comms)
-    code, keys = pd.factorize(key)
-    texts = np.empty(len(keys), dtype=object)
-    for i, owner in enumerate(keys.tolist()):
-        rest, c = divmod(owner, len(comms))
-        h, u = divmod(rest, len(usernames))
-        texts[i] = f',"username":{usernames[u]},"comm":{comms[c]},"host":{hosts[h]},"timestamp":"'
-    return texts[code]
-
-
 class _Part:
-    """The ``cpu`` or the ``mem`` of all documents, counted in whole millionths."""
+    """The ``cpu`` or the ``mem`` of all documents."""
 
-    def __init__(
-        self,
-        aggregates: pd.DataFrame,
-        column: str,
-        threshold: float,
-        of_row: npt.NDArray[np.int64],
-        timestamps: list[str],
-    ) -> None:
-        value = aggregates[column].to_numpy()
-        micro = np.rint(value * MICRO).astype(np.int64)
-        rows = np.flatnonzero((value > threshold) & (micro > 0))
-        # Largest first; the frame's own order, by username and comm, decides between equals.
-        rows = rows[np.lexsort((rows, -value[rows], of_row[rows]))]
-        count = len(timestamps)
-        self.total = _micro_sums(of_row, value, count)
-        self.listed = np.zeros(count, dtype=np.int64)
-        np.add.at(self.listed, of_row[rows], micro[rows])
-        self.other = self.total - self.listed
-        self.entries = np.bincount(of_row[rows], minlength=count)
-        self._rows = rows
-        self._values: list[float] = (micro[rows] / MICRO).tolist()
+    def __init__(self, usage: Usage, measure: Measure, field: str, timestamps: list[str]) -> None:
+        listed = usage.entries[measure]
+        # Owners are sorted, so that their position decides between equals.
+        order = np.lexsort((listed.owner, -listed.micro, listed.of))
+        self.total = usage.totals[measure]
+        self.other = usage.others(measure)
+        self.entries: Ints = np.bincount(listed.of, minlength=len(usage)).astype(np.int64)
+        self._field = field
+        self._values: list[float] = (listed.micro[order] / MICRO).tolist()
+        self._owners = _owner_texts(usage, listed.of[order], listed.owner[order])
         self._timestamps = timestamps
 
-    def texts(self, field: str, owners: npt.NDArray[np.object_]) -> list[str]:
+    def texts(self) -> list[str]:
         """The part's JSON for each document."""
-        entry_owners = owners[self._rows].tolist()
+        field = self._field
         ends = np.cumsum(self.entries).tolist()
         totals = (self.total / MICRO).tolist()
         others = (self.other / MICRO).tolist()
@@ -146,7 +95,7 @@ class _Part:
                 [
                     f'{{"{field}":{value!r}{owner}{timestamp}"}}'
                     for value, owner in zip(
-                        self._values[first:last], entry_owners[first:last], strict=True
+                        self._values[first:last], self._owners[first:last], strict=True
                     )
                 ]
             )
@@ -158,8 +107,20 @@ class _Part:
         return texts
 
 
-def _micro_sums(
-    of_row: npt.NDArray[np.int64], value: npt.NDArray[np.float64], count: int
-) -> npt.NDArray[np.int64]:
-    """Each document's total in millionths, rounded once, from the unrounded values."""
-    return np.rint(np.bincount(of_row, weights=value, minlength=count) * MICRO).astype(np.int64)
+def _owner_texts(usage: Usage, of: Ints, owner: Ints) -> list[str]:
+    """For each entry the JSON between its number and its timestamp's digits."""
+    width = max(len(usage.owners), 1)
+    keys, code = np.unique(usage.host[of] * width + owner, return_inverse=True)
+    texts = np.empty(len(keys), dtype=object)
+    for i, key in enumerate(keys.tolist()):
+        username, comm = usage.owners[key % width]
+        texts[i] = (
+            f',"username":{_quoted(username)},"comm":{_quoted(comm)},'
+            f'"host":{_quoted(usage.hosts[key // width])},"timestamp":"'
+        )
+    found: list[str] = texts[code].tolist()
+    return found
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)

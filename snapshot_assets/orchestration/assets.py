@@ -18,7 +18,6 @@ import pandas as pd
 import pandera.pandas as pa
 
 from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.stages import (
@@ -28,6 +27,7 @@ from snapshot_assets.domain.stages import (
     validate,
 )
 from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, SourceError
 from snapshot_assets.orchestration.metadata import (
     column_schema,
@@ -43,9 +43,9 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
-from snapshot_assets.store.document_writer import DocumentWriter
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.rows import split_by_host
+from snapshot_assets.store.snapshot_writer import SnapshotWriter
 from snapshot_assets.store.source import ProcessSource
 from snapshot_assets.timing import Timer
 
@@ -228,7 +228,7 @@ def _aggregates_stage(files: Lake, rules: AccountingRules, timer: Timer) -> _Sta
 
 
 def _documents_stage(
-    files: Lake, writer: DocumentWriter, rules: DocumentRules, timer: Timer
+    files: Lake, writer: SnapshotWriter, rules: DocumentRules, timer: Timer
 ) -> _Stage:
     def publish(host_day: HostDay) -> _Metadata:
         with timer("read"):
@@ -236,18 +236,16 @@ def _documents_stage(
         with timer("validate"):
             validate(FiveMinuteAggregates, aggregates, str(host_day))
         with timer("document"):
-            frame = documents(aggregates, rules, "settled")
-        with timer("validate"):
-            validate(SnapshotDocuments, frame, str(host_day))
-        with timer("write"):
-            report = writer.replace([host_day.host], host_day.window, frame, "settled")
+            used = usage(aggregates, rules, "settled")
+        report = writer.replace([host_day.host], host_day.window, used, "settled", timer)
         ledger = Ledger.from_dict(note["ledger"])
         return {
-            "dagster/row_count": len(frame),
+            "dagster/row_count": len(used),
             "documents_written": report.written,
             "documents_removed": report.removed,
             "documents_past_retention": report.expired,
             "bytes": report.written_bytes,
+            "frame_bytes": report.frame_bytes,
             "cpu_core_seconds_attributed": ledger.attributed_cpu_seconds,
         }
 

@@ -28,7 +28,7 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
-from snapshot_assets.store.census import census
+from snapshot_assets.store.census import census, disagreements
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.proof import Proof, prove
 from snapshot_assets.store.redis_reader import Document, RedisReader
@@ -97,7 +97,25 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
                 wrong = [b for b, document in documents.items() if not _sums_up(document)]
                 if wrong:
                     problem = f"{len(wrong)} documents do not sum up"
-                    first = reader.key(min(wrong))
+                    first = reader.keys.document(min(wrong))
+                    yield {"partition": str(host_day), "problem": problem, "first": first}
+
+            return _result(_partitions(context, SNAPSHOTS), look)
+
+    @dg.asset_check(
+        asset=SNAPSHOTS,
+        description="Frames and documents say the same of each bucket, to the last digit",
+    )
+    def frames_agree_with_documents(
+        context: dg.AssetCheckExecutionContext, redis: RedisResource
+    ) -> dg.AssetCheckResult:
+        with redis.reader() as reader:
+
+            def look(host_day: HostDay) -> Iterable[_Culprit]:
+                wrong = disagreements(reader, host_day.host, _alive(reader, host_day.window))
+                if wrong:
+                    problem = f"{len(wrong)} buckets differ between documents and frames"
+                    first = reader.keys.document(wrong[0])
                     yield {"partition": str(host_day), "problem": problem, "first": first}
 
             return _result(_partitions(context, SNAPSHOTS), look)
@@ -148,6 +166,7 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         raw_rows_match_schema,
         ledger_balances,
         documents_sum_up,
+        frames_agree_with_documents,
         redis_holds_what_it_should,
         cpu_seconds_equal_source,
     ]
@@ -168,7 +187,7 @@ def _take_census(
         for day, group in groupby(_partitions(context, SNAPSHOTS), key=lambda found: found.day):
             hosts_of[day] = {host_day.host for host_day in group}
     else:
-        horizon = reader.clock() - reader.retention_seconds
+        horizon = reader.clock() - reader.keys.retention.frames
         alive = [day for day in files.days(AGGREGATES) if Window.of_day(day).end > horizon]
         hosts_of = dict.fromkeys(alive)
     days = [census(files, reader, day, hosts) for day, hosts in sorted(hosts_of.items())]
@@ -178,7 +197,7 @@ def _take_census(
             "problem": f"{len(found.buckets)} buckets: {found.problem}"
             if found.buckets
             else found.problem,
-            "first": reader.key(found.buckets[0]) if found.buckets else "",
+            "first": reader.keys.document(found.buckets[0]) if found.buckets else "",
         }
         for day in days
         for found in day.irregularities
@@ -252,7 +271,7 @@ def _documents(reader: RedisReader, host: str, window: Window) -> dict[int, Docu
 def _alive(reader: RedisReader, window: Window) -> Window:
     """The part of the window that Redis still keeps, and will while we look at it."""
     horizon = reader.clock() + 300
-    alive = [bucket for bucket in window.buckets() if reader.expire_at(bucket) > horizon]
+    alive = [bucket for bucket in window.buckets() if reader.keys.document_expiry(bucket) > horizon]
     return Window(alive[0] if alive else window.end, window.end)
 
 

@@ -1,6 +1,6 @@
 """The census: is everything in Redis that should be there, for as long as it should, and no more?
 
-What should be there is told by the lake's footers; no document and no row is read.
+What should be there is told by the lake's footers; no document, no frame and no row is read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import datetime as dt
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+import orjson
+
+from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError
 from snapshot_assets.store.lake import Lake
@@ -22,7 +25,8 @@ class Irregularity:
     Attributes:
         day: UTC day.
         host: whose documents; None where it is about whole buckets.
-        problem: ``missing``, ``surplus`` or ``wrong expiry``, or what is wrong with a lake file.
+        problem: ``missing``, ``surplus`` or ``wrong expiry`` of documents, ``missing in frames`` or
+            ``surplus in frames``, ``no summary``, or what is wrong with a lake file.
         buckets: epoch seconds of the buckets concerned, ascending; none for a lake file.
     """
 
@@ -59,13 +63,18 @@ def census(
     window = Window.of_day(day)
     # A bucket that expires while we look is neither missing nor surplus.
     horizon = reader.clock() + 60
-    alive = [bucket for bucket in window.buckets() if reader.expire_at(bucket) > horizon]
-    expected: dict[str, set[int]] = {}
+    keys = reader.keys
+    alive = [bucket for bucket in window.buckets() if keys.document_expiry(bucket) > horizon]
+    settled: dict[str, set[int]] = {}
     damaged: list[LakeError] = []
     for entry in lake.entries("five_minute_aggregates", day, damaged.append):
         if hosts is None or entry.host in hosts:
-            expected[entry.host] = set(window.decode(entry.note["buckets"])) & set(alive)
+            settled[entry.host] = set(window.decode(entry.note["buckets"]))
+    expected = {host: buckets & set(alive) for host, buckets in settled.items()}
     holdings = reader.holdings(alive)
+    frames = {}
+    if keys.frame_expiry(window.start) > horizon:
+        frames = reader.frame_holdings(window.start, sorted(settled))
 
     def irregularities() -> Iterator[Irregularity]:
         for host, buckets in sorted(expected.items()):
@@ -73,10 +82,20 @@ def census(
             for problem, wrong in (("missing", buckets - held), ("surplus", held - buckets)):
                 if wrong:
                     yield Irregularity(day, host, problem, tuple(sorted(wrong)))
+        for host, frame in frames.items():
+            framed = set(frame.buckets or ())
+            for problem, wrong in (
+                ("missing in frames", settled[host] - framed),
+                ("surplus in frames", framed - settled[host]),
+            ):
+                if wrong:
+                    yield Irregularity(day, host, problem, tuple(sorted(wrong)))
+            if settled[host] and not frame.summaries and not frame.newer:
+                yield Irregularity(day, host, "no summary", (window.start,))
         stale = [
             bucket
             for bucket, holding in holdings.items()
-            if holding.hosts and holding.expire_at != reader.expire_at(bucket)
+            if holding.hosts and holding.expire_at != keys.document_expiry(bucket)
         ]
         for told in damaged:
             yield Irregularity(day, None, str(told), ())
@@ -84,3 +103,27 @@ def census(
             yield Irregularity(day, None, "wrong expiry", tuple(stale))
 
     return DayCensus(day, sum(map(len, expected.values())), tuple(irregularities()))
+
+
+def disagreements(reader: RedisReader, host: str, window: Window) -> list[int]:
+    """The buckets of a host of which documents and frames do not say the same, ascending.
+
+    The frames are written down as documents once more, and compared as such.
+
+    Raises:
+        StoreError: Redis cannot be read, or one of them is damaged.
+    """
+    buckets = window.buckets()
+    if not buckets:
+        return []
+    first, last = (dt.datetime.fromtimestamp(b, dt.UTC) for b in (buckets[0], buckets[-1]))
+    held = reader.get_data(host, first, last)
+    used = reader.usage(host, buckets)
+    framed: dict[int, object] = {}
+    if used is not None:
+        frame = documents(used)
+        framed = {
+            bucket: orjson.loads(body)
+            for bucket, body in zip(frame["bucket_start"], frame["body"], strict=True)
+        }
+    return sorted(b for b in held.keys() | framed.keys() if held.get(b) != framed.get(b))

@@ -1,8 +1,8 @@
 """The live path: publish what is new, of all hosts, with the very functions of the settled path.
 
 How far back a refresh reaches is decided here: for late rows, after an outage, for hosts that come
-back with a backlog. How documents get into Redis is the business of
-:mod:`snapshot_assets.store.document_writer`. Needs no Dagster: what it has to remember is kept in
+back with a backlog. How they get into Redis is the business of
+:mod:`snapshot_assets.store.snapshot_writer`. Needs no Dagster: what it has to remember is kept in
 Redis, beside the documents, and lost with them.
 """
 
@@ -14,18 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.stages import (
     FiveMinuteAggregates,
     RawProcessRows,
-    SnapshotDocuments,
     StageError,
     validate,
 )
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
-from snapshot_assets.store.document_writer import DocumentWriter, WriteReport
+from snapshot_assets.domain.usage import MICRO, Usage, usage
+from snapshot_assets.store.snapshot_writer import SnapshotWriter, WriteReport
 from snapshot_assets.store.source import ProcessSource
 from snapshot_assets.timing import Timer
 
@@ -84,7 +83,7 @@ class LiveReport:
 
 def refresh(
     source: ProcessSource,
-    writer: DocumentWriter,
+    writer: SnapshotWriter,
     *,
     accounting: AccountingRules | None = None,
     documents_rules: DocumentRules | None = None,
@@ -191,7 +190,7 @@ class _Publisher:
     """From rows to live documents, for any window."""
 
     source: ProcessSource
-    writer: DocumentWriter
+    writer: SnapshotWriter
     accounting: AccountingRules
     documents_rules: DocumentRules
     timer: Timer
@@ -238,21 +237,23 @@ class _Publisher:
         with timer("validate"):
             validate(FiveMinuteAggregates, result.aggregates, subject)
         with timer("document"):
-            frame = documents(result.aggregates, self.documents_rules, "live")
-        with timer("validate"):
-            validate(SnapshotDocuments, frame, subject)
+            used = usage(result.aggregates, self.documents_rules, "live")
         past = rows[rows["snapshot_time_epoch"] < window.end]
         newest = past.groupby("host", observed=True)["snapshot_time_epoch"].max()
-        with timer("write"):
-            written = self.writer.replace(list(rows["host"].cat.categories), window, frame, "live")
-        last = frame[frame["bucket_start"] == frame["bucket_start"].max()]
+        written = self.writer.replace(
+            list(rows["host"].cat.categories), window, used, "live", timer
+        )
         return _Published(
             newest_epoch={str(host): float(time) for host, time in newest.items()},
             ledger=result.ledger,
             written=written,
-            newest_bucket=(
-                (int(last["bucket_start"].iloc[0]), float(last["coverage"].mean()))
-                if len(last)
-                else (0, 0.0)
-            ),
+            newest_bucket=_newest_bucket(used),
         )
+
+
+def _newest_bucket(used: Usage) -> tuple[int, float]:
+    """Its start, and its mean coverage."""
+    if not len(used):
+        return (0, 0.0)
+    newest = int(used.start.max())
+    return newest, float(used.coverage[used.start == newest].mean()) / MICRO

@@ -1,49 +1,29 @@
-"""What the reader and the writer share: the connection, the keys, the words for what went wrong.
+"""What the readers and the writer share: server, keys, the words for what went wrong.
 
-No command that reads or writes documents belongs here.
+How connections are made is told in :mod:`snapshot_assets.store.redis_connections`. No command that
+reads or writes snapshots belongs here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from time import time
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import redis
 from redis import exceptions as errors
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
+from redis.cluster import RedisCluster
 
-from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
-from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
+from snapshot_assets.errors import StoreError, StoreOutageError
+from snapshot_assets.store.keys import COMPLETE, Keys, Retention
+from snapshot_assets.store.redis_connections import Patience, Target
 
-DEFAULT_RETENTION_SECONDS = 30 * 86_400
-# Beside the documents: two hashes that never expire, so that losing them means losing all.
-_STATE = "snapshot_assets:state"
-_HOSTS = "snapshot_assets:hosts"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to try before giving up.
-
-    Attributes:
-        timeout_seconds: for connecting, and for each answer.
-        retries: further tries after the first.
-        longest_pause_seconds: between two tries; the pauses double up to this.
-    """
-
-    timeout_seconds: float
-    retries: int
-    longest_pause_seconds: float
-
-    def retry(self) -> Retry:
-        """The same for redis-py."""
-        pause = ExponentialWithJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
-        return Retry(pause, self.retries)
+# A command and its arguments.
+Command: TypeAlias = tuple[str | bytes | int | float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +63,25 @@ class Memory:
         return bool(self.limit_bytes) and self.policy != "noeviction"
 
 
-class RedisBase:
-    """A Redis or Valkey server that holds the snapshots.
+class RedisServer:
+    """A Redis or Valkey server, a Sentinel's primary or a cluster that holds the snapshots.
 
-    Opening one does not connect. Threads may share it; it is a context manager.
+    Opening one does not connect.
 
     Args:
         host: server name.
         port: TCP port.
         db: database number.
-        url: ``redis://``, ``rediss://`` (TLS) or ``unix://`` instead of the three above, with user
-            and password as needed.
+        url: instead of the three above, with user and password as needed: ``redis://``,
+            ``rediss://`` (TLS), ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``.
         prefix: put before each key, so that several installations can share a server.
-        retention_seconds: how long after its end a bucket is kept.
+        retention: how long each form is kept.
         patience: timeouts and retries; the classes below choose their own.
         clock: epoch seconds now, for tests.
-        client_options: further arguments of :class:`redis.Redis`, for example ``password``.
+        client_options: further arguments of redis-py's client, for example ``password``.
+
+    Raises:
+        SettingsError: the URL is none of these.
     """
 
     default_patience: ClassVar[Patience] = Patience(1.0, 1, 0.2)
@@ -111,29 +94,67 @@ class RedisBase:
         *,
         url: str | None = None,
         prefix: str = "",
-        retention_seconds: int = DEFAULT_RETENTION_SECONDS,
+        retention: Retention | None = None,
         patience: Patience | None = None,
         clock: Callable[[], float] = time,
         **client_options: Any,
     ) -> None:
-        self.prefix = prefix
-        self.retention_seconds = retention_seconds
+        self.target = (
+            Target("server", ((host, port),), options={"db": db})
+            if url is None
+            else Target.of_url(url)
+        )
+        self.keys = Keys(prefix, retention or Retention())
+        self.patience = patience or self.default_patience
         self.clock = clock
-        patience = patience or self.default_patience
-        options: dict[str, Any] = {
-            "socket_timeout": patience.timeout_seconds,
-            "socket_connect_timeout": patience.timeout_seconds,
-            "retry": patience.retry(),
-            "client_name": "snapshot-assets",
-            **client_options,
-        }
-        if url is None:
-            self.client = redis.Redis(host=host, port=port, db=db, **options)
-        else:
-            try:
-                self.client = redis.Redis.from_url(url, **options)
-            except ValueError as error:
-                raise SettingsError(f"SNAPSHOT_REDIS_URL: {error}") from None
+        self._client_options = client_options
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user and password."""
+        return self.target.address
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r}, prefix={self.keys.prefix!r})"
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn redis-py's errors into ours."""
+        try:
+            yield
+        except (errors.AuthenticationError, errors.AuthorizationError) as error:
+            raise StoreError(
+                f"Redis at {self.address} refuses the user or the password; set both in "
+                f"SNAPSHOT_REDIS_URL ({error})"
+            ) from None
+        except errors.BusyLoadingError as error:
+            raise StoreOutageError(
+                f"Redis at {self.address} is still loading its data ({error})"
+            ) from None
+        except (errors.ConnectionError, errors.TimeoutError, OSError, *_CLUSTER_DOWN) as error:
+            raise StoreOutageError(
+                f"Redis at {self.address} does not answer; is it up, and is SNAPSHOT_REDIS_URL "
+                f"right? ({_PIPELINE_NOISE.sub('', str(error))})"
+            ) from None
+        except errors.RedisError as error:
+            raise StoreError(f"Redis at {self.address} refuses: {_hint(error)}") from None
+
+
+class RedisBase(RedisServer):
+    """The same for threads, which may share it; a context manager."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._client: redis.Redis | RedisCluster | None = None
+        self._opening = Lock()
+
+    @property
+    def client(self) -> redis.Redis | RedisCluster:
+        """redis-py's client; made when it is first needed, since that of a cluster connects."""
+        with self._opening:
+            if self._client is None:
+                self._client = self.target.client(self.patience, **self._client_options)
+            return self._client
 
     def __enter__(self) -> Self:
         return self
@@ -143,26 +164,29 @@ class RedisBase:
 
     def close(self) -> None:
         """Give back the connections."""
-        self.client.close()
+        with self._opening:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
-    @property
-    def address(self) -> str:
-        """Where the server is, without user and password."""
-        known = self.client.connection_pool.connection_kwargs
-        if "path" in known:
-            return f"unix:{known['path']}"
-        return f"{known.get('host', 'localhost')}:{known.get('port', 6379)}/{known.get('db') or 0}"
+    def execute(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together and give their answers, in order.
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.address!r}, prefix={self.prefix!r})"
+        Not a transaction: after an outage some may have been done. All that is sent here is such
+        that doing it again is harmless.
 
-    def key(self, bucket: int) -> str:
-        """The key of the bucket that starts at this epoch second."""
-        return f"{self.prefix}{bucket_iso(bucket)}"
-
-    def expire_at(self, bucket: int) -> int:
-        """When Redis drops the bucket that starts at this epoch second."""
-        return bucket + BUCKET_SECONDS + self.retention_seconds
+        Raises:
+            StoreOutageError: no answer, also not after retries.
+            StoreError: one is refused.
+        """
+        if not commands:
+            return []
+        with self.explained():
+            pipeline = self.client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute()
+        return answers
 
     def ping(self) -> None:
         """Ask the server for a sign of life.
@@ -181,11 +205,12 @@ class RedisBase:
             StoreOutageError: it gives no answer.
             StoreError: it refuses.
         """
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hmget(self._state_key, ["live_until", "complete"])
-        pipeline.hgetall(self._hosts_key)
-        with self.explained():
-            (until, complete), newest = pipeline.execute()
+        (until, complete), newest = self.execute(
+            [
+                ("HMGET", self.keys.state, "live_until", COMPLETE),
+                ("HGETALL", self.keys.newest_snapshots),
+            ]
+        )
         return Progress(
             live_until=None if until is None else float(until),
             complete=complete is not None,
@@ -193,52 +218,41 @@ class RedisBase:
         )
 
     def memory(self) -> Memory:
-        """How full the server is, and what it does when it is full.
+        """How full the server is, and what it does when it is full; of a cluster, all nodes.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`progress`.
         """
         with self.explained():
-            memory: Any = self.client.info("memory")
-            stats: Any = self.client.info("stats")
+            nodes = [
+                {**self._info("memory", node), **self._info("stats", node)}
+                for node in self._nodes()
+            ]
         return Memory(
-            used_bytes=int(memory["used_memory"]),
-            limit_bytes=int(memory.get("maxmemory", 0)),
-            policy=str(memory.get("maxmemory_policy", "noeviction")),
-            evicted_keys=int(stats.get("evicted_keys", 0)),
+            used_bytes=sum(int(node["used_memory"]) for node in nodes),
+            limit_bytes=sum(int(node.get("maxmemory", 0)) for node in nodes),
+            policy=str(nodes[0].get("maxmemory_policy", "noeviction")),
+            evicted_keys=sum(int(node.get("evicted_keys", 0)) for node in nodes),
         )
 
-    @property
-    def _state_key(self) -> str:
-        return f"{self.prefix}{_STATE}"
+    def _nodes(self) -> list[Any]:
+        """The primaries of a cluster; None stands for a single server."""
+        return self.client.get_primaries() if isinstance(self.client, RedisCluster) else [None]
 
-    @property
-    def _hosts_key(self) -> str:
-        return f"{self.prefix}{_HOSTS}"
-
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Turn redis-py's errors into ours."""
-        try:
-            yield
-        except (errors.AuthenticationError, errors.AuthorizationError) as error:
-            raise StoreError(
-                f"Redis at {self.address} refuses the user or the password; set both in "
-                f"SNAPSHOT_REDIS_URL ({error})"
-            ) from None
-        except errors.BusyLoadingError as error:
-            raise StoreOutageError(
-                f"Redis at {self.address} is still loading its data ({error})"
-            ) from None
-        except (errors.ConnectionError, errors.TimeoutError, OSError) as error:
-            raise StoreOutageError(
-                f"Redis at {self.address} does not answer; is it up, and is SNAPSHOT_REDIS_URL "
-                f"right? ({error})"
-            ) from None
-        except errors.RedisError as error:
-            raise StoreError(f"Redis at {self.address} refuses: {_hint(error)}") from None
+    def _info(self, section: str, node: Any) -> dict[str, Any]:
+        chosen = {} if node is None else {"target_nodes": node}
+        found: Any = self.client.execute_command("INFO", section, **chosen)
+        return dict(found)
 
 
+# A cluster that misses a node, or that is changing its mind.
+_CLUSTER_DOWN = (
+    errors.RedisClusterException,
+    errors.ClusterDownError,
+    errors.ClusterError,
+    errors.TryAgainError,
+    errors.MasterDownError,
+)
 _HINTS: tuple[tuple[type[errors.RedisError], str], ...] = (
     (errors.ReadOnlyError, "it is a read-only replica; point SNAPSHOT_REDIS_URL at the primary"),
     (errors.OutOfMemoryError, "it is out of memory; raise maxmemory or shorten the retention"),

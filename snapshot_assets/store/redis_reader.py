@@ -1,49 +1,51 @@
-"""Reading documents from Redis. What every page view waits for.
+"""Reading from Redis with threads. What every page view waits for.
 
-Keys are computed from the asked range, never searched: the cost follows the range, not the
-keyspace. Writing is :mod:`snapshot_assets.store.redis_writer`'s business.
+Here live the public methods and how their requests get to the server and back; what they ask and
+make of it is told in :mod:`snapshot_assets.store.reading`. Writing is
+:mod:`snapshot_assets.store.snapshot_writer`'s business.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
 
-import orjson
+import pandas as pd
+from redis import ConnectionPool
+from redis.cluster import RedisCluster
 from redis.exceptions import ResponseError
 
-from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start, epoch
-from snapshot_assets.errors import StoreError
-from snapshot_assets.store.redis_base import Patience, RedisBase
+from snapshot_assets.domain.summary import Resolution
+from snapshot_assets.domain.usage import Measure, Usage
+from snapshot_assets.store.reading import (
+    Ask,
+    Document,
+    FrameHolding,
+    Holding,
+    Plan,
+    Plans,
+    checked,
+)
+from snapshot_assets.store.redis_base import RedisBase
+from snapshot_assets.store.redis_connections import Patience
 
-Document = dict[str, Any]
+__all__ = ["Document", "FrameHolding", "Holding", "RedisReader"]
 
-DEFAULT_RANGE = dt.timedelta(hours=24)
-# About a megabyte and a half of documents of one host.
-_BUCKETS_PER_REQUEST = 1_000
-# last_update() also sees buckets of a writer whose clock is ahead by up to this.
-_CLOCK_TOLERANCE_SECONDS = 3_600
+_Result = TypeVar("_Result")
+
+READER_PATIENCE = Patience(0.9, 1, 0.1)
 
 
-class Holding(NamedTuple):
-    """The hosts with a document under a bucket's key, and the key's expiry, epoch seconds.
+class RedisReader(Plans, RedisBase):
+    """Reads what the writer put there. Gives up after about two seconds without an answer.
 
-    The expiry is -1 for a key that never expires and -2 for one that is not there.
+    Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisServer`. Threads may share
+    one, and its connections.
     """
 
-    hosts: frozenset[str]
-    expire_at: int
-
-
-class RedisReader(RedisBase):
-    """Reads what the writer put there. Gives up after about two seconds.
-
-    Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisBase`.
-    """
-
-    default_patience: ClassVar[Patience] = Patience(0.9, 1, 0.1)
+    default_patience: ClassVar[Patience] = READER_PATIENCE
 
     def get_data(
         self,
@@ -68,32 +70,79 @@ class RedisReader(RedisBase):
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no document.
         """
-        found: OrderedDict[int, dict[str, Any]] = OrderedDict()
-        asked = self._buckets(start_time, end_time)
-        if host is not None:
-            for bucket, body in self._ask(asked, "HGET", host):
-                if body is not None:
-                    found[bucket] = self._decode(body, bucket, host)
-            return found
-        for bucket, answer in self._ask(asked, "HGETALL"):
-            if answer:
-                found[bucket] = {
-                    (name := raw.decode()): self._decode(body, bucket, name)
-                    for raw, body in sorted(_pairs(answer))
-                }
-        return found
+        return self._run(self._data_plan(host, start_time, end_time))
+
+    def get_frame(
+        self,
+        hosts: str | Sequence[str] | None = None,
+        start_time: dt.datetime | None = None,
+        end_time: dt.datetime | None = None,
+        *,
+        measure: Measure = "cpu",
+        by: str | Sequence[str] | None = None,
+        resolution: Resolution | str = "auto",
+    ) -> pd.DataFrame:
+        """What hosts used in a time range, as columns: an order faster than the documents.
+
+        Args:
+            hosts: one or several; all if None.
+            start_time: aware; the first bucket start wanted, included. Default: 24 hours before
+                ``end_time``.
+            end_time: aware; the last bucket start wanted, included. Default: now.
+            measure: ``cpu`` (cores) or ``mem`` (GB, 1e9 bytes).
+            by: what each interval is broken down by: ``username``, ``comm``, both, or None for the
+                host's total.
+            resolution: ``5min``, ``hour``, ``day`` (UTC), or ``auto``: up to two days in 5 minutes,
+                up to 45 in hours. Sums over the range are the same at each. An interval that the
+                range cuts holds what lies within.
+
+        Returns:
+            One row for each covered interval of each host and what it is broken down by, ordered by
+            host (as given, else by name), start, username and comm:
+
+            * ``start`` (datetime, UTC): start of the interval
+            * ``host`` (category)
+            * ``username``, ``comm`` (category): as asked. ``(other)`` is the rest that is not
+              listed by name, last in each interval
+            * ``cores_mean`` or ``gb_mean`` (float64): average while the host was looked at
+            * ``cores_peak`` or ``gb_peak`` (float64): highest 5 minutes
+            * ``core_seconds`` or ``gb_seconds`` (float64): use by time; these add up
+            * ``covered_seconds`` (float64): how much of the interval was looked at
+            * ``coverage`` (float64): the same as a share of the whole interval
+            * ``settled`` (bool): whether all of it was accounted for good
+
+            An interval that was not looked at has no row: a gap is absent. One in which nothing was
+            used has a zero, in the total and in ``(other)``. Rows add up to the host's total.
+
+        Raises:
+            ValueError: a naive datetime, a backward range, or an unknown measure, grouping or
+                resolution.
+            StoreOutageError: Redis does not answer.
+            StoreError: Redis refuses, or holds something that is no frame of this version.
+        """
+        return self._run(self._frame_plan(hosts, start_time, end_time, measure, by, resolution))
 
     def hosts(
         self, start_time: dt.datetime | None = None, end_time: dt.datetime | None = None
     ) -> list[str]:
-        """The hosts with a document in the range, sorted; by default in the last 24 hours.
+        """The hosts with anything on the UTC days that the range touches, sorted.
+
+        By default the last 24 hours.
 
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        asked = self._buckets(start_time, end_time)
-        names = {name for _, found in self._ask(asked, "HKEYS") for name in found}
-        return sorted(name.decode() for name in names)
+        return self._run(self._hosts_plan(start_time, end_time))
+
+    def last_update(self, host: str | None = None) -> dt.datetime | None:
+        """The start of the newest bucket with a document, UTC, of one host or of any.
+
+        Looks back from now as far as the retention goes. None if there is none.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_data`.
+        """
+        return self._run(self._last_update_plan(host))
 
     def holdings(self, buckets: Sequence[int]) -> dict[int, Holding]:
         """Who has a document in each of these buckets, and until when it is kept.
@@ -103,117 +152,63 @@ class RedisReader(RedisBase):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        expiries = dict(self._ask(buckets, "EXPIRETIME"))
-        return {
-            bucket: Holding(frozenset(host.decode() for host in hosts), expiries[bucket])
-            for bucket, hosts in self._ask(buckets, "HKEYS")
-        }
+        return self._run(self._holdings_plan(buckets))
 
-    def last_update(self, host: str | None = None) -> dt.datetime | None:
-        """The start of the newest bucket, UTC, of one host or of any; None if there is none.
+    def frame_holdings(self, day: int, hosts: Sequence[str]) -> dict[str, FrameHolding]:
+        """What frames these hosts have of the UTC day that starts at this epoch second.
 
-        Looks back from now, a day at a time, as far as the retention goes.
-
-        Raises:
-            StoreOutageError, StoreError: as :meth:`get_data`.
+        For the census, as :meth:`holdings`.
         """
-        newest = bucket_start(self.clock() + _CLOCK_TOLERANCE_SECONDS)
-        oldest = bucket_start(self.clock() - self.retention_seconds) - BUCKET_SECONDS
-        buckets = range(newest, oldest, -BUCKET_SECONDS)
-        command = ("EXISTS",) if host is None else ("HEXISTS", host)
-        for bucket, present in self._ask(buckets, *command, at_once=288):
-            if present:
-                return dt.datetime.fromtimestamp(bucket, dt.UTC)
-        return None
+        return self._run(self._frame_holdings_plan(day, hosts))
 
-    def _ask(
-        self,
-        buckets: Sequence[int],
-        command: str,
-        *arguments: str,
-        at_once: int = _BUCKETS_PER_REQUEST,
-    ) -> Iterator[tuple[int, Any]]:
-        """Each bucket with the answer to this command on its key, in the order of the buckets."""
-        for first in range(0, len(buckets), at_once):
-            chunk = buckets[first : first + at_once]
-            with self.explained():
-                answers = self._exchange(self._packed(chunk, command, arguments), len(chunk))
-                for bucket, answer in zip(chunk, answers, strict=True):
-                    if isinstance(answer, ResponseError):
-                        raise type(answer)(f"{answer}: {command} {self.key(bucket)}")
-            yield from zip(chunk, answers, strict=True)
+    def usage(self, host: str, buckets: range) -> Usage | None:
+        """What a host's frames say of these buckets, for comparing it with the documents."""
+        return self._run(self._usage_plan(host, buckets))
 
-    def _packed(self, buckets: Sequence[int], command: str, arguments: Sequence[str]) -> bytes:
-        """The requests as they go over the wire.
-
-        All keys are equally long, so that only they vary: ten times faster than packing each.
-        """
-        name = command.encode()
-        size = len(self.key(0).encode())
-        head = b"*%d\r\n$%d\r\n%b\r\n$%d\r\n" % (2 + len(arguments), len(name), name, size)
-        tail = b"\r\n"
-        for argument in arguments:
-            encoded = argument.encode()
-            tail += b"$%d\r\n%b\r\n" % (len(encoded), encoded)
-        return b"".join([b"%b%b%b" % (head, self.key(b).encode(), tail) for b in buckets])
-
-    def _exchange(self, request: bytes, count: int) -> list[Any]:
-        """Send packed commands and take their answers, a ResponseError where one was refused.
-
-        With the client's connections and retries, as a pipeline of redis-py does it, but without
-        an object for each command.
-        """
-        pool = self.client.connection_pool
-        connection: Any = pool.get_connection()
-
-        def answer() -> Any:
+    def _run(self, plan: Plan[_Result]) -> _Result:
+        with self.explained():
             try:
-                return connection.read_response(disable_decoding=True)
-            except ResponseError as error:
-                return error
+                asks = next(plan)
+                while True:
+                    asks = plan.send(checked(asks, self._exchange(asks)))
+            except StopIteration as done:
+                result: _Result = done.value
+                return result
 
-        def exchange() -> list[Any]:
-            connection.send_packed_command([request])
-            return [answer() for _ in range(count)]
-
-        try:
-            found: list[Any] = connection.retry.call_with_retry(
-                exchange, lambda _: connection.disconnect()
-            )
-            return found
-        finally:
-            pool.release(connection)
-
-    def _buckets(self, start_time: dt.datetime | None, end_time: dt.datetime | None) -> range:
-        """The starts of the buckets in ``[start_time, end_time]``, both included."""
-        end = self.clock() if end_time is None else epoch(end_time, "end_time")
-        if start_time is None:
-            start = end - DEFAULT_RANGE.total_seconds()
+    def _exchange(self, asks: Sequence[Ask]) -> list[list[Any]]:
+        client = self.client
+        if isinstance(client, RedisCluster):
+            pipeline = client.pipeline(transaction=False)
+            for ask in asks:
+                for key in ask.keys:
+                    pipeline.execute_command(ask.command, key, *ask.arguments)
+            found = iter(pipeline.execute(raise_on_error=False))
         else:
-            start = epoch(start_time, "start_time")
-        if start > end:
-            raise ValueError(f"start_time {start_time} is after end_time {end_time or 'now'}")
-        first = -bucket_start(-start)  # rounded up
-        return range(first, bucket_start(end) + 1, BUCKET_SECONDS)
+            request = b"".join([ask.packed() for ask in asks])
+            found = iter(_talk(client.connection_pool, request, sum(len(ask.keys) for ask in asks)))
+        return [[next(found) for _ in ask.keys] for ask in asks]
 
-    def _decode(self, body: bytes, bucket: int, host: str) -> Document:
+
+def _talk(pool: ConnectionPool, request: bytes, count: int) -> list[Any]:
+    """Send packed commands and take their answers, a ResponseError where one was refused.
+
+    With the client's connections and retries, as a pipeline of redis-py does it, but without an
+    object for each command.
+    """
+    connection: Any = pool.get_connection()
+
+    def answer() -> Any:
         try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise StoreError(
-                f"the document of {host!r} under {self.key(bucket)!r} at {self.address} is no "
-                f"JSON ({error}); settle that day again"
-            ) from None
-        if not isinstance(document, dict):
-            raise StoreError(
-                f"the document of {host!r} under {self.key(bucket)!r} at {self.address} is no "
-                "JSON object; another program uses the same keys, set SNAPSHOT_KEY_PREFIX"
-            )
-        return document
+            return connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            return error
 
+    def talk() -> list[Any]:
+        connection.send_packed_command([request])
+        return [answer() for _ in range(count)]
 
-def _pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
-    """Fields and values of a hash, which RESP3 gives as a map and RESP2 as a list."""
-    if isinstance(answer, dict):
-        return answer.items()
-    return zip(answer[::2], answer[1::2], strict=True)
+    try:
+        found: list[Any] = connection.retry.call_with_retry(talk, lambda _: connection.disconnect())
+        return found
+    finally:
+        pool.release(connection)

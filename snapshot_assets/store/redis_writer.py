@@ -1,4 +1,4 @@
-"""The writer that everybody uses: documents, the live refresh, and the restoration of a lost Redis.
+"""The writer that everybody uses: snapshots, the live refresh, restoring a lost Redis.
 
 Only the three put together; how each works is told in the modules it comes from.
 """
@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from snapshot_assets.store.document_writer import DocumentWriter, WriteReport
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.live import LiveReport, LiveRules, refresh
 from snapshot_assets.store.restore import RestoreReport, restore
+from snapshot_assets.store.snapshot_writer import SnapshotWriter, WriteReport
 from snapshot_assets.store.source import ProcessSource
 
 __all__ = ["LiveReport", "LiveRules", "RedisWriter", "RestoreReport", "WriteReport"]
 
 
-class RedisWriter(DocumentWriter):
-    """Puts documents into Redis. Retries for up to about half a minute.
+class RedisWriter(SnapshotWriter):
+    """Puts snapshots into Redis. Retries for up to about half a minute.
 
-    Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisBase`.
+    Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisServer`.
     """
 
     def store_data(self, source: ProcessSource, **options: Any) -> LiveReport:
-        """Fetch what is new of all hosts, account it and store its documents as ``live``.
+        """Fetch what is new of all hosts, account it and store it as ``live``.
 
         Fit for cron: it needs nothing but the source and Redis, doing it again is harmless, and
         after an outage it catches up. Options, report and errors are those of

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import DocumentRules
-from snapshot_assets.domain.stages import FiveMinuteAggregates, SnapshotDocuments, validate
+from snapshot_assets.domain.stages import FiveMinuteAggregates, validate
 from snapshot_assets.domain.time import Window
+from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError
-from snapshot_assets.store.document_writer import DocumentWriter, WriteReport
 from snapshot_assets.store.lake import Dataset, Lake
+from snapshot_assets.store.snapshot_writer import SnapshotWriter, WriteReport
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class RestoreReport:
 
 def restore(
     lake: Lake,
-    writer: DocumentWriter,
+    writer: SnapshotWriter,
     *,
     documents_rules: DocumentRules | None = None,
     progress: Callable[[dt.date, int], None] | None = None,
@@ -50,7 +50,8 @@ def restore(
     """Put all settled days that are within the retention into Redis, the newest first.
 
     Safe beside everything else that writes: it puts there what the lake says at that moment.
-    Documents of live buckets are left alone, settled ones are replaced by their equals.
+    Live buckets are left alone, settled ones are replaced by their equals. A day past the
+    documents' retention still gets the frames that are kept longer.
 
     Args:
         lake: where the aggregates are.
@@ -62,7 +63,7 @@ def restore(
         StoreError: Redis cannot be written.
         LakeError: the lake cannot be listed.
     """
-    horizon = writer.clock() - writer.retention_seconds
+    horizon = writer.clock() - writer.keys.retention.longest
     alive = [day for day in lake.days(_AGGREGATES) if Window.of_day(day).end > horizon]
     total, host_days = WriteReport(), 0
     defects: dict[str, str] = {}
@@ -89,15 +90,13 @@ def restore(
 
 
 def _restore(
-    lake: Lake, writer: DocumentWriter, rules: DocumentRules, day: dt.date, host: str
+    lake: Lake, writer: SnapshotWriter, rules: DocumentRules, day: dt.date, host: str
 ) -> WriteReport:
     window = Window.of_day(day)
 
     def put() -> WriteReport:
         aggregates, _ = lake.read(_AGGREGATES, day, host)
         validate(FiveMinuteAggregates, aggregates, f"{host} on {day}")
-        frame = documents(aggregates, rules, "settled")
-        validate(SnapshotDocuments, frame, f"{host} on {day}")
-        return writer.replace([host], window, frame, "settled")
+        return writer.replace([host], window, usage(aggregates, rules, "settled"), "settled")
 
     return lake.from_newest(_AGGREGATES, day, host, put)

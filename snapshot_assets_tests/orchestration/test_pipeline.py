@@ -35,6 +35,7 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
+from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.source import ProcessSource, SourceTable
@@ -72,7 +73,9 @@ class Pipeline:
         return Lake(str(self.lake_path))
 
     def reader(self) -> RedisReader:
-        return RedisReader(url=self.redis_url, retention_seconds=int(FOREVER_DAYS * 86_400))
+        return RedisReader(
+            url=self.redis_url, retention=Retention(*[int(FOREVER_DAYS * 86_400)] * 4)
+        )
 
     def settle(
         self,

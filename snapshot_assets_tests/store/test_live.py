@@ -13,7 +13,9 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import SourceOutageError, StoreOutageError
+from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.live import LiveReport, LiveRules
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets.store.source import ProcessSource, SourceTable
@@ -47,7 +49,7 @@ class Site:
     def tick(self, now: float, rules: LiveRules | None = None, **options: Any) -> LiveReport:
         self.now, self.reads = now, []
         with RedisWriter(
-            port=self.redis.port, clock=lambda: self.now, retention_seconds=FOREVER
+            port=self.redis.port, clock=lambda: self.now, retention=Retention(*[FOREVER] * 4)
         ) as writer:
             return writer.store_data(self.source, rules=rules, **options)
 
@@ -63,7 +65,8 @@ class Site:
         """What one single long window says."""
         window = Window.around(first, now)
         rows = self.source.read_sql(*RULES.read_range(window))
-        frame = documents(account(rows, window, RULES).aggregates, DocumentRules(), "live")
+        aggregates = account(rows, window, RULES).aggregates
+        frame = documents(usage(aggregates, DocumentRules(), "live"))
         found: dict[str, dict[str, bytes]] = {}
         for bucket, host, body in zip(
             frame["bucket_start"], frame["host"], frame["body"], strict=True

@@ -15,6 +15,7 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
+from snapshot_assets.domain.usage import usage
 from snapshot_assets.store.proof import prove, source_cpu_seconds
 from snapshot_assets.store.redis_reader import Document
 from snapshot_assets.store.source import ProcessSource, SourceTable
@@ -90,7 +91,8 @@ def test_mariadb_counts_what_the_accounting_counts(
 def in_redis(source: ProcessSource, host: str, window: Window = DAY_WINDOW) -> dict[int, Document]:
     """The documents that the settled path would have written."""
     rows = source.read_sql(*RULES.read_range(window), [host])
-    frame = documents(account(rows, window, RULES).aggregates, DocumentRules(), "settled")
+    aggregates = account(rows, window, RULES).aggregates
+    frame = documents(usage(aggregates, DocumentRules(), "settled"))
     return {
         int(bucket): orjson.loads(body)
         for bucket, body in zip(frame["bucket_start"], frame["body"], strict=True)

@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,13 +24,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.documents import Stage, documents
+from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.stages import SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.domain.usage import Stage, Usage, usage
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
 from snapshot_assets.leash import free_port
-from snapshot_assets.store.redis_base import Patience
+from snapshot_assets.store.keys import Retention
+from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets_tests.domain.frames import DAY, GB, NOON, Row, minutes, raw_rows
@@ -43,9 +43,9 @@ UTC = dt.UTC
 STAGES: tuple[Stage, ...] = ("live", "settled")
 
 
-def frame(*rows: Row, window: Window = WINDOW, stage: Stage = "settled") -> pd.DataFrame:
+def used(*rows: Row, window: Window = WINDOW, stage: Stage = "settled") -> Usage:
     aggregates = account(raw_rows(rows), window, AccountingRules()).aggregates
-    return validate(SnapshotDocuments, documents(aggregates, DocumentRules(), stage), "test")
+    return usage(aggregates, DocumentRules(), stage)
 
 
 def worked_example(host: str = "alice") -> list[Row]:
@@ -78,7 +78,7 @@ def contents(server: Redis) -> dict[bytes, tuple[int, dict[bytes, bytes]]]:
 def test_the_document_is_as_the_contract_says(
     writer: RedisWriter, reader: RedisReader, redis_server: Redis
 ) -> None:
-    writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
     stamp = "2026-11-22T12:05:00+00:00"
     entry = {"username": "ana", "comm": "python", "host": "alice", "timestamp": stamp}
     expected = {
@@ -110,7 +110,7 @@ def test_small_entries_add_up_in_other() -> None:
         for t in (0, 300)
         for pid, user, cores, gb in ((1, "a", 0.9, 4), (2, "b", 0.04, 0), (3, "c", 0.03, 0))
     ]
-    body = json.loads(frame(*rows, window=minutes("12:00", "12:05"))["body"][0])
+    body = json.loads(documents(used(*rows, window=minutes("12:00", "12:05")))["body"][0])
     assert [entry["username"] for entry in body["cpu"]["user"]] == ["a"]
     assert body["cpu"]["command"]["cpu_norm"] == 0.97
     assert body["cpu"]["other"]["cpu_norm"] == 0.07
@@ -124,7 +124,7 @@ def test_hostile_names_are_text_in_documents_and_fields(
             Row(host, NOON + t, 7, 'u"\\\n', "</script>\u2028", cputimes=t, rss=GB)
             for t in (0, 300)
         ]
-        writer.replace([host], WINDOW, frame(*rows), "settled")
+        writer.replace([host], WINDOW, used(*rows), "settled")
         (document,) = reader.get_data(host).values()
         (entry,) = document["cpu"]["user"]
         assert (entry["host"], entry["username"], entry["comm"]) == (
@@ -138,36 +138,36 @@ def test_hostile_names_are_text_in_documents_and_fields(
 def test_replacing_removes_what_should_no_longer_be_there(
     writer: RedisWriter, redis_server: Redis
 ) -> None:
-    both = frame(*worked_example("alice"), *worked_example("bob"))
+    both = used(*worked_example("alice"), *worked_example("bob"))
     writer.replace(["alice", "bob"], WINDOW, both, "settled")
     before = contents(redis_server)
     again = writer.replace(["alice", "bob"], WINDOW, both, "settled")
     assert contents(redis_server) == before, "doing it again changes nothing"
     assert (again.written, again.removed) == (4, 0)
 
-    fewer = writer.replace(["alice"], WINDOW, frame(*worked_example("alice")[:2]), "settled")
+    fewer = writer.replace(["alice"], WINDOW, used(*worked_example("alice")[:2]), "settled")
     assert (fewer.written, fewer.removed) == (1, 1)
     second = f"{bucket_iso(NOON + 300)}".encode()
     assert set(contents(redis_server)[second][1]) == {b"bob"}, "others keep theirs"
 
-    writer.replace(["bob"], WINDOW, frame(), "settled")
+    writer.replace(["bob"], WINDOW, used(), "settled")
     assert second not in contents(redis_server), "an empty bucket leaves no key"
 
 
 def test_replacing_touches_neither_other_hosts_nor_other_buckets(
     writer: RedisWriter, redis_server: Redis
 ) -> None:
-    writer.replace(["bob"], WINDOW, frame(*worked_example("bob")), "settled")
+    writer.replace(["bob"], WINDOW, used(*worked_example("bob")), "settled")
     before = contents(redis_server)
-    writer.replace(["alice"], WINDOW, frame(*worked_example("alice")), "settled")
-    writer.replace(["alice"], WINDOW, frame(), "settled")
-    writer.replace(["bob"], minutes("13:00", "14:00"), frame(), "settled")
+    writer.replace(["alice"], WINDOW, used(*worked_example("alice")), "settled")
+    writer.replace(["alice"], WINDOW, used(), "settled")
+    writer.replace(["bob"], minutes("13:00", "14:00"), used(), "settled")
     assert contents(redis_server) == before
     with pytest.raises(ValueError, match="outside"):
-        writer.replace(["bob"], WINDOW, frame(*worked_example("alice")), "settled")
+        writer.replace(["bob"], WINDOW, used(*worked_example("alice")), "settled")
     with pytest.raises(ValueError, match="outside"):
         writer.replace(
-            ["alice"], minutes("13:00", "14:00"), frame(*worked_example("alice")), "settled"
+            ["alice"], minutes("13:00", "14:00"), used(*worked_example("alice")), "settled"
         )
 
 
@@ -175,14 +175,14 @@ def test_a_live_refresh_leaves_settled_buckets_alone(
     writer: RedisWriter, reader: RedisReader
 ) -> None:
     early, late = worked_example()[:2], worked_example()
-    writer.replace(["alice"], WINDOW, frame(*early), "settled")
-    report = writer.replace(["alice"], WINDOW, frame(*late, stage="live"), "live")
+    writer.replace(["alice"], WINDOW, used(*early), "settled")
+    report = writer.replace(["alice"], WINDOW, used(*late, stage="live"), "live")
     assert (report.written, report.kept_settled) == (1, 1)
     stages = [document["meta"]["stage"] for document in reader.get_data("alice").values()]
     assert stages == ["settled", "live"]
-    writer.replace(["alice"], WINDOW, frame(stage="live"), "live")
+    writer.replace(["alice"], WINDOW, used(stage="live"), "live")
     assert list(reader.get_data("alice")) == [NOON], "live buckets do go, settled ones stay"
-    writer.replace(["alice"], WINDOW, frame(*late), "settled")
+    writer.replace(["alice"], WINDOW, used(*late), "settled")
     stages = [document["meta"]["stage"] for document in reader.get_data("alice").values()]
     assert stages == ["settled", "settled"]
 
@@ -190,9 +190,11 @@ def test_a_live_refresh_leaves_settled_buckets_alone(
 def test_buckets_past_the_retention_are_reported_and_not_written(redis_server: Redis) -> None:
     # 12:00 ends at 12:05 and expires an hour later; the clock stands in between the two.
     now = NOON + 300 + 3600
-    with RedisWriter(port=redis_server.port, retention_seconds=3600, clock=lambda: now) as writer:
+    with RedisWriter(
+        port=redis_server.port, retention=Retention(3600), clock=lambda: now
+    ) as writer:
         for stage in STAGES:
-            report = writer.replace(["alice"], WINDOW, frame(*worked_example()), stage)
+            report = writer.replace(["alice"], WINDOW, used(*worked_example()), stage)
             assert report.expired == 1
     assert b"2026-11-22T12:00:00+00:00" not in contents(redis_server)
 
@@ -201,7 +203,7 @@ def test_ranges_include_both_ends_and_gaps_are_absent(
     writer: RedisWriter, reader: RedisReader
 ) -> None:
     rows = [Row(time=NOON + t, cputimes=t) for t in (0, 300, 600, 4200, 4500, 4800)]
-    writer.replace(["alice"], WINDOW, frame(*rows), "settled")
+    writer.replace(["alice"], WINDOW, used(*rows), "settled")
 
     def at(seconds: int, zone: dt.tzinfo = UTC) -> dt.datetime:
         return dt.datetime.fromtimestamp(NOON + seconds, zone)
@@ -239,9 +241,9 @@ def test_hosts_and_last_update_follow_the_documents(
     assert reader.last_update() is None
     old = [Row("old", NOON - 20 * 86_400 + t, cputimes=t) for t in (0, 300)]
     old_day = Window.of_day(DAY - dt.timedelta(days=20))
-    writer.replace(["old"], old_day, frame(*old, window=old_day), "settled")
+    writer.replace(["old"], old_day, used(*old, window=old_day), "settled")
     assert reader.last_update() == dt.datetime(2026, 11, 2, 12, tzinfo=UTC)
-    writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
     assert reader.hosts() == ["alice"]
     assert reader.hosts(dt.datetime(2026, 11, 1, tzinfo=UTC)) == ["alice", "old"]
     assert reader.last_update() == dt.datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
@@ -252,7 +254,7 @@ def test_hosts_and_last_update_follow_the_documents(
 def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
     for prefix in ("", "x:", "größe 😀:"):
         with RedisWriter(port=redis_server.port, prefix=prefix, clock=lambda: NOW) as writer:
-            writer.replace([f"h{prefix}"], WINDOW, frame(*worked_example(f"h{prefix}")), "settled")
+            writer.replace([f"h{prefix}"], WINDOW, used(*worked_example(f"h{prefix}")), "settled")
     for prefix in ("x:", "größe 😀:"):
         with RedisReader(url=redis_server.url(), prefix=prefix, clock=lambda: NOW) as reader:
             assert reader.hosts() == [f"h{prefix}"]
@@ -263,7 +265,7 @@ def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
 def test_reading_never_searches_the_keyspace(
     writer: RedisWriter, reader: RedisReader, redis_server: Redis
 ) -> None:
-    writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
     with redis_server.client() as client:
         client.config_resetstat()
         reader.get_data("alice")
@@ -295,9 +297,9 @@ def test_an_answer_that_is_cut_is_asked_for_again(
     writer: RedisWriter, reader: RedisReader, cut_after: int
 ) -> None:
     """Wherever the connection breaks: the right answer, or none and an error; never a part."""
-    writer.replace(["alice"], WINDOW, frame(*_long_day()), "settled")
+    writer.replace(["alice"], WINDOW, used(*_long_day()), "settled")
     expected = reader.get_data("alice")
-    port: int = reader.client.connection_pool.connection_kwargs["port"]
+    port: int = reader.target.nodes[0][1]
     for cuts in ([cut_after], [cut_after, cut_after, cut_after]):
         with (
             CuttingProxy(port, cuts) as proxy,
@@ -356,7 +358,7 @@ def test_threads_share_a_reader(writer: RedisWriter, reader: RedisReader) -> Non
     hosts = [f"h{i}" for i in range(8)]
     for i, host in enumerate(hosts):
         rows = [Row(host, NOON + t * 60, cputimes=t * (i + 1), rss=GB) for t in range(60)]
-        writer.replace([host], WINDOW, frame(*rows), "settled")
+        writer.replace([host], WINDOW, used(*rows), "settled")
     expected = {host: reader.get_data(host) for host in hosts}
     assert len({str(documents) for documents in expected.values()}) == len(hosts)
     with ThreadPoolExecutor(len(hosts)) as pool:
@@ -367,7 +369,7 @@ def test_threads_share_a_reader(writer: RedisWriter, reader: RedisReader) -> Non
 def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Path) -> None:
     """Killed before the write, back empty while the writer retries: the write is complete."""
     rows = [Row(time=NOON + t * 60, cputimes=t * 30, rss=GB) for t in range(300)]
-    whole = frame(*rows)
+    whole = used(*rows)
     with Redis(tmp_path) as server, RedisWriter(port=server.port, clock=lambda: NOW) as writer:
         writer.replace(["alice"], WINDOW, whole, "settled")
         clean = contents(server)
@@ -386,7 +388,7 @@ def test_refusals_are_told_in_words(redis_server: Redis, tmp_path: Path) -> None
         RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer,
         pytest.raises(StoreError, match=r"2026-11-22T12:00:00\+00:00.*SNAPSHOT_KEY_PREFIX"),
     ):
-        writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+        writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
     with RedisReader(port=redis_server.port, clock=lambda: NOW) as reader:
         for ask in (lambda: reader.get_data("alice"), reader.get_data, reader.hosts):
             with pytest.raises(StoreError, match=r"2026-11-22T12:00:00\+00:00.*another type"):
@@ -416,7 +418,7 @@ def test_a_unix_socket_url_works(tmp_path: Path) -> None:
     try:
         with Redis(tmp_path, ["--unixsocket", str(socket)]):
             with RedisWriter(url=f"unix://{socket}", clock=lambda: NOW) as writer:
-                writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+                writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
                 assert writer.address == f"unix:{socket}"
             with RedisReader(url=f"unix://{socket}", clock=lambda: NOW) as reader:
                 assert len(reader.get_data("alice")) == 2
@@ -441,7 +443,7 @@ def test_tls_is_spoken_and_strangers_are_refused(tmp_path: Path) -> None:
     with Redis(tmp_path / "server", options):
         trusted = f"{url}?ssl_ca_certs={certificate}"
         with RedisWriter(url=trusted, clock=lambda: NOW) as writer:
-            writer.replace(["alice"], WINDOW, frame(*worked_example()), "settled")
+            writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
         with RedisReader(url=trusted, clock=lambda: NOW) as reader:
             assert len(reader.get_data("alice")) == 2
         with RedisReader(url=url) as stranger, pytest.raises(StoreError, match=r"(?i)certificate"):
@@ -487,7 +489,7 @@ def test_both_protocols_give_the_same(redis_server: Redis) -> None:
         }
         with RedisWriter(**options) as writer, RedisReader(**options) as reader:
             for stage in STAGES:
-                writer.replace(["alice"], WINDOW, frame(*worked_example(), stage=stage), stage)
+                writer.replace(["alice"], WINDOW, used(*worked_example(), stage=stage), stage)
             answers.append((reader.get_data("alice"), reader.get_data(), reader.hosts()))
     assert answers[0] == answers[1]
 

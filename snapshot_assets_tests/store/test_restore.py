@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.store.census import census
+from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.redis_base import Patience
+from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets_tests.domain.frames import DAY, MIDNIGHT, Row, raw_rows
@@ -40,8 +41,8 @@ def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, core
     }
     lake.write("five_minute_aggregates", day, host, result.aggregates, note)
     if writer is not None:
-        frame = documents(result.aggregates, DocumentRules(), "settled")
-        writer.replace([host], window, frame, "settled")
+        used = usage(result.aggregates, DocumentRules(), "settled")
+        writer.replace([host], window, used, "settled")
 
 
 def contents(redis: Redis) -> dict[Any, Any]:
@@ -90,7 +91,7 @@ def test_days_past_the_retention_are_not_even_read(lake: Lake, redis_server: Red
     settle(lake, None, DAYS[0], "alice")
     settle(lake, None, DAYS[1], "alice")
     with RedisWriter(
-        port=redis_server.port, clock=lambda: NOW, retention_seconds=86_400 + 3600
+        port=redis_server.port, clock=lambda: NOW, retention=Retention(86_400 + 3600)
     ) as writer:
         report = writer.restore(lake)
     assert report.days == (DAYS[1],)
@@ -215,7 +216,7 @@ def test_the_census_expects_nothing_past_the_retention(
     settle(lake, writer, DAYS[1], "alice")
     start = Window.of_day(DAYS[1]).start
     with RedisReader(
-        port=redis_server.port, clock=lambda: NOW, retention_seconds=NOW - start - 50 * 300
+        port=redis_server.port, clock=lambda: NOW, retention=Retention(NOW - start - 50 * 300)
     ) as reader:
         found = census(lake, reader, DAYS[1])
     assert found.expected == 99 - 50

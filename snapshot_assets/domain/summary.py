@@ -1,0 +1,345 @@
+"""The same use at any resolution: what adds up is added, what peaks is compared.
+
+A *summary* holds, for each interval of one host, the covered time, unit-seconds and the highest
+5-minute value. Unit-seconds are whole millionths, so whichever resolution is summed up, the sum is
+the same. A mean is unit-seconds by covered seconds, never a mean of means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
+from snapshot_assets.domain.usage import (
+    MEASURES,
+    MICRO,
+    Bools,
+    Ints,
+    Measure,
+    Owner,
+    Usage,
+)
+
+Resolution = Literal["5min", "hour", "day"]
+Grouping: TypeAlias = tuple[str, ...]
+
+STEP_SECONDS: Mapping[Resolution, int] = {"5min": BUCKET_SECONDS, "hour": 3_600, "day": DAY_SECONDS}
+# By whom a summary is broken down: users and commands have peaks of their own, which those of
+# their pairs do not tell.
+GROUPINGS: tuple[Grouping, ...] = (("username", "comm"), ("username",), ("comm",))
+# What is not listed by name. No account can have parentheses in its name.
+OTHER = "(other)"
+# Mean, peak and sum, by measure.
+COLUMNS: Mapping[Measure, tuple[str, str, str]] = {
+    "cpu": ("cores_mean", "cores_peak", "core_seconds"),
+    "mem": ("gb_mean", "gb_peak", "gb_seconds"),
+}
+# Charts of a few hundred points: a week, a quarter.
+_AUTO_5MIN_SECONDS = 2 * DAY_SECONDS
+_AUTO_HOUR_SECONDS = 45 * DAY_SECONDS
+
+
+def resolution_for(seconds: float) -> Resolution:
+    """The resolution that shows a range of this length in some hundred points."""
+    if seconds <= _AUTO_5MIN_SECONDS:
+        return "5min"
+    return "hour" if seconds <= _AUTO_HOUR_SECONDS else "day"
+
+
+class Amount(NamedTuple):
+    """Millionths of a core or of a GB: times seconds, and at most at once for 5 minutes."""
+
+    seconds: Ints
+    peak: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Who used how much, ordered by interval and name.
+
+    Attributes:
+        of: position of the interval.
+        name: position in the summary's names of this grouping.
+        amount: how much.
+    """
+
+    of: Ints
+    name: Ints
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One measure of a summary: all, the rest that is not listed, and the groupings."""
+
+    total: Amount
+    other: Amount
+    groups: Mapping[Grouping, Group]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The covered intervals of one host, ascending.
+
+    Attributes:
+        step_seconds: length of an interval.
+        owners: (username, comm), sorted.
+        start: epoch second at which the interval starts.
+        covered: millionths of a bucket (0.3 ms) that were looked at.
+        settled: whether all its buckets are settled.
+        parts: by measure; only those that were asked for.
+    """
+
+    step_seconds: int
+    owners: tuple[Owner, ...]
+    start: Ints
+    covered: Ints
+    settled: Bools
+    parts: Mapping[Measure, Part]
+
+    def names(self, grouping: Grouping) -> list[tuple[str, ...]]:
+        """What the names of a group refer to, sorted."""
+        if grouping == GROUPINGS[0]:
+            return list(self.owners)
+        position = GROUPINGS[0].index(grouping[0])
+        return sorted({(owner[position],) for owner in self.owners})
+
+
+def summarise(
+    usage: Usage,
+    resolution: Resolution,
+    measures: Sequence[Measure] = MEASURES,
+    groupings: Sequence[Grouping] = GROUPINGS,
+) -> Summary:
+    """Sum up the buckets of one host.
+
+    Args:
+        usage: buckets of one host, ascending.
+        resolution: of the result.
+        measures: which are wanted.
+        groupings: which breakdowns are wanted.
+    """
+    parts = {}
+    for measure in measures:
+        total = _unit_seconds(usage.totals[measure], usage.coverage)
+        listed = usage.entries[measure]
+        seconds = _unit_seconds(listed.micro, usage.coverage[listed.of])
+        whole = Amount(total, usage.totals[measure])
+        pairs = Group(listed.of, listed.owner, Amount(seconds, listed.micro))
+        parts[measure] = Part(
+            whole,
+            remainder(whole, pairs, usage.others(measure)),
+            # Within a bucket what a user's commands use is used at once.
+            {grouping: _at_once(usage.owners, pairs, grouping) for grouping in groupings},
+        )
+    fine = Summary(BUCKET_SECONDS, usage.owners, usage.start, usage.coverage, usage.settled, parts)
+    return coarsened(fine, resolution)
+
+
+def coarsened(summary: Summary, resolution: Resolution) -> Summary:
+    """The same at a coarser resolution; sums are equal, peaks are those of the 5 minutes."""
+    step = STEP_SECONDS[resolution]
+    if step == summary.step_seconds or not len(summary.start):
+        return Summary(
+            step, summary.owners, summary.start, summary.covered, summary.settled, summary.parts
+        )
+    aligned = summary.start // step * step
+    firsts = np.flatnonzero(np.diff(aligned, prepend=-1))
+    interval = np.cumsum(np.diff(aligned, prepend=aligned[0]) != 0)
+    return Summary(
+        step,
+        summary.owners,
+        aligned[firsts],
+        np.add.reduceat(summary.covered, firsts),
+        np.logical_and.reduceat(summary.settled, firsts),
+        {
+            measure: Part(
+                _reduced(part.total, firsts),
+                _reduced(part.other, firsts),
+                {
+                    grouping: _collected(interval[group.of], group.name, group.amount)
+                    for grouping, group in part.groups.items()
+                },
+            )
+            for measure, part in summary.parts.items()
+        },
+    )
+
+
+def regrouped(owners: Sequence[Owner], pairs: Group, grouping: Grouping) -> Group:
+    """Pairs by user or by command; of the peaks only the highest is known."""
+    return _at_once(owners, pairs, grouping, np.maximum)
+
+
+def remainder(total: Amount, pairs: Group, peak: Ints) -> Amount:
+    """What no pair lists, with its own peak."""
+    listed = np.zeros(len(total.seconds), dtype=np.int64)
+    np.add.at(listed, pairs.of, pairs.amount.seconds)
+    return Amount(total.seconds - listed, peak)
+
+
+def tidy(
+    summaries: Sequence[tuple[str, Summary]],
+    measure: Measure,
+    by: Grouping,
+    resolution: Resolution,
+) -> pd.DataFrame:
+    """One frame of the summaries of several hosts.
+
+    Args:
+        summaries: host and summary; the hosts in order, and the summaries of each in the order of
+            time. All hold the measure, and the grouping unless ``by`` is empty.
+        measure: which.
+        by: names to break down by; none for the host's total.
+        resolution: of the summaries.
+
+    Returns:
+        As :meth:`snapshot_assets.store.redis_reader.RedisReader.get_frame` says.
+    """
+    mean, peak, unit_seconds = COLUMNS[measure]
+    stacked = _Stacked(summaries, measure, by)
+    covered_seconds = stacked.covered * (BUCKET_SECONDS / MICRO)
+    row_covered = covered_seconds[stacked.interval]
+    if resolution == "5min":
+        means = stacked.amount.peak / MICRO
+    else:
+        means = stacked.amount.seconds / MICRO / row_covered
+    start = stacked.start[stacked.interval].astype("datetime64[s]").astype("datetime64[us]")
+    columns = {
+        "start": pd.DatetimeIndex(start, tz="UTC"),
+        "host": pd.Categorical.from_codes(stacked.host[stacked.interval], stacked.hosts),
+    }
+    for name, codes, names in zip(by, stacked.codes, stacked.names, strict=True):
+        columns[name] = pd.Categorical.from_codes(codes, names)
+    return pd.DataFrame(
+        columns
+        | {
+            mean: means,
+            peak: stacked.amount.peak / MICRO,
+            unit_seconds: stacked.amount.seconds / MICRO,
+            "covered_seconds": row_covered,
+            "coverage": row_covered / STEP_SECONDS[resolution],
+            "settled": stacked.settled[stacked.interval],
+        },
+        copy=False,
+    )
+
+
+class _Stacked:
+    """Summaries one below the other; in each interval the rest comes after what is listed."""
+
+    def __init__(
+        self, summaries: Sequence[tuple[str, Summary]], measure: Measure, by: Grouping
+    ) -> None:
+        names = list(dict.fromkeys(host for host, _ in summaries))
+        place = {host: i for i, host in enumerate(names)}
+        sizes = [len(summary.start) for _, summary in summaries]
+        parts = [summary.parts[measure] for _, summary in summaries]
+        self.hosts = pd.Index(names, dtype=object)
+        self.host = np.repeat(
+            np.array([place[host] for host, _ in summaries], dtype=np.int64), sizes
+        )
+        self.start = _concatenated([summary.start for _, summary in summaries])
+        self.covered = _concatenated([summary.covered for _, summary in summaries])
+        self.settled = _concatenated([s.settled for _, s in summaries]).astype(np.bool_)
+        count = len(self.start)
+        self.codes: list[Ints] = []
+        self.names: list[pd.Index] = []
+        if not by:
+            self.interval = np.arange(count)
+            self.amount = _stack([part.total for part in parts])
+            return
+        groups = [part.groups[by] for part in parts]
+        offsets = np.cumsum([0, *sizes])[:-1]
+        of = _concatenated([g.of + first for g, first in zip(groups, offsets, strict=True)])
+        ends = np.cumsum(np.bincount(of, minlength=count))
+        entry_at, rest_at = np.arange(len(of)) + of, ends + np.arange(count)
+        self.interval = _merged(entry_at, of, rest_at, np.arange(count))
+        listed, rest = _stack([g.amount for g in groups]), _stack([part.other for part in parts])
+        self.amount = Amount(
+            _merged(entry_at, listed.seconds, rest_at, rest.seconds),
+            _merged(entry_at, listed.peak, rest_at, rest.peak),
+        )
+        known = [summary.names(by) for _, summary in summaries]
+        for position in range(len(by)):
+            categories = sorted({name[position] for names in known for name in names} | {OTHER})
+            code = {name: i for i, name in enumerate(categories)}
+            entry_codes = _concatenated(
+                [
+                    np.array([code[name[position]] for name in names], dtype=np.int64)[group.name]
+                    for names, group in zip(known, groups, strict=True)
+                ]
+            )
+            rest_codes = np.full(count, code[OTHER])
+            self.codes.append(_merged(entry_at, entry_codes, rest_at, rest_codes))
+            self.names.append(pd.Index(categories, dtype=object))
+
+
+def _merged(first_at: Ints, first: Ints, second_at: Ints, second: Ints) -> Ints:
+    found = np.empty(len(first_at) + len(second_at), dtype=np.int64)
+    found[first_at] = first
+    found[second_at] = second
+    return found
+
+
+def _stack(amounts: Sequence[Amount]) -> Amount:
+    return Amount(
+        _concatenated([amount.seconds for amount in amounts]),
+        _concatenated([amount.peak for amount in amounts]),
+    )
+
+
+def _concatenated(arrays: Sequence[Ints | Bools]) -> Ints:
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
+
+
+def _unit_seconds(micro: Ints, coverage: Ints) -> Ints:
+    """Millionths times covered seconds, rounded to whole ones, for each bucket."""
+    # 300 s by a million; for 24 TB the product stays far below the largest integer.
+    return (micro * coverage * 3 + 5_000) // 10_000
+
+
+def _reduced(amount: Amount, firsts: Ints) -> Amount:
+    return Amount(np.add.reduceat(amount.seconds, firsts), np.maximum.reduceat(amount.peak, firsts))
+
+
+def _at_once(
+    owners: Sequence[Owner], pairs: Group, grouping: Grouping, peaks: np.ufunc = np.add
+) -> Group:
+    """Pairs by user or by command, their peaks added or compared."""
+    if grouping == GROUPINGS[0]:
+        return pairs
+    position = GROUPINGS[0].index(grouping[0])
+    place = {name: i for i, name in enumerate(sorted({owner[position] for owner in owners}))}
+    code = np.array([place[owner[position]] for owner in owners], dtype=np.int64)
+    return _collected(pairs.of, code[pairs.name], pairs.amount, peaks)
+
+
+def _collected(of: Ints, name: Ints, amount: Amount, peaks: np.ufunc = np.maximum) -> Group:
+    """What lies in the same interval under the same name, as one."""
+    if not len(of):
+        return Group(of, name, amount)
+    of, name, firsts, order = _runs(of, name)
+    return Group(
+        of,
+        name,
+        Amount(
+            np.add.reduceat(amount.seconds[order], firsts),
+            peaks.reduceat(amount.peak[order], firsts),
+        ),
+    )
+
+
+def _runs(of: Ints, name: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Sorted by interval and name: the different ones, where each begins, and the order."""
+    width = int(name.max()) + 1 if len(name) else 1
+    key = of * width + name
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    firsts = np.flatnonzero(np.diff(key, prepend=-1))
+    return key[firsts] // width, key[firsts] % width, firsts, order

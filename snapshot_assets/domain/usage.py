@@ -1,0 +1,271 @@
+"""What hosts used, bucket by bucket, in whole millionths: the ground of documents and frames.
+
+Rounded once, here; whatever is made of it afterwards adds whole numbers, so that all forms agree to
+the last digit. How it is written down is told in :mod:`snapshot_assets.domain.documents` (JSON) and
+:mod:`snapshot_assets.store.packing` (columns); coarser resolutions are
+:mod:`snapshot_assets.domain.summary`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from snapshot_assets.domain.rules import DocumentRules
+from snapshot_assets.domain.time import BUCKET_SECONDS
+
+Stage = Literal["live", "settled"]
+Measure = Literal["cpu", "mem"]
+Owner: TypeAlias = tuple[str, str]
+Ints: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+MEASURES: tuple[Measure, ...] = ("cpu", "mem")
+DECIMALS = 6
+MICRO = 10**DECIMALS
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What is listed by name, ordered by bucket, username and comm.
+
+    Attributes:
+        of: position of the bucket in the :class:`Usage`.
+        owner: position of (username, comm) in its owners.
+        micro: millionths of a core or of a GB.
+    """
+
+    of: Ints
+    owner: Ints
+    micro: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The covered buckets of hosts; one position for each bucket of each host.
+
+    Attributes:
+        hosts: names, any order.
+        owners: (username, comm) that entries refer to, sorted.
+        host: position in ``hosts``.
+        start: epoch second at which the bucket starts.
+        coverage: share of the bucket that was looked at, in millionths; at least one.
+        snapshots: how many speak for it.
+        settled: whether the day was accounted as a whole.
+        totals: by measure, millionths of a core or of a GB.
+        entries: by measure.
+    """
+
+    hosts: tuple[str, ...]
+    owners: tuple[Owner, ...]
+    host: Ints
+    start: Ints
+    coverage: Ints
+    snapshots: Ints
+    settled: Bools
+    totals: Mapping[Measure, Ints]
+    entries: Mapping[Measure, Entries]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def others(self, measure: Measure) -> Ints:
+        """What no entry lists: the total minus the entries, millionths.
+
+        Each entry is rounded on its own, so this can be a few millionths below zero.
+        """
+        entries = self.entries[measure]
+        listed = np.zeros(len(self), dtype=np.int64)
+        np.add.at(listed, entries.of, entries.micro)
+        return self.totals[measure] - listed
+
+    def select(self, chosen: Bools) -> Usage:
+        """The chosen positions only, in the same order, with all owners."""
+        if chosen.all():
+            return self
+        return self.at(np.flatnonzero(chosen))
+
+    def by_host_day(self) -> Iterator[tuple[str, int, Usage]]:
+        """Each host and UTC day with its buckets in order: host, day's epoch second, usage."""
+        day = self.start // 86_400
+        order = np.lexsort((self.start, self.host))
+        changes = np.flatnonzero((np.diff(self.host[order]) != 0) | (np.diff(day[order]) != 0))
+        whole = self if _ascending(order) else self.at(order)
+        bounds = [0, *(changes + 1).tolist(), len(self)] if len(self) else [0]
+        firsts = {m: np.searchsorted(whole.entries[m].of, bounds) for m in MEASURES}
+        for i, (first, last) in enumerate(pairwise(bounds)):
+            part = slice(first, last)
+            entries = {}
+            for measure in MEASURES:
+                found = whole.entries[measure]
+                rows = slice(firsts[measure][i], firsts[measure][i + 1])
+                entries[measure] = Entries(
+                    found.of[rows] - first, found.owner[rows], found.micro[rows]
+                )
+            name = self.hosts[whole.host[first]]
+            yield (
+                name,
+                int(whole.start[first] // 86_400 * 86_400),
+                Usage(
+                    (name,),
+                    self.owners,
+                    np.zeros(last - first, dtype=np.int64),
+                    whole.start[part],
+                    whole.coverage[part],
+                    whole.snapshots[part],
+                    whole.settled[part],
+                    {m: whole.totals[m][part] for m in MEASURES},
+                    entries,
+                ),
+            )
+
+    def with_needed_owners(self) -> Usage:
+        """The same, without owners that no entry refers to."""
+        needed = np.unique(np.concatenate([self.entries[m].owner for m in MEASURES]))
+        if len(needed) == len(self.owners):
+            return self
+        return replace(
+            self,
+            owners=tuple(self.owners[i] for i in needed.tolist()),
+            entries={
+                m: replace(self.entries[m], owner=np.searchsorted(needed, self.entries[m].owner))
+                for m in MEASURES
+            },
+        )
+
+    def at(self, positions: Ints) -> Usage:
+        """These positions, in this order."""
+        place = np.full(len(self), -1, dtype=np.int64)
+        place[positions] = np.arange(len(positions))
+        entries = {}
+        for measure in MEASURES:
+            found = self.entries[measure]
+            of = place[found.of]
+            rows = np.flatnonzero(of >= 0)
+            rows = rows[np.argsort(of[rows], kind="stable")]
+            entries[measure] = Entries(of[rows], found.owner[rows], found.micro[rows])
+        return Usage(
+            self.hosts,
+            self.owners,
+            self.host[positions],
+            self.start[positions],
+            self.coverage[positions],
+            self.snapshots[positions],
+            self.settled[positions],
+            {m: self.totals[m][positions] for m in MEASURES},
+            entries,
+        )
+
+
+def usage(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> Usage:
+    """Round the aggregates of any hosts and buckets to millionths, and choose what is listed.
+
+    Args:
+        aggregates: a :class:`~snapshot_assets.domain.stages.FiveMinuteAggregates` frame in its
+            order.
+        rules: which (username, comm) are listed by name.
+        stage: ``live`` while rows may still arrive, ``settled`` once the day is over.
+
+    Returns:
+        The buckets in the order of the frame. Totals are rounded once, from the unrounded values.
+    """
+    first_rows = np.flatnonzero(~aggregates.duplicated(["bucket_start", "host"]).to_numpy())
+    heads = aggregates.iloc[first_rows]
+    count = len(first_rows)
+    of_row = np.repeat(np.arange(count), np.diff(np.append(first_rows, len(aggregates))))
+    covered = heads["covered_seconds"].to_numpy() / BUCKET_SECONDS
+    thresholds = {"cpu": rules.cpu_threshold_cores, "mem": rules.mem_threshold_gb}
+    columns = {"cpu": "cpu_norm", "mem": "rss_gb"}
+    values = {measure: aggregates[columns[measure]].to_numpy() for measure in MEASURES}
+    micros = {m: np.rint(value * MICRO).astype(np.int64) for m, value in values.items()}
+    listed = {m: np.flatnonzero((values[m] > thresholds[m]) & (micros[m] > 0)) for m in MEASURES}
+    owners, owner_of = _owners(aggregates, np.union1d(listed["cpu"], listed["mem"]))
+    entries = {}
+    for measure, rows in listed.items():
+        of, owner = of_row[rows], owner_of[rows]
+        order = np.lexsort((owner, of))
+        entries[measure] = Entries(of[order], owner[order], micros[measure][rows][order])
+    return Usage(
+        hosts=tuple(heads["host"].cat.categories.tolist()),
+        owners=owners,
+        host=heads["host"].cat.codes.to_numpy().astype(np.int64),
+        start=heads["bucket_start"].dt.as_unit("s").astype("int64").to_numpy(),
+        coverage=np.clip(np.rint(covered * MICRO), 1, MICRO).astype(np.int64),
+        snapshots=heads["snapshots"].to_numpy(),
+        settled=np.full(count, stage == "settled"),
+        totals={
+            m: np.rint(np.bincount(of_row, weights=values[m], minlength=count) * MICRO).astype(
+                np.int64
+            )
+            for m in MEASURES
+        },
+        entries=entries,
+    )
+
+
+def joined(usages: Sequence[Usage]) -> Usage:
+    """Several of one host as one, in the order of time.
+
+    Raises:
+        ValueError: two of them have the same bucket.
+    """
+    if len(usages) == 1:
+        return usages[0]
+    owners = tuple(sorted({owner for part in usages for owner in part.owners}))
+    place = {owner: i for i, owner in enumerate(owners)}
+    offsets = np.cumsum([0, *(len(part) for part in usages)])
+    entries = {}
+    for measure in MEASURES:
+        found = [part.entries[measure] for part in usages]
+        owner = [
+            np.array([place[name] for name in part.owners], dtype=np.int64)[entry.owner]
+            for part, entry in zip(usages, found, strict=True)
+        ]
+        entries[measure] = Entries(
+            np.concatenate([e.of + first for e, first in zip(found, offsets, strict=False)]),
+            np.concatenate(owner),
+            np.concatenate([entry.micro for entry in found]),
+        )
+    whole = Usage(
+        usages[0].hosts,
+        owners,
+        np.concatenate([part.host for part in usages]),
+        np.concatenate([part.start for part in usages]),
+        np.concatenate([part.coverage for part in usages]),
+        np.concatenate([part.snapshots for part in usages]),
+        np.concatenate([part.settled for part in usages]),
+        {m: np.concatenate([part.totals[m] for part in usages]) for m in MEASURES},
+        entries,
+    )
+    order = np.argsort(whole.start, kind="stable")
+    whole = whole if _ascending(order) else whole.at(order)
+    if (np.diff(whole.start) == 0).any():
+        raise ValueError(f"a bucket of {whole.hosts[0]!r} twice")
+    return whole
+
+
+def _owners(aggregates: pd.DataFrame, rows: Ints) -> tuple[tuple[Owner, ...], Ints]:
+    """The owners of these rows, sorted, and for each row of the frame its owner's position."""
+    username, comm = aggregates["username"].cat, aggregates["comm"].cat
+    width = len(comm.categories) + 1
+    # Idle rows have code -1 in both and are never listed.
+    key = username.codes.to_numpy().astype(np.int64) * width + comm.codes.to_numpy()
+    keys = np.unique(key[rows])
+    usernames, comms = username.categories.tolist(), comm.categories.tolist()
+    names = [(usernames[k // width], comms[k % width]) for k in keys.tolist()]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = np.empty(len(names), dtype=np.int64)
+    place[order] = np.arange(len(names))
+    owner_of = np.full(len(key), -1, dtype=np.int64)
+    owner_of[rows] = place[np.searchsorted(keys, key[rows])]
+    return tuple(names[i] for i in order), owner_of
+
+
+def _ascending(order: Ints) -> bool:
+    return bool((np.diff(order) == 1).all()) if len(order) else True

@@ -1,0 +1,201 @@
+"""How to reach Redis: one server, the primary that Sentinels name, or a cluster.
+
+Clients are made here, for threads and for asyncio, with bounded patience; none connects before it
+is used. What is sent is the business of others.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import redis
+import redis.asyncio
+from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import SSLConnection, parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from snapshot_assets.errors import SettingsError
+
+Kind = Literal["server", "sentinel", "cluster"]
+
+_MANY = re.compile(
+    r"redis(?P<tls>s?)\+(?P<kind>sentinel|cluster)://(?:(?P<user>[^@/?]*)@)?(?P<nodes>[^/?]+)"
+    r"(?:/(?P<path>[^?]*))?(?P<query>\?.*)?"
+)
+_DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
+_LONGEST_HINT = (
+    "SNAPSHOT_REDIS_URL looks like redis://user:password@host:6379/0, rediss:// (TLS), "
+    "unix:///path, redis+sentinel://host:26379,host:26379/service/0 or "
+    "redis+cluster://host:6379,host:6379"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try before giving up.
+
+    Attributes:
+        timeout_seconds: for connecting, and for each answer.
+        retries: further tries after the first.
+        longest_pause_seconds: between two tries; the pauses double up to this.
+    """
+
+    timeout_seconds: float
+    retries: int
+    longest_pause_seconds: float
+
+    @property
+    def bound_seconds(self) -> float:
+        """After so long, all tries have failed."""
+        tries = self.retries + 1
+        return tries * self.timeout_seconds + self.retries * self.longest_pause_seconds
+
+    def backoff(self) -> ExponentialWithJitterBackoff:
+        """The pauses, for redis-py."""
+        return ExponentialWithJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A Redis to connect to.
+
+    Attributes:
+        kind: ``server``, ``sentinel`` (its primary) or ``cluster``.
+        nodes: addresses of the server, of the Sentinels, or of some nodes of the cluster.
+        service: what the Sentinels call the primary.
+        options: arguments of redis-py's connections: user, password, database, TLS.
+    """
+
+    kind: Kind
+    nodes: tuple[tuple[str, int], ...]
+    service: str = ""
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of_url(cls, url: str) -> Target:
+        """Read a URL.
+
+        Raises:
+            SettingsError: it is none of those that :mod:`snapshot_assets.settings` describes.
+        """
+        many = _MANY.fullmatch(url)
+        try:
+            if many is None:
+                options = dict(parse_url(url))
+                node = (options.pop("host", "localhost"), int(options.pop("port", 6379)))
+                return cls("server", (node,), "", _with_tls(options))
+            return cls._of_many(many)
+        except ValueError as error:
+            raise SettingsError(f"{_LONGEST_HINT} ({error})") from None
+
+    @classmethod
+    def _of_many(cls, many: re.Match[str]) -> Target:
+        kind: Kind = "sentinel" if many["kind"] == "sentinel" else "cluster"
+        nodes = tuple(_node(text, _DEFAULT_PORTS[kind]) for text in many["nodes"].split(","))
+        service, _, db = (many["path"] or "").partition("/")
+        if kind == "sentinel" and not service:
+            raise ValueError("the service's name is missing after the Sentinels")
+        if kind == "cluster" and service not in ("", "0"):
+            raise ValueError("a cluster has no other database than 0")
+        user = f"{many['user']}@" if many["user"] else ""
+        plain = f"redis{many['tls']}://{user}node/{db}{many['query'] or ''}"
+        options = dict(parse_url(plain))
+        del options["host"]
+        if kind == "cluster":
+            options.pop("db", None)
+        return cls(kind, nodes, service if kind == "sentinel" else "", _with_tls(options))
+
+    @property
+    def address(self) -> str:
+        """Where it is, without user and password."""
+        if "unix_socket_path" in self.options:
+            return f"unix:{self.options['unix_socket_path']}"
+        nodes = ",".join(f"{host}:{port}" for host, port in self.nodes)
+        if self.kind == "cluster":
+            return f"{nodes} (cluster)"
+        if self.kind == "sentinel":
+            return f"{self.service} of {nodes} (Sentinel)"
+        return f"{nodes}/{self.options.get('db') or 0}"
+
+    def client(self, patience: Patience, **options: Any) -> redis.Redis | RedisCluster:
+        """A client for threads. Only that of a cluster connects at once.
+
+        Raises:
+            redis.RedisError: the cluster cannot be reached.
+        """
+        retry = Retry(patience.backoff(), patience.retries)
+        given = {**_timeouts(patience), **self.options, "retry": retry, **options}
+        if self.kind == "cluster":
+            return RedisCluster(
+                startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **given
+            )
+        if self.kind == "sentinel":
+            sentinel = Sentinel(
+                self.nodes, sentinel_kwargs=self._sentinel_options(patience, Retry), **given
+            )
+            return sentinel.master_for(self.service)
+        return redis.Redis(**self._address_options(), **given)
+
+    def async_client(
+        self, patience: Patience, **options: Any
+    ) -> redis.asyncio.Redis | AsyncRedisCluster:
+        """A client for asyncio; none connects at once."""
+        retry = AsyncRetry(patience.backoff(), patience.retries)
+        given = {**_timeouts(patience), **self.options, "retry": retry, **options}
+        if self.kind == "cluster":
+            return AsyncRedisCluster(
+                startup_nodes=[AsyncClusterNode(host, port) for host, port in self.nodes], **given
+            )
+        if self.kind == "sentinel":
+            sentinel = AsyncSentinel(
+                self.nodes, sentinel_kwargs=self._sentinel_options(patience, AsyncRetry), **given
+            )
+            return sentinel.master_for(self.service)
+        return redis.asyncio.Redis(**self._address_options(), **given)
+
+    def _address_options(self) -> dict[str, Any]:
+        if "unix_socket_path" in self.options:
+            return {}
+        ((host, port),) = self.nodes
+        return {"host": host, "port": port}
+
+    def _sentinel_options(self, patience: Patience, retry: Any) -> dict[str, Any]:
+        """The Sentinels share TLS with the servers, and neither user nor password."""
+        tls = {name: value for name, value in self.options.items() if name.startswith("ssl")}
+        # The next Sentinel is asked instead of the same one again.
+        return {**_timeouts(patience), **tls, "retry": retry(patience.backoff(), 0)}
+
+
+def _timeouts(patience: Patience) -> dict[str, Any]:
+    return {
+        "socket_timeout": patience.timeout_seconds,
+        "socket_connect_timeout": patience.timeout_seconds,
+        "client_name": "snapshot-assets",
+    }
+
+
+def _with_tls(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the connection's class told as clients take it."""
+    kind = options.pop("connection_class", None)
+    if "path" in options:
+        options["unix_socket_path"] = options.pop("path")
+    if kind is not None and issubclass(kind, SSLConnection):
+        options["ssl"] = True
+    return options
+
+
+def _node(text: str, default_port: int) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not colon:
+        host, port = text, str(default_port)
+    if not host or not port.isdigit():
+        raise ValueError(f"no address: {text!r}")
+    return host.strip("[]"), int(port)
