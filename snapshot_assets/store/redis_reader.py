@@ -1,7 +1,7 @@
 """Reading documents from Redis. What every page view waits for.
 
 Keys are computed from the asked range, never searched: the cost follows the range, not the
-keyspace. Writing is :mod:`snapshot_assets.store.redis_writer`'s business.
+keyspace. Writing is :mod:`snapshot_assets.store.document_writer`'s business.
 """
 
 from __future__ import annotations
