@@ -148,7 +148,7 @@ def _passwords(url: str) -> set[str]:
     with suppress(ValueError, sa.exc.ArgumentError):
         found.add(str(sa.make_url(url).password or ""))
     with suppress(ValueError):
-        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        options: dict[str, Any] = parse_url(url)
         found.add(str(options.get("password") or ""))
     with suppress(ValueError):
         found.add(urlsplit(url).password or "")
