@@ -146,7 +146,9 @@ def test_killed_in_the_middle_it_is_done_again(lake: Lake, tmp_path: Path) -> No
             assert contents(server) == whole
 
 
-def test_a_file_replaced_meanwhile_wins(lake: Lake, writer: RedisWriter) -> None:
+def test_a_file_replaced_meanwhile_wins(
+    lake: Lake, writer: RedisWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A restoration reads the old file; the day is settled anew; the old must not come last."""
     settle(lake, None, DAYS[1], "alice", cores=1)
     read = lake.read
@@ -159,7 +161,7 @@ def test_a_file_replaced_meanwhile_wins(lake: Lake, writer: RedisWriter) -> None
             settle(lake, writer, DAYS[1], "alice", cores=3)
         return found
 
-    lake.read = slow  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(lake, "read", slow)
     writer.restore(lake)
     body: Any = writer.client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
     assert json.loads(body)["cpu"]["command"]["cpu_norm"] == 3.0
