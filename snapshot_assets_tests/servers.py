@@ -208,6 +208,12 @@ class Redis(Server):
         """A plain client, for looking at what was written."""
         return redis.Redis(port=self.port, socket_timeout=5)
 
+    def contents(self, pattern: str = "*") -> dict[bytes, tuple[int, dict[bytes, bytes]]]:
+        """Everything under keys that match: key to expiry and fields."""
+        with self.client() as client:
+            keys = sorted(client.keys(pattern))
+            return {key: (client.expiretime(key), client.hgetall(key)) for key in keys}
+
     def url(self, db: int = 0) -> str:
         """The redis:// URL."""
         return f"redis://127.0.0.1:{self.port}/{db}"

@@ -69,12 +69,6 @@ def reader(redis_server: Redis) -> Iterator[RedisReader]:
         yield opened
 
 
-def contents(server: Redis) -> dict[bytes, tuple[int, dict[bytes, bytes]]]:
-    """Everything in Redis: key to expiry and fields."""
-    with server.client() as client:
-        return {key: (client.expiretime(key), client.hgetall(key)) for key in sorted(client.keys())}
-
-
 def test_the_document_is_as_the_contract_says(
     writer: RedisWriter, reader: RedisReader, redis_server: Redis
 ) -> None:
@@ -140,29 +134,29 @@ def test_replacing_removes_what_should_no_longer_be_there(
 ) -> None:
     both = frame(*worked_example("alice"), *worked_example("bob"))
     writer.replace(["alice", "bob"], WINDOW, both, "settled")
-    before = contents(redis_server)
+    before = redis_server.contents()
     again = writer.replace(["alice", "bob"], WINDOW, both, "settled")
-    assert contents(redis_server) == before, "doing it again changes nothing"
+    assert redis_server.contents() == before, "doing it again changes nothing"
     assert (again.written, again.removed) == (4, 0)
 
     fewer = writer.replace(["alice"], WINDOW, frame(*worked_example("alice")[:2]), "settled")
     assert (fewer.written, fewer.removed) == (1, 1)
     second = f"{bucket_iso(NOON + 300)}".encode()
-    assert set(contents(redis_server)[second][1]) == {b"bob"}, "others keep theirs"
+    assert set(redis_server.contents()[second][1]) == {b"bob"}, "others keep theirs"
 
     writer.replace(["bob"], WINDOW, frame(), "settled")
-    assert second not in contents(redis_server), "an empty bucket leaves no key"
+    assert second not in redis_server.contents(), "an empty bucket leaves no key"
 
 
 def test_replacing_touches_neither_other_hosts_nor_other_buckets(
     writer: RedisWriter, redis_server: Redis
 ) -> None:
     writer.replace(["bob"], WINDOW, frame(*worked_example("bob")), "settled")
-    before = contents(redis_server)
+    before = redis_server.contents()
     writer.replace(["alice"], WINDOW, frame(*worked_example("alice")), "settled")
     writer.replace(["alice"], WINDOW, frame(), "settled")
     writer.replace(["bob"], minutes("13:00", "14:00"), frame(), "settled")
-    assert contents(redis_server) == before
+    assert redis_server.contents() == before
     with pytest.raises(ValueError, match="outside"):
         writer.replace(["bob"], WINDOW, frame(*worked_example("alice")), "settled")
     with pytest.raises(ValueError, match="outside"):
@@ -194,7 +188,7 @@ def test_buckets_past_the_retention_are_reported_and_not_written(redis_server: R
         for stage in STAGES:
             report = writer.replace(["alice"], WINDOW, frame(*worked_example()), stage)
             assert report.expired == 1
-    assert b"2026-11-22T12:00:00+00:00" not in contents(redis_server)
+    assert b"2026-11-22T12:00:00+00:00" not in redis_server.contents()
 
 
 def test_ranges_include_both_ends_and_gaps_are_absent(
@@ -257,7 +251,7 @@ def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
         with RedisReader(url=redis_server.url(), prefix=prefix, clock=lambda: NOW) as reader:
             assert reader.hosts() == [f"h{prefix}"]
             assert len(reader.get_data(f"h{prefix}")) == 2
-    assert b"x:2026-11-22T12:00:00+00:00" in contents(redis_server)
+    assert b"x:2026-11-22T12:00:00+00:00" in redis_server.contents()
 
 
 def test_reading_never_searches_the_keyspace(
@@ -370,13 +364,13 @@ def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Pa
     whole = frame(*rows)
     with Redis(tmp_path) as server, RedisWriter(port=server.port, clock=lambda: NOW) as writer:
         writer.replace(["alice"], WINDOW, whole, "settled")
-        clean = contents(server)
+        clean = server.contents()
         server.kill(signal.SIGKILL)
         restart = threading.Timer(1.0, server.start)
         restart.start()
         writer.replace(["alice"], WINDOW, whole, "settled")
         restart.join()
-        assert contents(server) == clean
+        assert server.contents() == clean
 
 
 def test_refusals_are_told_in_words(redis_server: Redis, tmp_path: Path) -> None:
