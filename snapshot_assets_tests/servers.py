@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 import pymysql
@@ -207,6 +207,15 @@ class Redis(Server):
     def client(self) -> redis.Redis:
         """A plain client, for looking at what was written."""
         return redis.Redis(port=self.port, socket_timeout=5)
+
+    def contents(self, pattern: str = "*") -> dict[bytes, tuple[int, Any]]:
+        """Everything under keys that match: key to expiry, and fields or members."""
+        with self.client() as client:
+            found: dict[bytes, tuple[int, Any]] = {}
+            for key in sorted(client.keys(pattern)):
+                read = client.smembers if client.type(key) == b"set" else client.hgetall
+                found[key] = (client.expiretime(key), read(key))
+            return found
 
     def url(self, db: int = 0) -> str:
         """The redis:// URL."""

@@ -25,6 +25,9 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         "KEY_PREFIX": "x:",
         "LAKE": "s3://bucket/lake",
         "RETENTION_DAYS": "1.5",
+        "FRAME_RETENTION_DAYS": "2.5",
+        "HOUR_RETENTION_DAYS": "1",
+        "DAY_RETENTION_DAYS": "400",
         "CPU_THRESHOLD": "0.5",
         "MEM_THRESHOLD": "2",
         "MAX_GAP": "700",
@@ -56,7 +59,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
     expected = {
         "url": "redis://r:1/2",
         "prefix": "x:",
-        "retention": Retention(129_600, 90 * 86_400, 180 * 86_400, 366 * 86_400),
+        "retention": Retention(129_600, 216_000, 216_000, 400 * 86_400),
     }
     assert settings.redis() == expected
     rules = settings.accounting()

@@ -107,7 +107,7 @@ class Ledger:
         """
         if found := self.imbalances(rows, aggregates):
             told = "; ".join(f"{i.problem} ({i.expected:g} expected, {i.found:g})" for i in found)
-            raise LedgerError(f"{subject}: {told}. Nothing was written; please report this")
+            raise LedgerError(f"{subject}: {told}. Nothing was published; please report this")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""

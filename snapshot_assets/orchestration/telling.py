@@ -1,16 +1,13 @@
 """Failures tell: one message per failed run, to a webhook or else to the log. Never a secret."""
 
-import json
 import logging
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from contextlib import suppress
-from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import dagster as dg
+import requests
 import sqlalchemy as sa
 from redis.connection import parse_url
 
@@ -87,21 +84,32 @@ def post(url: str, message: dict[str, Any]) -> None:
     Raises:
         RuntimeError: the webhook does not take it. The URL is not told, it may hold a token.
     """
+    # At DEBUG it logs paths and queries, where a token is.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     try:
-        request = urllib.request.Request(  # noqa: S310 - the operator's own setting
-            url, json.dumps(message).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
-            pass
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise RuntimeError(f"the webhook{_at(url)} answers {error.code}") from None
-    except urllib.error.URLError as error:
-        raise RuntimeError(f"the webhook{_at(url)} cannot be reached: {error.reason}") from None
-    except (HTTPException, OSError, ValueError) as error:
+        # A redirect makes a POST a GET, which nobody would read. The answer's body is not awaited.
+        with requests.post(
+            url, json=message, timeout=_TIMEOUT_SECONDS, allow_redirects=False, stream=True
+        ) as answer:
+            code = answer.status_code
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise RuntimeError(f"the webhook{_at(url)} cannot be reached: {_reason(error)}") from None
+    except (requests.RequestException, OSError, ValueError) as error:
         # What these say may hold the whole URL.
         told = f"{type(error).__name__}; is SNAPSHOT_WEBHOOK_URL right?"
         raise RuntimeError(f"the webhook{_at(url)} cannot be used: {told}") from None
+    if not 200 <= code < 300:
+        raise RuntimeError(f"the webhook{_at(url)} answers {code}")
+
+
+def _reason(error: requests.RequestException) -> str:
+    """What the system says of it. What is wrapped around that tells the path, and so the token."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and not isinstance(below, requests.RequestException):
+            return str(below)
+        below = below.__cause__ or below.__context__
+    return type(error).__name__
 
 
 def _at(url: str) -> str:
@@ -140,7 +148,7 @@ def _passwords(url: str) -> set[str]:
     with suppress(ValueError, sa.exc.ArgumentError):
         found.add(str(sa.make_url(url).password or ""))
     with suppress(ValueError):
-        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        options: dict[str, Any] = parse_url(url)
         found.add(str(options.get("password") or ""))
     with suppress(ValueError):
         found.add(urlsplit(url).password or "")

@@ -57,7 +57,7 @@ def census(
         hosts: only these; all that the lake has if None.
 
     Raises:
-        LakeError: a file cannot be read.
+        LakeError: the lake cannot be listed.
         StoreError: Redis cannot be read.
     """
     window = Window.of_day(day)

@@ -23,7 +23,8 @@ from snapshot_assets.store.keys import (
     days_of,
 )
 from snapshot_assets.store.packing import SETTLED_MARK, pack_buckets, pack_day, pack_summary
-from snapshot_assets.store.redis_base import Command, RedisBase
+from snapshot_assets.store.redis_base import RedisBase
+from snapshot_assets.store.wire import Command
 
 SUMMARIES: tuple[Resolution, ...] = ("hour", "day")
 # Commands for about a megabyte go out before their answers are read.

@@ -6,13 +6,12 @@ reads or writes snapshots belongs here.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from time import time
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self
 
 import redis
 from redis import exceptions as errors
@@ -21,9 +20,7 @@ from redis.cluster import RedisCluster
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.store.keys import COMPLETE, Keys, Retention
 from snapshot_assets.store.redis_connections import Patience, Target
-
-# A command and its arguments.
-Command: TypeAlias = tuple[str | bytes | int | float, ...]
+from snapshot_assets.store.wire import Batch, Command, exchange, key_of, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +131,7 @@ class RedisServer:
         except (errors.ConnectionError, errors.TimeoutError, OSError, *_CLUSTER_DOWN) as error:
             raise StoreOutageError(
                 f"Redis at {self.address} does not answer; is it up, and is SNAPSHOT_REDIS_URL "
-                f"right? ({_PIPELINE_NOISE.sub('', str(error))})"
+                f"right? ({error})"
             ) from None
         except errors.RedisError as error:
             raise StoreError(f"Redis at {self.address} refuses: {_hint(error)}") from None
@@ -182,10 +179,10 @@ class RedisBase(RedisServer):
         if not commands:
             return []
         with self.explained():
-            pipeline = self.client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            answers: list[Any] = pipeline.execute()
+            answers = exchange(self.client, Batch.of(commands), self.patience)
+            for command, answer in zip(commands, answers, strict=True):
+                if isinstance(answer, errors.ResponseError):
+                    raise refusal(answer, str(command[0]), key_of(command))
         return answers
 
     def ping(self) -> None:
@@ -196,7 +193,9 @@ class RedisBase(RedisServer):
             StoreError: it refuses.
         """
         with self.explained():
-            self.client.ping()
+            ping: Command = ("PING",)
+            batch = Batch(pack(ping), 1, lambda: [(self.keys.state, ping)])
+            exchange(self.client, batch, self.patience)
 
     def progress(self) -> Progress:
         """How far this server was filled, and with whom.
@@ -214,7 +213,7 @@ class RedisBase(RedisServer):
         return Progress(
             live_until=None if until is None else float(until),
             complete=complete is not None,
-            newest_epoch={host.decode(): float(epoch) for host, epoch in newest.items()},
+            newest_epoch={host.decode(): float(epoch) for host, epoch in pairs(newest)},
         )
 
     def memory(self) -> Memory:
@@ -240,9 +239,9 @@ class RedisBase(RedisServer):
         return self.client.get_primaries() if isinstance(self.client, RedisCluster) else [None]
 
     def _info(self, section: str, node: Any) -> dict[str, Any]:
+        client: Any = self.client
         chosen = {} if node is None else {"target_nodes": node}
-        found: Any = self.client.execute_command("INFO", section, **chosen)
-        return dict(found)
+        return dict(client.execute_command("INFO", section, **chosen))
 
 
 # A cluster that misses a node, or that is changing its mind.
@@ -253,6 +252,20 @@ _CLUSTER_DOWN = (
     errors.TryAgainError,
     errors.MasterDownError,
 )
+
+
+def pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
+    """Fields and values of a hash, which RESP3 gives as a map and RESP2 as a list."""
+    if isinstance(answer, Mapping):
+        return answer.items()
+    return zip(answer[::2], answer[1::2], strict=True)
+
+
+def refusal(error: errors.ResponseError, command: str, key: str) -> errors.ResponseError:
+    """The same error, with what it is about."""
+    return type(error)(f"{error}: {command} {key}")
+
+
 _HINTS: tuple[tuple[type[errors.RedisError], str], ...] = (
     (errors.ReadOnlyError, "it is a read-only replica; point SNAPSHOT_REDIS_URL at the primary"),
     (errors.OutOfMemoryError, "it is out of memory; raise maxmemory or shorten the retention"),
@@ -261,18 +274,15 @@ _HINTS: tuple[tuple[type[errors.RedisError], str], ...] = (
 
 
 def _hint(error: errors.RedisError) -> str:
-    told = _PIPELINE_NOISE.sub("", str(error))
+    told = str(error)
     for kind, hint in _HINTS:
         if isinstance(error, kind):
             return f"{hint} ({told})"
     if "WRONGTYPE" in told:
-        key = re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", str(error))
+        reason, _, about = told.rpartition(": ")
+        key = about.partition(" ")[2]
         return (
-            f"key {key[0] if key else ''!r} holds another type than a hash; another program uses "
-            f"the same keys, set SNAPSHOT_KEY_PREFIX ({told})"
+            f"key {key!r} holds another type than it should; another program uses the same keys, "
+            f"set SNAPSHOT_KEY_PREFIX ({reason})"
         )
     return told
-
-
-# A pipeline's error repeats the whole command, documents included.
-_PIPELINE_NOISE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)

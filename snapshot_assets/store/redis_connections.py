@@ -16,7 +16,7 @@ from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
@@ -58,9 +58,10 @@ class Patience:
         tries = self.retries + 1
         return tries * self.timeout_seconds + self.retries * self.longest_pause_seconds
 
-    def backoff(self) -> ExponentialWithJitterBackoff:
-        """The pauses, for redis-py."""
-        return ExponentialWithJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
+    def pause_seconds(self, attempt: int) -> float:
+        """How long to wait before this retry, counted from 1; random, lest all come at once."""
+        pause = ExponentialWithJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
+        return pause.compute(attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,34 +132,33 @@ class Target:
         Raises:
             redis.RedisError: the cluster cannot be reached.
         """
-        retry = Retry(patience.backoff(), patience.retries)
-        given = {**_timeouts(patience), **self.options, "retry": retry, **options}
+        given = {**_timeouts(patience), **self.options, "retry": Retry(NoBackoff(), 0), **options}
         if self.kind == "cluster":
             return RedisCluster(
                 startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **given
             )
         if self.kind == "sentinel":
-            sentinel = Sentinel(
-                self.nodes, sentinel_kwargs=self._sentinel_options(patience, Retry), **given
-            )
-            return sentinel.master_for(self.service)
+            told = self._sentinel_options(patience, given["retry"])
+            return Sentinel(self.nodes, sentinel_kwargs=told, **given).master_for(self.service)
         return redis.Redis(**self._address_options(), **given)
 
     def async_client(
         self, patience: Patience, **options: Any
     ) -> redis.asyncio.Redis | AsyncRedisCluster:
         """A client for asyncio; none connects at once."""
-        retry = AsyncRetry(patience.backoff(), patience.retries)
-        given = {**_timeouts(patience), **self.options, "retry": retry, **options}
+        given = {
+            **_timeouts(patience),
+            **self.options,
+            "retry": AsyncRetry(NoBackoff(), 0),
+            **options,
+        }
         if self.kind == "cluster":
             return AsyncRedisCluster(
                 startup_nodes=[AsyncClusterNode(host, port) for host, port in self.nodes], **given
             )
         if self.kind == "sentinel":
-            sentinel = AsyncSentinel(
-                self.nodes, sentinel_kwargs=self._sentinel_options(patience, AsyncRetry), **given
-            )
-            return sentinel.master_for(self.service)
+            told = self._sentinel_options(patience, given["retry"])
+            return AsyncSentinel(self.nodes, sentinel_kwargs=told, **given).master_for(self.service)
         return redis.asyncio.Redis(**self._address_options(), **given)
 
     def _address_options(self) -> dict[str, Any]:
@@ -170,8 +170,10 @@ class Target:
     def _sentinel_options(self, patience: Patience, retry: Any) -> dict[str, Any]:
         """The Sentinels share TLS with the servers, and neither user nor password."""
         tls = {name: value for name, value in self.options.items() if name.startswith("ssl")}
-        # The next Sentinel is asked instead of the same one again.
-        return {**_timeouts(patience), **tls, "retry": retry(patience.backoff(), 0)}
+        # The next one is asked instead of the same again, and all together take one timeout.
+        share = patience.timeout_seconds / len(self.nodes)
+        timeouts = {"socket_timeout": share, "socket_connect_timeout": share}
+        return {**timeouts, **tls, "retry": retry}
 
 
 def _timeouts(patience: Patience) -> dict[str, Any]:

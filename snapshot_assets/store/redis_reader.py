@@ -13,23 +13,21 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
-from redis import ConnectionPool
-from redis.cluster import RedisCluster
-from redis.exceptions import ResponseError
 
 from snapshot_assets.domain.summary import Resolution
 from snapshot_assets.domain.usage import Measure, Usage
 from snapshot_assets.store.reading import (
-    Ask,
     Document,
     FrameHolding,
     Holding,
     Plan,
     Plans,
-    checked,
+    answers_of,
+    batch_of,
 )
 from snapshot_assets.store.redis_base import RedisBase
 from snapshot_assets.store.redis_connections import Patience
+from snapshot_assets.store.wire import exchange
 
 __all__ = ["Document", "FrameHolding", "Holding", "RedisReader"]
 
@@ -170,45 +168,8 @@ class RedisReader(Plans, RedisBase):
             try:
                 asks = next(plan)
                 while True:
-                    asks = plan.send(checked(asks, self._exchange(asks)))
+                    answers = exchange(self.client, batch_of(asks), self.patience)
+                    asks = plan.send(answers_of(asks, answers))
             except StopIteration as done:
                 result: _Result = done.value
                 return result
-
-    def _exchange(self, asks: Sequence[Ask]) -> list[list[Any]]:
-        client = self.client
-        if isinstance(client, RedisCluster):
-            pipeline = client.pipeline(transaction=False)
-            for ask in asks:
-                for key in ask.keys:
-                    pipeline.execute_command(ask.command, key, *ask.arguments)
-            found = iter(pipeline.execute(raise_on_error=False))
-        else:
-            request = b"".join([ask.packed() for ask in asks])
-            found = iter(_talk(client.connection_pool, request, sum(len(ask.keys) for ask in asks)))
-        return [[next(found) for _ in ask.keys] for ask in asks]
-
-
-def _talk(pool: ConnectionPool, request: bytes, count: int) -> list[Any]:
-    """Send packed commands and take their answers, a ResponseError where one was refused.
-
-    With the client's connections and retries, as a pipeline of redis-py does it, but without an
-    object for each command.
-    """
-    connection: Any = pool.get_connection()
-
-    def answer() -> Any:
-        try:
-            return connection.read_response(disable_decoding=True)
-        except ResponseError as error:
-            return error
-
-    def talk() -> list[Any]:
-        connection.send_packed_command([request])
-        return [answer() for _ in range(count)]
-
-    try:
-        found: list[Any] = connection.retry.call_with_retry(talk, lambda _: connection.disconnect())
-        return found
-    finally:
-        pool.release(connection)

@@ -24,8 +24,9 @@ from snapshot_assets.domain.usage import Stage, Usage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.store.frame_writer import SUMMARIES, replace_frames
 from snapshot_assets.store.keys import COMPLETE, days_of
-from snapshot_assets.store.redis_base import Command, RedisBase
+from snapshot_assets.store.redis_base import RedisBase
 from snapshot_assets.store.redis_connections import Patience
+from snapshot_assets.store.wire import Command
 from snapshot_assets.timing import Timer
 
 # Commands for about a megabyte go out before their answers are read.

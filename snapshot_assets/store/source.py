@@ -1,31 +1,27 @@
-"""Reading the source: the table that the collectors write, in MySQL, MariaDB or SQLite.
+"""Reading the source: the table that the collectors write, its queries, and what its columns mean.
 
-One SELECT, two ways to run it: columnar (connectorx into Arrow) on MySQL and MariaDB, row by row
-through SQLAlchemy everywhere else and whenever the first cannot serve. Writing to the table is the
-collector's business (:mod:`snapshot_assets.store.collector`).
+How a database is reached and asked is :mod:`snapshot_assets.store.database`'s business: no URL and
+no driver belongs here. Nor does writing to the table, which is the collector's
+(:mod:`snapshot_assets.store.collector`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from zoneinfo import ZoneInfo
 
-import connectorx
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
-from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from snapshot_assets.domain.time import bucket_iso, epoch
-from snapshot_assets.errors import SourceError, SourceOutageError
+from snapshot_assets.errors import SourceError
+from snapshot_assets.store.database import Database, bound_text
 from snapshot_assets.store.rows import (
     COLUMNS,
     OPTIONAL_COLUMNS,
@@ -34,16 +30,10 @@ from snapshot_assets.store.rows import (
     to_canonical_types,
 )
 
-log = logging.getLogger(__name__)
-
 Moment = dt.datetime | int | float
 
 # What we may name in a query: the time in local clocks only ever narrows a scan.
 _ASKED = (*COLUMNS, "snapshot_datetime")
-_CONNECT_TIMEOUT_SECONDS = 10
-# A query that takes longer than this is taken for a server that hangs.
-ANSWER_TIMEOUT_SECONDS = 300
-_FETCH_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ class Tally:
     newest_epoch: float
 
 
-class ProcessSource:
+class ProcessSource(Database):
     """The process rows of all hosts, read by time range.
 
     Opening one does not connect. Not shared between processes; threads may share it.
@@ -88,23 +78,8 @@ class ProcessSource:
     """
 
     def __init__(self, url: str, table: SourceTable | None = None) -> None:
+        super().__init__(url)
         self.table = table or SourceTable()
-        self.url = _normalised_url(url)
-        self.columnar = _columnar_url(self.url) is not None
-        self.engine = _engine(self.url)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give back the connections."""
-        self.engine.dispose()
-
-    def __repr__(self) -> str:
-        return f"ProcessSource({self.url.render_as_string(hide_password=True)!r})"
 
     def read_sql(
         self, start: Moment, end: Moment, hosts: Collection[str] | None = None
@@ -128,10 +103,11 @@ class ProcessSource:
         subject = f"{_whose(hosts)} in [{_iso(first)}, {_iso(last)})"
         wanted = None if hosts is None else sorted(set(hosts))
         if wanted is not None and not wanted:
-            table = pa.table({name: pa.array([], pa.string()) for name in COLUMNS})
+            rows = to_canonical_types(
+                pa.table({name: pa.array([], pa.string()) for name in COLUMNS})
+            )
         else:
-            table = self._fetch(self._select(first, last, wanted))
-        rows = to_canonical_types(table)
+            rows = self._fetch(self._select(first, last, wanted), to_canonical_types)
         if wanted is not None and set(pc.unique(rows.column("host")).to_pylist()) - set(wanted):
             # Case-insensitive collations let hosts through that only look like the wanted ones.
             rows = rows.filter(pc.is_in(rows.column("host"), pa.array(wanted, pa.string())))
@@ -213,16 +189,6 @@ class ProcessSource:
         with self.connect() as connection:
             return int(connection.scalar(query) or 0)
 
-    @contextmanager
-    def connect(self) -> Iterator[sa.Connection]:
-        """A connection whose failures are told in the operator's words."""
-        self._require_sqlite_file()
-        try:
-            with self.engine.connect() as connection:
-                yield connection
-        except sa.exc.SQLAlchemyError as error:
-            raise self._explain(error) from None
-
     # --- the query --------------------------------------------------------------------------
 
     @cached_property
@@ -267,11 +233,14 @@ class ProcessSource:
         if self.table.timezone is not None and "snapshot_datetime" in self._present:
             local = self._columns["snapshot_datetime"]
             low, high = _local_bounds(first, last, self.table.timezone)
-            conditions += [local >= _text(low.isoformat(" ")), local <= _text(high.isoformat(" "))]
+            conditions += [
+                local >= bound_text(low.isoformat(" ")),
+                local <= bound_text(high.isoformat(" ")),
+            ]
         return conditions
 
     def _of_hosts(self, hosts: Collection[str]) -> sa.ColumnElement[bool]:
-        return self._columns["host"].in_([_text(host) for host in sorted(set(hosts))])
+        return self._columns["host"].in_([bound_text(host) for host in sorted(set(hosts))])
 
     def _by_host(
         self, start: Moment, end: Moment, *columns: sa.ColumnElement[Any]
@@ -292,173 +261,6 @@ class ProcessSource:
         if hosts is not None:
             query = query.where(self._of_hosts(hosts))
         return query.where(*self._in_range(first, last))
-
-    # --- the two ways -----------------------------------------------------------------------
-
-    def _fetch(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
-        if self.columnar:
-            # The columnar driver waits half a minute for a server that is down, and names no
-            # error codes. A connection of ours first tells either within seconds.
-            with self.connect() as connection:
-                connection.execute(sa.text("SELECT 1"))
-            try:
-                return self._fetch_columnar(query)
-            except BaseException as error:  # its panics are no Exceptions
-                if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
-                    raise
-                reason = self._without_password(str(error)).splitlines()[0]
-                log.warning("columnar read failed, reading row by row instead: %s", reason)
-                table = self._fetch_rows(query)  # serves, or tells what is wrong
-                self.columnar = False
-                return table
-        return self._fetch_rows(query)
-
-    def _fetch_columnar(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
-        return connectorx.read_sql(
-            str(_columnar_url(self.url)), _literal_sql(query), return_type="arrow"
-        )
-
-    def _fetch_rows(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
-        """The same columns, fetched in chunks so that only the narrow columns stay in memory."""
-        with self.connect() as connection:
-            result = connection.execution_options(stream_results=True).execute(query)
-            names = list(result.keys())
-            tables = [to_canonical_types(pa.table([[] for _ in names], names=names))]
-            for chunk in result.partitions(_FETCH_ROWS):
-                columns = [
-                    _column_array(name, values)
-                    for name, values in zip(names, zip(*chunk, strict=True), strict=True)
-                ]
-                tables.append(to_canonical_types(pa.table(columns, names=names)))
-        return pa.concat_tables(tables)
-
-    # --- errors -----------------------------------------------------------------------------
-
-    def _where(self) -> str:
-        return self.url.render_as_string(hide_password=True)
-
-    def _without_password(self, text: str) -> str:
-        for secret in {self.url.password, _columnar_url(self.url)} - {None, ""}:
-            text = text.replace(str(secret), "***")
-        return text
-
-    def _require_sqlite_file(self) -> None:
-        """SQLite would create an empty database where a mistyped path points."""
-        path = self.url.database
-        if self.url.get_backend_name() != "sqlite" or not path or path == ":memory:":
-            return
-        if not path.startswith("file:") and not Path(path).exists():
-            raise SourceError(
-                f"there is no SQLite database at {path}; set SNAPSHOT_SOURCE_URL, or create it "
-                "with 'snapshot-assets collect --once'"
-            )
-
-    def _explain(self, error: sa.exc.SQLAlchemyError) -> SourceError:
-        """The database's error as one sentence that says what to do."""
-        original = getattr(error, "orig", None) or error
-        code = original.args[0] if original.args and isinstance(original.args[0], int) else None
-        detail = self._without_password(str(original))
-        where = self._where()
-        if code in _MYSQL_DENIED:
-            return SourceError(
-                f"{where} refuses the user or the password; set both in SNAPSHOT_SOURCE_URL "
-                f"({detail})"
-            )
-        if code in _MYSQL_MISSING or "no such table" in detail or "no such column" in detail:
-            return SourceError(
-                f"{where} has no such database, table or column; set SNAPSHOT_SOURCE_URL, "
-                f"SNAPSHOT_SOURCE_TABLE or SNAPSHOT_SOURCE_COLUMNS ({detail})"
-            )
-        if isinstance(error, sa.exc.DBAPIError) and (
-            error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
-        ):
-            return SourceOutageError(
-                f"{where} does not answer; is the server up and reachable? ({detail})"
-            )
-        return SourceError(f"{where} cannot be read: {detail}")
-
-
-# MySQL's and MariaDB's error numbers, from their "Server Error Message Reference".
-_MYSQL_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1698})
-_MYSQL_MISSING = frozenset({1049, 1051, 1054, 1146})
-
-
-def _normalised_url(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise SourceError(
-            "the source URL is not a SQLAlchemy URL; SNAPSHOT_SOURCE_URL looks like "
-            "mysql://user:password@host:3306/database or sqlite:///path/to/file.db"
-        ) from None
-    if parsed.drivername in ("mysql", "mariadb"):
-        parsed = parsed.set(drivername="mysql+pymysql")
-    if parsed.drivername.startswith("mysql") and "charset" not in parsed.query:
-        parsed = parsed.update_query_dict({"charset": "utf8mb4"})
-    return parsed
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    options: dict[str, Any] = {}
-    if url.drivername == "mysql+pymysql":
-        options["connect_timeout"] = _CONNECT_TIMEOUT_SECONDS
-        options["read_timeout"] = options["write_timeout"] = ANSWER_TIMEOUT_SECONDS
-    elif url.get_backend_name() == "sqlite":
-        options["timeout"] = 30  # a collector may be writing
-    try:
-        return sa.create_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True)
-    except (sa.exc.NoSuchModuleError, ImportError) as error:
-        raise SourceError(
-            f"no driver for {url.drivername!r} is installed ({error}); SNAPSHOT_SOURCE_URL takes "
-            "mysql://, mariadb:// and sqlite:// as they are"
-        ) from None
-
-
-def _columnar_url(url: sa.URL) -> str | None:
-    """The URL for connectorx, or None where it cannot serve: sockets, TLS options, other kinds."""
-    if url.get_backend_name() not in ("mysql", "mariadb") or not url.host:
-        return None
-    if set(url.query) - {"charset"}:
-        return None
-    plain = url.set(drivername="mysql", query={}, port=url.port or 3306)
-    return plain.render_as_string(hide_password=False)
-
-
-class _Text(sa.types.TypeDecorator[str]):
-    """Text that is bound where the driver binds, and else written in hexadecimal.
-
-    The columnar driver takes no parameters. The literal consists of digits and the letters a to f
-    alone, so that no value can end it, in any SQL mode; its introducer leaves MySQL free to compare
-    in the column's own character set, and so to use its index.
-    """
-
-    impl = sa.String
-    cache_ok = True
-
-    def literal_processor(self, dialect: sa.Dialect) -> Callable[[str], str]:
-        return lambda value: f"_utf8mb4 X'{value.encode().hex()}'"
-
-
-def _text(value: str) -> sa.BindParameter[str]:
-    return sa.bindparam(None, value, type_=_Text())
-
-
-def _literal_sql(query: sa.Select[tuple[Any, ...]]) -> str:
-    """The statement as text, its values as numbers and hexadecimal literals."""
-    compiled = query.compile(
-        dialect=MySQLDialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
-    )
-    return str(compiled)
-
-
-def _column_array(name: str, values: Sequence[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        kinds = sorted({type(value).__name__ for value in values if value is not None})
-        raise SourceError(
-            f"column {name!r} of the source mixes {', '.join(kinds)}: {error}"
-        ) from None
 
 
 def _local_bounds(first: float, last: float, zone: ZoneInfo) -> tuple[dt.datetime, dt.datetime]:

@@ -59,8 +59,9 @@ FOREVER_DAYS = 36_500.0
 class Pipeline:
     """The assets on a source, a lake and a Redis, materialized in process."""
 
-    def __init__(self, source_url: str, redis_url: str, lake: Path, instance: dg.DagsterInstance):
-        self.source_url, self.redis_url, self.lake_path = source_url, redis_url, lake
+    def __init__(self, source_url: str, redis: Redis, lake: Path, instance: dg.DagsterInstance):
+        self.source_url, self.redis, self.lake_path = source_url, redis, lake
+        self.redis_url = redis.url()
         self.instance = instance
         self.retention_days = FOREVER_DAYS
 
@@ -109,11 +110,7 @@ class Pipeline:
             str(path.relative_to(self.lake_path)): path.read_bytes()
             for path in sorted(self.lake_path.rglob("*.parquet"))
         }
-        with self.reader() as reader:
-            keys: Any = sorted(reader.client.keys())
-            return files, {
-                key: (reader.client.expiretime(key), reader.client.hgetall(key)) for key in keys
-            }
+        return files, self.redis.contents()
 
 
 @pytest.fixture
@@ -121,7 +118,7 @@ def pipeline(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Iterator[
     home = tmp_path / "instance"
     home.mkdir()
     with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield Pipeline(mariadb.url(), redis_server.url(), tmp_path / "lake", instance)
+        yield Pipeline(mariadb.url(), redis_server, tmp_path / "lake", instance)
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
@@ -141,7 +138,7 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
     result = pipeline.settle(hosts)
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations())
-    assert len(result.get_asset_check_evaluations()) == 5
+    assert len(result.get_asset_check_evaluations()) == 6
 
     everything = pipeline.source.read_sql(0, 2e9)
     told = metadata(result, "five_minute_aggregates")

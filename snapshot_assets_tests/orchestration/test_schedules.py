@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,7 +143,7 @@ def site(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Pipeline:
     """A pipeline with an empty table, told to the definitions by the environment."""
-    pipeline = Pipeline(mariadb.url(), redis_server.url(), tmp_path / "lake", instance)
+    pipeline = Pipeline(mariadb.url(), redis_server, tmp_path / "lake", instance)
     monkeypatch.setenv("SNAPSHOT_SOURCE_URL", pipeline.source_url)
     monkeypatch.setenv("SNAPSHOT_RSS_UNIT", "KiB")
     monkeypatch.setenv("SNAPSHOT_REDIS_URL", pipeline.redis_url)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -37,6 +39,8 @@ class Webhook:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 webhook.received.append((self.path, self.headers["Content-Type"], body))
                 self.send_response(webhook.answer)
+                if 300 <= webhook.answer < 400:
+                    self.send_header("Location", "/elsewhere")
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
@@ -176,7 +180,15 @@ def test_the_webhook_gets_json(webhook: Webhook) -> None:
     assert webhook.received == [("/services/s3cret?token=t0ken", "application/json", message)]
 
 
-@pytest.mark.parametrize("answer", [400, 404, 500])
+def test_nothing_logs_the_token(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        post(webhook.url, {})
+    for secret in ("s3cret", "t0ken"):
+        assert secret not in caplog.text
+
+
+# A redirected POST arrives as a GET, without the message.
+@pytest.mark.parametrize("answer", [302, 307, 400, 404, 500])
 def test_a_refusal_names_the_host_and_no_token(webhook: Webhook, answer: int) -> None:
     webhook.answer = answer
     with pytest.raises(RuntimeError, match=rf"127\.0\.0\.1 answers {answer}") as told:
@@ -186,8 +198,33 @@ def test_a_refusal_names_the_host_and_no_token(webhook: Webhook, answer: int) ->
 
 
 def test_a_webhook_that_is_down_is_named_without_its_token() -> None:
-    with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: ") as told:
+    with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*refused$") as told:
         post(f"http://127.0.0.1:{free_port()}/services/s3cret?token=t0ken", {})
+    assert_no_token(told.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_webhook_that_never_answers_is_named_without_its_token(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snapshot_assets.orchestration.telling._TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/services/s3cret?token=t0ken"
+        with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*timed") as told:
+            post(url, {})
+    assert_no_token(told.value)
+
+
+def test_a_webhook_that_hangs_up_is_named_without_its_token() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/services/s3cret?token=t0ken"
+        hangs_up = threading.Thread(target=lambda: server.accept()[0].close())
+        hangs_up.start()
+        with pytest.raises(
+            RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*(reset|closed)"
+        ) as told:
+            post(url, {})
+        hangs_up.join()
     assert_no_token(told.value)
 
 

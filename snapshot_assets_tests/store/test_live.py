@@ -28,26 +28,30 @@ MARGIN = RULES.max_gap_seconds + 2 * RULES.slack_seconds
 FOREVER = 36_500 * 86_400
 
 
-class Site:
-    """A source and a Redis at a time of our choosing; remembers what was read."""
+class RememberingSource(ProcessSource):
+    """Remembers what was read of it, and fails where we choose."""
 
-    def __init__(self, source: ProcessSource, redis: Redis) -> None:
-        self.source, self.redis = source, redis
-        self.now = float(NOON)
+    def __init__(self, url: str, table: SourceTable) -> None:
+        super().__init__(url, table)
         self.reads: list[tuple[float, float, list[str] | None]] = []
         self.fail_at: Callable[[float], bool] = lambda _: False
-        read = source.read_sql
 
-        def remembering(start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
-            if self.fail_at(start):
-                raise SourceOutageError("gone")
-            self.reads.append((start, end, hosts))
-            return read(start, end, hosts)
+    def read_sql(self, start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
+        if self.fail_at(start):
+            raise SourceOutageError("gone")
+        self.reads.append((start, end, hosts))
+        return super().read_sql(start, end, hosts)
 
-        source.read_sql = remembering  # type: ignore[method-assign]
+
+class Site:
+    """A source and a Redis at a time of our choosing."""
+
+    def __init__(self, source: RememberingSource, redis: Redis) -> None:
+        self.source, self.redis = source, redis
+        self.now = float(NOON)
 
     def tick(self, now: float, rules: LiveRules | None = None, **options: Any) -> LiveReport:
-        self.now, self.reads = now, []
+        self.now, self.source.reads = now, []
         with RedisWriter(
             port=self.redis.port, clock=lambda: self.now, retention=Retention(*[FOREVER] * 4)
         ) as writer:
@@ -77,7 +81,7 @@ class Site:
 
 @pytest.fixture
 def site(mariadb: MariaDB, redis_server: Redis) -> Iterator[Site]:
-    with ProcessSource(mariadb.url(), SourceTable(rss_unit="KiB")) as source:
+    with RememberingSource(mariadb.url(), SourceTable(rss_unit="KiB")) as source:
         load(source, [])
         yield Site(source, redis_server)
 
@@ -95,7 +99,7 @@ def test_a_tick_reads_the_lookback_and_no_more(site: Site) -> None:
     site.tick(NOON)
     add(site, *until("alice", NOON, NOON + 300))
     report = site.tick(NOON + 300)
-    ((start, end, hosts),) = site.reads
+    ((start, end, hosts),) = site.source.reads
     assert hosts is None
     assert start >= NOON - 1800 - MARGIN - 300
     assert end <= NOON + 300 + RULES.max_gap_seconds + 300
@@ -124,7 +128,7 @@ def test_an_outage_is_caught_up_from_where_it_began(site: Site) -> None:
     site.tick(MIDNIGHT + 3600)
     report = site.tick(NOON)
     assert report.window.start == MIDNIGHT + 3600 - 1800
-    assert len(site.reads) == 6, "in slices of two hours"
+    assert len(site.source.reads) == 6, "in slices of two hours"
     assert not report.days_left_out
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
 
@@ -132,14 +136,14 @@ def test_an_outage_is_caught_up_from_where_it_began(site: Site) -> None:
 def test_an_interrupted_catch_up_goes_on_where_it_stopped(site: Site) -> None:
     add(site, *until("alice", MIDNIGHT, NOON))
     site.tick(MIDNIGHT + 3600)
-    site.fail_at = lambda start: start > MIDNIGHT + 6 * 3600
+    site.source.fail_at = lambda start: start > MIDNIGHT + 6 * 3600
     with pytest.raises(SourceOutageError):
         site.tick(NOON)
-    done = len(site.reads)
+    done = len(site.source.reads)
     assert done >= 2
-    site.fail_at = lambda _: False
+    site.source.fail_at = lambda _: False
     report = site.tick(NOON)
-    assert len(site.reads) < 6
+    assert len(site.source.reads) < 6
     assert report.window.start > MIDNIGHT + 4 * 3600
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
 
@@ -154,12 +158,12 @@ def test_a_redis_emptied_during_a_refresh_keeps_no_watermark(site: Site) -> None
                 client.flushall()
         return False
 
-    site.fail_at = empty
+    site.source.fail_at = empty
     with pytest.raises(StoreOutageError, match="emptied while"):
         site.tick(NOON)
     with RedisWriter(port=site.redis.port) as writer:
         assert writer.progress().live_until is None
-    site.fail_at = lambda _: False
+    site.source.fail_at = lambda _: False
     site.tick(NOON)
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
 
@@ -179,7 +183,7 @@ def test_a_first_refresh_starts_after_the_settled_days(site: Site) -> None:
     add(site, *until("alice", MIDNIGHT - 3600, NOON))
     report = site.tick(NOON, settled_until=MIDNIGHT)
     assert report.window.start == MIDNIGHT
-    assert min(start for start, *_ in site.reads) == MIDNIGHT - MARGIN
+    assert min(start for start, *_ in site.source.reads) == MIDNIGHT - MARGIN
     with site.redis.client() as client:
         client.flushall()
     report = site.tick(NOON)
@@ -201,10 +205,10 @@ def test_a_host_that_was_silent_brings_its_backlog(site: Site) -> None:
     last = until("bob", MIDNIGHT, MIDNIGHT + 7200)[-1]["snapshot_time_epoch"]
     assert report.returned["bob"] == last
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
-    backlog = {host for _, _, hosts in site.reads if hosts for host in hosts}
+    backlog = {host for _, _, hosts in site.source.reads if hosts for host in hosts}
     assert backlog == {"bob", "new"}, "nobody else is read again"
     site.tick(NOON + 60)
-    assert len(site.reads) == 1
+    assert len(site.source.reads) == 1
 
 
 def test_a_defect_is_blamed_on_its_host_and_heals(site: Site) -> None:

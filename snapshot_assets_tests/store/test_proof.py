@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pandas as pd
@@ -18,7 +19,7 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.store.proof import prove, source_cpu_seconds
 from snapshot_assets.store.redis_reader import Document
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.store.source import ProcessSource, SourceTable, Tally
 from snapshot_assets_tests.domain.frames import Scenario, scenarios
 from snapshot_assets_tests.field import DAY, MIDNIGHT, busy_host, execute, load, row
 from snapshot_assets_tests.servers import MariaDB
@@ -147,19 +148,21 @@ def test_a_day_cut_by_the_retention_and_purged_is_inconclusive(field: ProcessSou
     assert proof.verdict == "inconclusive"
 
 
-def test_rows_that_arrive_while_counting_make_it_inconclusive(field: ProcessSource) -> None:
+def test_rows_that_arrive_while_counting_make_it_inconclusive(
+    field: ProcessSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = in_redis(field, "web")
     tally = field.tally
     counted: list[object] = []
 
-    def counting(*arguments: object, **options: object) -> object:
-        found = tally(*arguments, **options)  # type: ignore[arg-type]
+    def counting(*arguments: Any, **options: Any) -> dict[str, Tally]:
+        found = tally(*arguments, **options)
         if not counted:
             load(field, [row("web", MIDNIGHT + 7500, 7, cputimes=30_000)], create=None)
         counted.append(found)
         return found
 
-    field.tally = counting  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(field, "tally", counting)
     proof = prove(field, "web", DAY_WINDOW, right, RULES, None)
     assert proof.verdict == "inconclusive"
     assert "while" in proof.why

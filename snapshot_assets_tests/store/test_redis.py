@@ -34,7 +34,7 @@ from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
-from snapshot_assets_tests.domain.frames import DAY, GB, NOON, Row, minutes, raw_rows
+from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes, raw_rows
 from snapshot_assets_tests.servers import Redis
 
 WINDOW = Window.of_day(DAY)
@@ -67,12 +67,6 @@ def writer(redis_server: Redis) -> Iterator[RedisWriter]:
 def reader(redis_server: Redis) -> Iterator[RedisReader]:
     with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
         yield opened
-
-
-def contents(server: Redis) -> dict[bytes, tuple[int, dict[bytes, bytes]]]:
-    """Everything in Redis: key to expiry and fields."""
-    with server.client() as client:
-        return {key: (client.expiretime(key), client.hgetall(key)) for key in sorted(client.keys())}
 
 
 def test_the_document_is_as_the_contract_says(
@@ -140,29 +134,32 @@ def test_replacing_removes_what_should_no_longer_be_there(
 ) -> None:
     both = used(*worked_example("alice"), *worked_example("bob"))
     writer.replace(["alice", "bob"], WINDOW, both, "settled")
-    before = contents(redis_server)
+    before = redis_server.contents()
     again = writer.replace(["alice", "bob"], WINDOW, both, "settled")
-    assert contents(redis_server) == before, "doing it again changes nothing"
+    assert redis_server.contents() == before, "doing it again changes nothing"
     assert (again.written, again.removed) == (4, 0)
 
     fewer = writer.replace(["alice"], WINDOW, used(*worked_example("alice")[:2]), "settled")
     assert (fewer.written, fewer.removed) == (1, 1)
     second = f"{bucket_iso(NOON + 300)}".encode()
-    assert set(contents(redis_server)[second][1]) == {b"bob"}, "others keep theirs"
+    assert set(redis_server.contents()[second][1]) == {b"bob"}, "others keep theirs"
 
     writer.replace(["bob"], WINDOW, used(), "settled")
-    assert second not in contents(redis_server), "an empty bucket leaves no key"
+    assert second not in redis_server.contents(), "an empty bucket leaves no key"
 
 
 def test_replacing_touches_neither_other_hosts_nor_other_buckets(
-    writer: RedisWriter, redis_server: Redis
+    writer: RedisWriter, reader: RedisReader, redis_server: Redis
 ) -> None:
     writer.replace(["bob"], WINDOW, used(*worked_example("bob")), "settled")
-    before = contents(redis_server)
+    before = redis_server.contents()
     writer.replace(["alice"], WINDOW, used(*worked_example("alice")), "settled")
     writer.replace(["alice"], WINDOW, used(), "settled")
     writer.replace(["bob"], minutes("13:00", "14:00"), used(), "settled")
-    assert contents(redis_server) == before
+    # That alice had something on this day may be remembered, nothing else.
+    index = writer.keys.hosts_of_day(MIDNIGHT).encode()
+    assert redis_server.contents() | {index: before[index]} == before
+    assert reader.hosts() == ["bob"]
     with pytest.raises(ValueError, match="outside"):
         writer.replace(["bob"], WINDOW, used(*worked_example("alice")), "settled")
     with pytest.raises(ValueError, match="outside"):
@@ -196,7 +193,7 @@ def test_buckets_past_the_retention_are_reported_and_not_written(redis_server: R
         for stage in STAGES:
             report = writer.replace(["alice"], WINDOW, used(*worked_example()), stage)
             assert report.expired == 1
-    assert b"2026-11-22T12:00:00+00:00" not in contents(redis_server)
+    assert b"2026-11-22T12:00:00+00:00" not in redis_server.contents()
 
 
 def test_ranges_include_both_ends_and_gaps_are_absent(
@@ -259,7 +256,7 @@ def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
         with RedisReader(url=redis_server.url(), prefix=prefix, clock=lambda: NOW) as reader:
             assert reader.hosts() == [f"h{prefix}"]
             assert len(reader.get_data(f"h{prefix}")) == 2
-    assert b"x:2026-11-22T12:00:00+00:00" in contents(redis_server)
+    assert b"x:2026-11-22T12:00:00+00:00" in redis_server.contents()
 
 
 def test_reading_never_searches_the_keyspace(
@@ -272,9 +269,15 @@ def test_reading_never_searches_the_keyspace(
         reader.get_data()
         reader.hosts()
         reader.last_update()
+        whole_day = (
+            dt.datetime(2026, 11, 22, tzinfo=UTC),
+            dt.datetime(2026, 11, 22, 23, 55, tzinfo=UTC),
+        )
+        for resolution in ("5min", "hour", "day"):
+            reader.get_frame(None, *whole_day, resolution=resolution, by="username")
         called = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
     assert not called & {"keys", "scan", "hscan"}
-    assert called >= {"hget", "hgetall", "hkeys", "exists"}
+    assert called >= {"hget", "hgetall", "hmget", "exists", "smembers"}
 
 
 def test_a_server_that_is_gone_or_mute_is_told_within_the_bound(tmp_path: Path) -> None:
@@ -372,13 +375,13 @@ def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Pa
     whole = used(*rows)
     with Redis(tmp_path) as server, RedisWriter(port=server.port, clock=lambda: NOW) as writer:
         writer.replace(["alice"], WINDOW, whole, "settled")
-        clean = contents(server)
+        clean = server.contents()
         server.kill(signal.SIGKILL)
         restart = threading.Timer(1.0, server.start)
         restart.start()
         writer.replace(["alice"], WINDOW, whole, "settled")
         restart.join()
-        assert contents(server) == clean
+        assert server.contents() == clean
 
 
 def test_refusals_are_told_in_words(redis_server: Redis, tmp_path: Path) -> None:
@@ -390,9 +393,9 @@ def test_refusals_are_told_in_words(redis_server: Redis, tmp_path: Path) -> None
     ):
         writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
     with RedisReader(port=redis_server.port, clock=lambda: NOW) as reader:
-        for ask in (lambda: reader.get_data("alice"), reader.get_data, reader.hosts):
+        for host in ("alice", None):
             with pytest.raises(StoreError, match=r"2026-11-22T12:00:00\+00:00.*another type"):
-                ask()
+                reader.get_data(host)
         later = dt.datetime.fromtimestamp(NOON + 300, UTC)
         assert reader.get_data("alice", later), "the answers after the refused one were taken"
         with redis_server.client() as client:

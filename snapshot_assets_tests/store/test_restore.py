@@ -28,6 +28,8 @@ from snapshot_assets_tests.servers import Redis
 HOSTS = ("alice", "web|01", "../x")
 DAYS = (DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1))
 NOW = MIDNIGHT + 3600
+# The keys of documents; the state beside them says whether anything was restored.
+BUCKETS = "20*"
 
 
 def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, cores: int = 1) -> None:
@@ -43,12 +45,6 @@ def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, core
     if writer is not None:
         used = usage(result.aggregates, DocumentRules(), "settled")
         writer.replace([host], window, used, "settled")
-
-
-def contents(redis: Redis) -> dict[Any, Any]:
-    with redis.client() as client:
-        keys: Any = client.keys("20*")
-        return {key: (client.expiretime(key), client.hgetall(key)) for key in keys}
 
 
 @pytest.fixture
@@ -74,14 +70,14 @@ def test_everything_settled_comes_back_byte_for_byte(
     for day in DAYS:
         for i, host in enumerate(HOSTS):
             settle(lake, writer, day, host, i + 1)
-    before = contents(redis_server)
+    before = redis_server.contents(BUCKETS)
     assert len(before) == 2 * 99
     with redis_server.client() as client:
         client.flushall()
     assert not writer.progress().complete
     days: list[tuple[dt.date, int]] = []
     report = writer.restore(lake, progress=lambda day, hosts: days.append((day, hosts)))
-    assert contents(redis_server) == before
+    assert redis_server.contents(BUCKETS) == before
     assert writer.progress().complete
     assert days == [(DAYS[1], 3), (DAYS[0], 3)], "the newest first"
     assert (report.host_days, report.written.written, report.defects) == (6, 6 * 99, {})
@@ -91,7 +87,7 @@ def test_days_past_the_retention_are_not_even_read(lake: Lake, redis_server: Red
     settle(lake, None, DAYS[0], "alice")
     settle(lake, None, DAYS[1], "alice")
     with RedisWriter(
-        port=redis_server.port, clock=lambda: NOW, retention=Retention(86_400 + 3600)
+        port=redis_server.port, clock=lambda: NOW, retention=Retention(*[86_400 + 3600] * 4)
     ) as writer:
         report = writer.restore(lake)
     assert report.days == (DAYS[1],)
@@ -111,7 +107,7 @@ def test_a_damaged_file_is_named_and_the_rest_comes_back(
     report = writer.restore(lake)
     assert list(report.defects) == [f"alice on {DAYS[1]}"]
     assert report.host_days == 2
-    assert len(contents(redis_server)) == 99
+    assert len(redis_server.contents(BUCKETS)) == 99
 
 
 def test_a_redis_emptied_once_more_does_not_count_as_complete(
@@ -136,18 +132,20 @@ def test_killed_in_the_middle_it_is_done_again(lake: Lake, tmp_path: Path) -> No
     with Redis(tmp_path / "redis") as server:
         with RedisWriter(port=server.port, clock=lambda: NOW) as writer:
             writer.restore(lake)
-            whole = contents(server)
+            whole = server.contents(BUCKETS)
         hasty = Patience(0.2, 0, 0.1)
         with RedisWriter(port=server.port, clock=lambda: NOW, patience=hasty) as writer:
             with pytest.raises(StoreOutageError):
                 writer.restore(lake, progress=lambda *_: server.kill(signal.SIGKILL))
             server.start()
-            assert contents(server) == {}
+            assert server.contents(BUCKETS) == {}
             writer.restore(lake)
-            assert contents(server) == whole
+            assert server.contents(BUCKETS) == whole
 
 
-def test_a_file_replaced_meanwhile_wins(lake: Lake, writer: RedisWriter) -> None:
+def test_a_file_replaced_meanwhile_wins(
+    lake: Lake, writer: RedisWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A restoration reads the old file; the day is settled anew; the old must not come last."""
     settle(lake, None, DAYS[1], "alice", cores=1)
     read = lake.read
@@ -160,7 +158,7 @@ def test_a_file_replaced_meanwhile_wins(lake: Lake, writer: RedisWriter) -> None
             settle(lake, writer, DAYS[1], "alice", cores=3)
         return found
 
-    lake.read = slow  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(lake, "read", slow)
     writer.restore(lake)
     body: Any = writer.client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
     assert json.loads(body)["cpu"]["command"]["cpu_norm"] == 3.0

@@ -219,7 +219,7 @@ def test_what_is_wrong_with_the_source_is_named_without_the_password(
 def test_a_server_that_accepts_and_never_answers_is_an_outage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snapshot_assets.store.source.ANSWER_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("snapshot_assets.store.database.ANSWER_TIMEOUT_SECONDS", 1)
     with MariaDB(tmp_path / "paused") as server, ProcessSource(server.url()) as source:
         load(source, [row("alice", MIDNIGHT, 1)])
         assert source.hosts(0, 2e9) == ["alice"]
@@ -241,7 +241,7 @@ def test_a_columnar_driver_that_cannot_serve_is_replaced(
     def panic(*_: object, **__: object) -> None:
         raise Panic(f"unsupported: {mariadb.url()} {mariadb.password}")
 
-    monkeypatch.setattr("snapshot_assets.store.source.connectorx.read_sql", panic)
+    monkeypatch.setattr("snapshot_assets.store.database.connectorx.read_sql", panic)
     with ProcessSource(mariadb.url()) as source:
         load(source, [row("a", MIDNIGHT, 1)])
         assert len(source.read_sql(0, 2e9)) == 1

@@ -1,0 +1,251 @@
+"""A database: its URL and engine, how long to wait, two ways to fetch, words for what went wrong.
+
+Columnar (connectorx into Arrow) on MySQL and MariaDB, row by row through SQLAlchemy everywhere else
+and whenever the first cannot serve. No table and no column belongs here: what is asked for, and
+what it means, is :mod:`snapshot_assets.store.source`'s business.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import connectorx
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects.mysql.base import MySQLDialect
+
+from snapshot_assets.errors import SourceError, SourceOutageError
+
+log = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT_SECONDS = 10
+# A query that takes longer than this is taken for a server that hangs.
+ANSWER_TIMEOUT_SECONDS = 300
+_FETCH_ROWS = 100_000
+
+
+class Database:
+    """MySQL, MariaDB, SQLite, or whatever else SQLAlchemy has a driver for.
+
+    Opening one does not connect. Not shared between processes; threads may share it.
+
+    Args:
+        url: SQLAlchemy URL, for example ``mysql://reader:secret@db/monitoring`` or
+            ``sqlite:///data/processes.db``. Never printed with its password.
+
+    Attributes:
+        url: the same, its driver and character set named.
+        columnar: whether the columnar driver is asked; it no longer is once it could not serve.
+        engine: SQLAlchemy's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _normalised_url(url)
+        self.columnar = _columnar_url(self.url) is not None
+        self.engine = _engine(self.url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._where()!r})"
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A connection whose failures are told in the operator's words."""
+        self._require_sqlite_file()
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise self._explain(error) from None
+
+    # --- the two ways -----------------------------------------------------------------------
+
+    def _fetch(
+        self, query: sa.Select[tuple[Any, ...]], with_types: Callable[[pa.Table], pa.Table]
+    ) -> pa.Table:
+        """What the query selects, the same either way.
+
+        Args:
+            query: its values are bound; text among them by :func:`bound_text`.
+            with_types: gives a table the types that are wanted, whatever the driver made of them.
+        """
+        if self.columnar:
+            # The columnar driver waits half a minute for a server that is down, and names no
+            # error codes. A connection of ours first tells either within seconds.
+            with self.connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
+            try:
+                table = self._fetch_columnar(query)
+            except BaseException as error:  # its panics are no Exceptions
+                if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+                    raise
+                reason = self._without_password(str(error)).splitlines()[0]
+                log.warning("columnar read failed, reading row by row instead: %s", reason)
+                table = self._fetch_rows(query, with_types)  # serves, or tells what is wrong
+                self.columnar = False
+                return table
+            return with_types(table)
+        return self._fetch_rows(query, with_types)
+
+    def _fetch_columnar(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
+        return connectorx.read_sql(
+            str(_columnar_url(self.url)), _literal_sql(query), return_type="arrow"
+        )
+
+    def _fetch_rows(
+        self, query: sa.Select[tuple[Any, ...]], with_types: Callable[[pa.Table], pa.Table]
+    ) -> pa.Table:
+        """The same columns, fetched in chunks so that only the narrow columns stay in memory."""
+        with self.connect() as connection:
+            result = connection.execution_options(stream_results=True).execute(query)
+            names = list(result.keys())
+            tables = [with_types(pa.table([[] for _ in names], names=names))]
+            for chunk in result.partitions(_FETCH_ROWS):
+                columns = [
+                    _column_array(name, values)
+                    for name, values in zip(names, zip(*chunk, strict=True), strict=True)
+                ]
+                tables.append(with_types(pa.table(columns, names=names)))
+        return pa.concat_tables(tables)
+
+    # --- errors -----------------------------------------------------------------------------
+
+    def _where(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    def _without_password(self, text: str) -> str:
+        for secret in {self.url.password, _columnar_url(self.url)} - {None, ""}:
+            text = text.replace(str(secret), "***")
+        return text
+
+    def _require_sqlite_file(self) -> None:
+        """SQLite would create an empty database where a mistyped path points."""
+        path = self.url.database
+        if self.url.get_backend_name() != "sqlite" or not path or path == ":memory:":
+            return
+        if not path.startswith("file:") and not Path(path).exists():
+            raise SourceError(
+                f"there is no SQLite database at {path}; set SNAPSHOT_SOURCE_URL, or create it "
+                "with 'snapshot-assets collect --once'"
+            )
+
+    def _explain(self, error: sa.exc.SQLAlchemyError) -> SourceError:
+        """The database's error as one sentence that says what to do."""
+        original = getattr(error, "orig", None) or error
+        code = original.args[0] if original.args and isinstance(original.args[0], int) else None
+        detail = self._without_password(str(original))
+        where = self._where()
+        if code in _MYSQL_DENIED:
+            return SourceError(
+                f"{where} refuses the user or the password; set both in SNAPSHOT_SOURCE_URL "
+                f"({detail})"
+            )
+        if code in _MYSQL_MISSING or "no such table" in detail or "no such column" in detail:
+            return SourceError(
+                f"{where} has no such database, table or column; set SNAPSHOT_SOURCE_URL, "
+                f"SNAPSHOT_SOURCE_TABLE or SNAPSHOT_SOURCE_COLUMNS ({detail})"
+            )
+        if isinstance(error, sa.exc.DBAPIError) and (
+            error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
+        ):
+            return SourceOutageError(
+                f"{where} does not answer; is the server up and reachable? ({detail})"
+            )
+        return SourceError(f"{where} cannot be read: {detail}")
+
+
+# MySQL's and MariaDB's error numbers, from their "Server Error Message Reference".
+_MYSQL_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1698})
+_MYSQL_MISSING = frozenset({1049, 1051, 1054, 1146})
+
+
+def _normalised_url(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise SourceError(
+            "the source URL is not a SQLAlchemy URL; SNAPSHOT_SOURCE_URL looks like "
+            "mysql://user:password@host:3306/database or sqlite:///path/to/file.db"
+        ) from None
+    if parsed.drivername in ("mysql", "mariadb"):
+        parsed = parsed.set(drivername="mysql+pymysql")
+    if parsed.drivername.startswith("mysql") and "charset" not in parsed.query:
+        parsed = parsed.update_query_dict({"charset": "utf8mb4"})
+    return parsed
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    options: dict[str, Any] = {}
+    if url.drivername == "mysql+pymysql":
+        options["connect_timeout"] = _CONNECT_TIMEOUT_SECONDS
+        options["read_timeout"] = options["write_timeout"] = ANSWER_TIMEOUT_SECONDS
+    elif url.get_backend_name() == "sqlite":
+        options["timeout"] = 30  # a collector may be writing
+    try:
+        return sa.create_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True)
+    except (sa.exc.NoSuchModuleError, ImportError) as error:
+        raise SourceError(
+            f"no driver for {url.drivername!r} is installed ({error}); SNAPSHOT_SOURCE_URL takes "
+            "mysql://, mariadb:// and sqlite:// as they are"
+        ) from None
+
+
+def _columnar_url(url: sa.URL) -> str | None:
+    """The URL for connectorx, or None where it cannot serve: sockets, TLS options, other kinds."""
+    if url.get_backend_name() not in ("mysql", "mariadb") or not url.host:
+        return None
+    if set(url.query) - {"charset"}:
+        return None
+    plain = url.set(drivername="mysql", query={}, port=url.port or 3306)
+    return plain.render_as_string(hide_password=False)
+
+
+class _Text(sa.types.TypeDecorator[str]):
+    """Text that is bound where the driver binds, and else written in hexadecimal.
+
+    The columnar driver takes no parameters. The literal consists of digits and the letters a to f
+    alone, so that no value can end it, in any SQL mode; its introducer leaves MySQL free to compare
+    in the column's own character set, and so to use its index.
+    """
+
+    impl = sa.String
+    cache_ok = True
+
+    def literal_processor(self, dialect: sa.Dialect) -> Callable[[str], str]:
+        return lambda value: f"_utf8mb4 X'{value.encode().hex()}'"
+
+
+def bound_text(value: str) -> sa.BindParameter[str]:
+    """Text in a query, which both ways of running it can take."""
+    return sa.bindparam(None, value, type_=_Text())
+
+
+def _literal_sql(query: sa.Select[tuple[Any, ...]]) -> str:
+    """The statement as text, its values as numbers and hexadecimal literals."""
+    compiled = query.compile(
+        dialect=MySQLDialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
+    )
+    return str(compiled)
+
+
+def _column_array(name: str, values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        kinds = sorted({type(value).__name__ for value in values if value is not None})
+        raise SourceError(
+            f"column {name!r} of the source mixes {', '.join(kinds)}: {error}"
+        ) from None
