@@ -13,15 +13,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+from urllib.parse import quote
 
 import psutil
 import pymysql
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 
 _READY_SECONDS = 60.0
+_NO_RETRY = Retry(NoBackoff(), 0)
 
 
 def _child(process: LeashedProcess) -> psutil.Process:
@@ -177,26 +181,44 @@ class MariaDB(Server):
 
 
 class Redis(Server):
-    """A Redis or Valkey server without persistence."""
+    """A Redis server without persistence, unless the options say otherwise.
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+    Args:
+        folder: its own.
+        options: of its command line; the last one of a name wins.
+        password: of its default user; None for none.
+    """
+
+    programs: ClassVar[Sequence[str]] = ("redis-server", "valkey-server")
+
+    def __init__(
+        self, folder: Path, options: Sequence[str] = (), *, password: str | None = None
+    ) -> None:
         super().__init__(folder)
+        self.password = password
         self._options = list(options)
+        if password is not None:
+            self._options += ["--requirepass", password]
 
     def command(self) -> Sequence[str]:
         """What to run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return [
-            find_program("redis-server", "valkey-server"),
+            self.program(),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
             *("--save", "", "--appendonly", "no"),
             *self._options,
         ]
 
+    def program(self) -> str:
+        """The path of the server program."""
+        return find_program(*self.programs)
+
     def is_ready(self) -> bool:
         """Whether it answers, an error included."""
         try:
-            with redis.Redis(port=self.port, socket_timeout=1) as client:
+            # A refused password would be tried again, too.
+            with redis.Redis(port=self.port, socket_timeout=1, retry=_NO_RETRY) as client:
                 client.ping()
         except redis.AuthenticationError:  # a kind of ConnectionError to redis-py
             return True
@@ -206,7 +228,7 @@ class Redis(Server):
 
     def client(self) -> redis.Redis:
         """A plain client, for looking at what was written."""
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, password=self.password, socket_timeout=5)
 
     def contents(self, pattern: str = "*") -> dict[bytes, tuple[int, Any]]:
         """Everything under keys that match: key to expiry, and fields or members."""
@@ -219,4 +241,5 @@ class Redis(Server):
 
     def url(self, db: int = 0) -> str:
         """The redis:// URL."""
-        return f"redis://127.0.0.1:{self.port}/{db}"
+        login = "" if self.password is None else f":{quote(self.password, safe='')}@"
+        return f"redis://{login}127.0.0.1:{self.port}/{db}"

@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import json
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,12 +24,13 @@ from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import Stage, Usage, usage
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
-from snapshot_assets.leash import free_port
 from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes, raw_rows
+from snapshot_assets_tests.proxies import CuttingProxy
+from snapshot_assets_tests.redis_servers import TlsRedis
 from snapshot_assets_tests.servers import Redis
 
 WINDOW = Window.of_day(DAY)
@@ -317,46 +313,6 @@ def _long_day() -> list[Row]:
     return [Row(time=NOON - 3600 + t * 300, cputimes=t * 30, rss=GB) for t in range(60)]
 
 
-class CuttingProxy:
-    """Between a client and a server; ends its first connections after so many bytes of answers."""
-
-    def __init__(self, server_port: int, cuts: list[int]) -> None:
-        self._server_port, self._cuts = server_port, list(cuts)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-
-    def __enter__(self) -> CuttingProxy:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                cut = self._cuts.pop(0) if self._cuts else None
-                server = socket.create_connection(("127.0.0.1", self._server_port))
-                threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
-                threading.Thread(target=_pump, args=(server, client, cut), daemon=True).start()
-
-
-def _pump(source: socket.socket, target: socket.socket, limit: int | None) -> None:
-    passed = 0
-    with contextlib.suppress(OSError):
-        while data := source.recv(4096):
-            if limit is not None and passed + len(data) > limit:
-                target.sendall(data[: limit - passed])
-                break
-            passed += len(data)
-            target.sendall(data)
-    for end in (source, target):
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-        end.close()
-
-
 def test_threads_share_a_reader(writer: RedisWriter, reader: RedisReader) -> None:
     hosts = [f"h{i}" for i in range(8)]
     for i, host in enumerate(hosts):
@@ -431,55 +387,14 @@ def test_a_unix_socket_url_works(tmp_path: Path) -> None:
 
 def test_tls_is_spoken_and_strangers_are_refused(tmp_path: Path) -> None:
     """A rediss:// URL works with the right authority, and says what is wrong without it."""
-    certificate, key = self_signed(tmp_path)
-    files = (
-        "--tls-cert-file",
-        certificate,
-        "--tls-key-file",
-        key,
-        "--tls-ca-cert-file",
-        certificate,
-    )
-    tls_port = free_port()
-    options = ["--tls-port", str(tls_port), *map(str, files), "--tls-auth-clients", "no"]
-    url = f"rediss://localhost:{tls_port}/0"
-    with Redis(tmp_path / "server", options):
-        trusted = f"{url}?ssl_ca_certs={certificate}"
+    with TlsRedis(tmp_path) as server:
+        url, trusted = server.tls_url(trusted=False), server.tls_url()
         with RedisWriter(url=trusted, clock=lambda: NOW) as writer:
             writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
         with RedisReader(url=trusted, clock=lambda: NOW) as reader:
             assert len(reader.get_data("alice")) == 2
         with RedisReader(url=url) as stranger, pytest.raises(StoreError, match=r"(?i)certificate"):
             stranger.get_data("alice")
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost and its key."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "server.crt", folder / "server.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-    )
-    return files
 
 
 def test_both_protocols_give_the_same(redis_server: Redis) -> None:
