@@ -44,7 +44,8 @@ _SECTION = struct.Struct("<II")  # bytes unpacked, bytes packed
 _MAGIC = b"snap"
 # A day of a host with ten thousand owners in each bucket stays below this.
 _LARGEST_SECTION_BYTES = 256 * 2**20
-_LEVEL = 3
+# Twenty times as fast as zstd, which makes a large context for each section, for 3 % more bytes.
+_CODEC = pa.Codec("lz4_raw")
 
 # Columns of sections. Numbers are never negative, but for those marked with a sign.
 _BUCKETS = ("start", "coverage", "snapshots", "settled", *MEASURES)
@@ -272,8 +273,7 @@ def unpack_summary(
 
 
 def _pack(step: int, sections: Sequence[bytes]) -> bytes:
-    codec = pa.Codec("zstd", compression_level=_LEVEL)
-    packed = [codec.compress(section, asbytes=True) for section in sections]
+    packed = [_CODEC.compress(section, asbytes=True) for section in sections]
     table = b"".join(
         _SECTION.pack(len(section), len(short))
         for section, short in zip(sections, packed, strict=True)
@@ -299,7 +299,6 @@ class _Sections:
         self._table = [
             _SECTION.unpack_from(blob, _HEAD.size + i * _SECTION.size) for i in range(count)
         ]
-        self._codec = pa.Codec("zstd", compression_level=_LEVEL)
 
     def owners(self) -> tuple[Owner, ...]:
         with _damage_told():
@@ -313,13 +312,18 @@ class _Sections:
         rows, left = divmod(len(raw) - len(fields), sum(widths) or 1)
         if left or rows < 0 or not all(1 <= width <= 8 for width in widths):
             raise PackingError("a section has other columns than it should")
-        at = len(fields)
+        planes = np.frombuffer(raw, np.uint8, offset=len(fields))
         found = {}
+        at = 0
         for name, width in zip(fields, widths, strict=True):
-            wide = np.zeros((rows, 8), dtype=np.uint8)
-            planes = np.frombuffer(raw, np.uint8, rows * width, at).reshape(width, rows)
-            wide[:, :width] = planes.T
-            column = wide.view("<i8")[:, 0]
+            if width == 1:
+                column = planes[at : at + rows].astype(np.int64)
+            else:
+                column = np.zeros(rows, dtype="<i8")
+                bytes_of = column.view(np.uint8)
+                for place in range(width):
+                    first = at + place * rows
+                    bytes_of[place::8] = planes[first : first + rows]
             found[name] = (column >> 1) ^ -(column & 1) if name.startswith("±") else column
             at += rows * width
         return found
@@ -334,7 +338,7 @@ class _Sections:
             return b""
         with _damage_told():
             short = pa.py_buffer(self._blob).slice(first, packed)
-            return bytes(self._codec.decompress(short, size, asbytes=True))
+            return bytes(_CODEC.decompress(short, size, asbytes=True))
 
 
 def _names(owners: Sequence[Owner]) -> bytes:
@@ -368,7 +372,8 @@ def _ints(values: Sequence[int]) -> Ints:
 
 
 def _require_below(values: Ints, bound: int) -> None:
-    if len(values) and (int(values.min()) < 0 or int(values.max()) >= bound):
+    # Negative ones are the largest when read without a sign.
+    if len(values) and int(values.view(np.uint64).max()) >= bound:
         raise PackingError("it refers to what it does not have")
 
 
