@@ -203,7 +203,7 @@ def tidy(
     """
     mean, peak, unit_seconds = COLUMNS[measure]
     stacked = _Stacked(summaries, measure, by)
-    covered_seconds = stacked.covered * (BUCKET_SECONDS / MICRO)
+    covered_seconds = stacked.covered * BUCKET_SECONDS / MICRO
     row_covered = covered_seconds[stacked.interval]
     if resolution == "5min":
         means = stacked.amount.peak / MICRO

@@ -1,4 +1,4 @@
-"""Process rows for tests: builders for worked examples, strategies for invariants."""
+"""Process rows for tests: worked examples and what comes out of them, strategies for invariants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
+from snapshot_assets.domain.accounting import Account, account
 from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.stages import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
 
 DAY = dt.date(2026, 11, 22)
@@ -71,6 +73,57 @@ def read_by(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> pd.Da
     start, end = rules.read_range(window)
     time = rows["snapshot_time_epoch"]
     return rows[(time >= start) & (time < end)]
+
+
+# --- worked examples ---------------------------------------------------------------------------
+
+RULES = AccountingRules()
+HOUR = minutes("12:00", "13:00")
+
+
+def count(rows: list[Row], rules: AccountingRules = RULES, window: Window = HOUR) -> Account:
+    """The account of a few rows, both ends of the way validated."""
+    frame = validate(RawProcessRows, raw_rows(rows), "an example")
+    result = account(frame, window, rules)
+    validate(FiveMinuteAggregates, result.aggregates, "an example")
+    assert result.ledger.balanced
+    return result
+
+
+def totals(result: Account, column: str) -> dict[str, float]:
+    """A column summed over each bucket, by the bucket's clock time; idle buckets are zeros."""
+    clock = result.aggregates["bucket_start"].dt.strftime("%H:%M")
+    return {str(k): float(v) for k, v in result.aggregates[column].groupby(clock).sum().items()}
+
+
+def cores(result: Account) -> dict[str, float]:
+    return totals(result, "cpu_norm")
+
+
+def gigabytes(result: Account) -> dict[str, float]:
+    return totals(result, "rss_gb")
+
+
+def coverage(result: Account) -> dict[str, float]:
+    """Covered seconds by bucket; they are the same in all rows of a bucket of one host."""
+    distinct = result.aggregates.drop_duplicates(["bucket_start", "host"])
+    return totals(Account(distinct, result.ledger), "covered_seconds")
+
+
+def entries(result: Account, column: str) -> dict[tuple[str, str, str], float]:
+    """A column by clock time, username and comm."""
+    frame = result.aggregates
+    clock = frame["bucket_start"].dt.strftime("%H:%M")
+    keys = zip(clock, frame["username"], frame["comm"], strict=True)
+    return {
+        (str(time), str(username), str(comm)): float(value)
+        for (time, username, comm), value in zip(keys, frame[column], strict=True)
+    }
+
+
+def classes(result: Account) -> dict[str, int]:
+    """The classes that any row read landed in."""
+    return {name: rows for name, rows in result.ledger.rows.items() if rows}
 
 
 # --- strategies -------------------------------------------------------------------------------

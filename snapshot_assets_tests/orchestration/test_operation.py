@@ -221,6 +221,7 @@ def test_a_backfill_keeps_a_bad_host_day_visible_and_the_others_done(
     checks = deployment.checks("redis_snapshots")
     assert set(checks) == {
         "documents_sum_up",
+        "frames_agree_with_documents",
         "redis_holds_what_it_should",
         "cpu_seconds_equal_source",
     }

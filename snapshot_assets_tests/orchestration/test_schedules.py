@@ -27,7 +27,7 @@ from snapshot_assets.orchestration.partitions import (
 )
 from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets_tests.field import DAY, HOSTILE_HOSTS, MIDNIGHT, busy_host, load, row
-from snapshot_assets_tests.orchestration.test_pipeline import Pipeline
+from snapshot_assets_tests.orchestration.pipelines import Pipeline
 from snapshot_assets_tests.servers import MariaDB, Redis
 
 # --- boxes ---------------------------------------------------------------------------------------

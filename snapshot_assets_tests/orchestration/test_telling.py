@@ -19,7 +19,7 @@ from snapshot_assets.orchestration.partitions import Box, HostDay
 from snapshot_assets.orchestration.telling import failure_message, failure_sensor, post
 from snapshot_assets.settings import Settings
 from snapshot_assets_tests.field import DAY
-from snapshot_assets_tests.orchestration.test_pipeline import QUIET
+from snapshot_assets_tests.orchestration.pipelines import QUIET
 
 SOURCE_PASSWORD, SOURCE_PASSWORD_IN_URL = "p@ss:/w#rd", "p%40ss%3A%2Fw%23rd"
 REDIS_PASSWORD, REDIS_PASSWORD_IN_URL = "r&d1s pw", "r%26d1s%20pw"

@@ -17,7 +17,7 @@ from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.store.census import census
-from snapshot_assets.store.keys import Retention
+from snapshot_assets.store.keys import Keys, Retention
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import RedisReader
@@ -28,6 +28,9 @@ from snapshot_assets_tests.servers import Redis
 HOSTS = ("alice", "web|01", "../x")
 DAYS = (DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1))
 NOW = MIDNIGHT + 3600
+_KEYS = Keys("", Retention())
+FRAME = _KEYS.frame("alice", Window.of_day(DAYS[1]).start)
+SUMMARY = _KEYS.summary("alice", "hour", Window.of_day(DAYS[1]).start)
 # The keys of documents; the state beside them says whether anything was restored.
 BUCKETS = "20*"
 
@@ -185,8 +188,14 @@ def test_the_census_finds_nothing_in_a_whole_redis(
             ("alice", "surplus", 1),
         ),
         (lambda c, _: c.flushall(), ("alice", "missing", 99)),
+        (lambda c, _: c.delete(FRAME), ("alice", "missing in frames", 99)),
+        (lambda c, _: c.hset(FRAME, "covered", "1" * 100), ("alice", "surplus in frames", 1)),
+        (lambda c, _: c.delete(SUMMARY), ("alice", "no summary", 1)),
     ],
-    ids=["document", "bucket", "no expiry", "other expiry", "surplus", "all"],
+    ids=[
+        *("document", "bucket", "no expiry", "other expiry", "surplus", "all"),
+        *("frame", "frame's buckets", "summary"),
+    ],
 )
 def test_the_census_names_what_is_wrong(
     lake: Lake,

@@ -1,0 +1,353 @@
+"""Frames on a real Redis: they say what the documents say, whatever was written when."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from snapshot_assets.domain.summary import (
+    COLUMNS,
+    GROUPINGS,
+    STEP_SECONDS,
+    Grouping,
+    Resolution,
+    summarise,
+    tidy,
+)
+from snapshot_assets.domain.time import Window
+from snapshot_assets.domain.usage import MEASURES, Measure, Stage, Usage, joined
+from snapshot_assets.errors import StoreError
+from snapshot_assets.store.census import disagreements
+from snapshot_assets.store.keys import Retention
+from snapshot_assets.store.packing import (
+    PackingError,
+    pack_buckets,
+    pack_day,
+    pack_summary,
+    unpack_buckets,
+    unpack_day,
+    unpack_summary,
+)
+from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
+from snapshot_assets_tests.domain.slow_summary import slow_frame
+from snapshot_assets_tests.domain.usages import Bucket, as_documents, same, usage_of, usages
+from snapshot_assets_tests.servers import Redis
+
+DAY_SECONDS = 86_400
+NOW = MIDNIGHT + 3 * DAY_SECONDS
+DAYS = Window(MIDNIGHT, MIDNIGHT + 2 * DAY_SECONDS)
+HOSTS = ("alice", "bob")
+# The day of the examples, whenever the tests run.
+FOREVER = Retention(*[36_500 * DAY_SECONDS] * 4)
+ON_ONE_SERVER = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def at(epoch: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(epoch, dt.UTC)
+
+
+RANGE = at(DAYS.start), at(DAYS.end - 300)
+
+
+@pytest.fixture
+def writer(redis_server: Redis) -> Iterator[RedisWriter]:
+    with RedisWriter(port=redis_server.port, clock=lambda: NOW, retention=FOREVER) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reader(redis_server: Redis) -> Iterator[RedisReader]:
+    with RedisReader(port=redis_server.port, clock=lambda: NOW, retention=FOREVER) as opened:
+        yield opened
+
+
+def busy(minutes: Sequence[int], settled: bool = True, host: str = "alice") -> Usage:
+    """One core of ana's R and 2 GB at these minutes after midnight."""
+    bucket: Bucket = (
+        *(10**6, 5, settled),
+        {"cpu": (0, {("ana", "R"): 10**6}), "mem": (0, {("ana", "R"): 2 * 10**6})},
+    )
+    return usage_of(host, {MIDNIGHT + minute * 60: bucket for minute in minutes})
+
+
+def staged(usage: Usage, stage: Stage) -> Usage:
+    return replace(usage, settled=np.full(len(usage), stage == "settled"))
+
+
+# --- written down and read back -----------------------------------------------------------------
+
+
+@given(usages(), st.sets(st.sampled_from(MEASURES)))
+def test_a_day_is_read_back_as_it_was_packed(usage: Usage, measures: set[Measure]) -> None:
+    blob = pack_day(usage, MIDNIGHT)
+    assert blob == pack_day(usage, MIDNIGHT), "the same bytes each time"
+    assert same(unpack_day("alice", blob, MIDNIGHT), usage)
+    part = unpack_day("alice", blob, MIDNIGHT, sorted(measures))
+    for measure in MEASURES:
+        assert np.array_equal(part.totals[measure], usage.totals[measure])
+        count = len(usage.entries[measure].of) if measure in measures else 0
+        assert len(part.entries[measure].of) == count
+
+
+@given(usages())
+def test_buckets_are_read_back_as_they_were_packed(usage: Usage) -> None:
+    packed = pack_buckets(usage)
+    assert list(packed) == usage.start.tolist()
+    assert same(unpack_buckets("alice", reversed(packed.values())), usage)
+
+
+@given(usages(), st.sampled_from(MEASURES), st.sampled_from([(), *GROUPINGS]))
+@pytest.mark.parametrize("resolution", ["hour", "day"])
+def test_a_summary_is_read_back_as_it_was_packed(
+    resolution: Resolution, usage: Usage, measure: Measure, by: Grouping
+) -> None:
+    summary = summarise(usage, resolution)
+    back = unpack_summary(pack_summary(summary, MIDNIGHT), resolution, MIDNIGHT, measure, by)
+    pd.testing.assert_frame_equal(
+        tidy([("alice", back)], measure, by, resolution),
+        tidy([("alice", summary)], measure, by, resolution),
+    )
+
+
+def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:
+    blob = pack_day(busy([0]), MIDNIGHT)
+    (bucket,) = pack_buckets(busy([0])).values()
+    with pytest.raises(PackingError, match="version '2', this snapshot_assets reads 1; update"):
+        unpack_day("alice", blob[:4] + b"\x02" + blob[5:], MIDNIGHT)
+    with pytest.raises(PackingError, match="version '2'"):
+        unpack_buckets("alice", [bucket[:1] + b"2" + bucket[2:]])
+    with pytest.raises(PackingError, match="no packed frame"):
+        unpack_day("alice", b"PAR1", MIDNIGHT)
+    with pytest.raises(PackingError, match=r"of 300 s"):
+        unpack_summary(blob, "hour", MIDNIGHT, "cpu", ())
+
+
+# --- in Redis -----------------------------------------------------------------------------------
+
+
+class Model:
+    """What should be in Redis: by host and bucket, replaced as the contract says."""
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, dict[int, Usage]] = {host: {} for host in HOSTS}
+
+    def replace(self, host: str, window: Window, usage: Usage, stage: Stage) -> None:
+        held = self.buckets[host]
+        new = {int(start): usage.select(usage.start == start) for start in usage.start}
+        for bucket in window.buckets():
+            if stage == "live" and bucket in held and held[bucket].settled.all():
+                continue
+            held.pop(bucket, None)
+            if bucket in new:
+                held[bucket] = new[bucket]
+
+    def usage(self, host: str) -> Usage:
+        held = self.buckets[host]
+        return joined([held[b] for b in sorted(held)]) if held else usage_of(host, {})
+
+
+windows = st.one_of(
+    st.just(DAYS),
+    st.sampled_from([Window(DAYS.start, DAYS.start + DAY_SECONDS)]),
+    st.tuples(st.integers(0, 290), st.integers(0, 290)).map(
+        lambda pair: Window(MIDNIGHT + min(pair) * 300, MIDNIGHT + max(pair) * 300 + 300)
+    ),
+)
+replacements = st.lists(
+    st.tuples(
+        st.sampled_from(HOSTS), windows, usages(days=2), st.sampled_from(["live", "settled"])
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(replacements, st.sampled_from(MEASURES), st.sampled_from([(), *GROUPINGS]))
+@ON_ONE_SERVER
+def test_whatever_is_replaced_frames_and_documents_say_the_same(
+    writer: RedisWriter,
+    reader: RedisReader,
+    redis_server: Redis,
+    steps: list[tuple[str, Window, Usage, Stage]],
+    measure: Measure,
+    by: Grouping,
+) -> None:
+    with redis_server.client() as client:
+        client.flushall()
+    model = Model()
+    for host, window, usage, stage in steps:
+        inside = (usage.start >= window.start) & (usage.start < window.end)
+        usage = staged(replace(usage.select(inside), hosts=(host,)), stage)
+        writer.replace([host], window, usage, stage)
+        model.replace(host, window, usage, stage)
+    for host in HOSTS:
+        expected = as_documents(model.usage(host))
+        assert reader.get_data(host, *RANGE) == expected
+        assert disagreements(reader, host, DAYS) == []
+        for resolution, step in STEP_SECONDS.items():
+            frame = reader.get_frame(
+                host, *RANGE, measure=measure, by=by or None, resolution=resolution
+            )
+            slow = slow_frame(expected, measure, by, step)
+            rows = frame.to_dict("records")
+            assert [_key(row, by) for row in rows] == sorted(slow, key=_rest_last)
+            for row in rows:
+                _, peak, seconds = COLUMNS[measure]
+                told = slow[_key(row, by)]
+                assert row[peak] == pytest.approx(float(told.peak), rel=1e-12, abs=1e-12)
+                assert row[seconds] == pytest.approx(float(told.unit_seconds), abs=1e-3)
+                assert row["settled"] == told.settled
+    present = {host for host in HOSTS if model.buckets[host]}
+    assert set(reader.hosts(*RANGE)) == present
+    assert set(reader.get_frame(None, *RANGE)["host"]) == present
+
+
+def _key(row: dict[Any, Any], by: Grouping) -> tuple[int, tuple[str, ...]]:
+    return int(row["start"].timestamp()), tuple(row[name] for name in by)
+
+
+def _rest_last(key: tuple[int, tuple[str, ...]]) -> tuple[int, bool, tuple[str, ...]]:
+    interval, names = key
+    return interval, any(name == "(other)" for name in names), names
+
+
+@given(usages(days=2), st.integers(0, 575), st.integers(0, 575))
+@ON_ONE_SERVER
+def test_a_range_that_cuts_intervals_has_the_same_sum_at_each_resolution(
+    writer: RedisWriter, reader: RedisReader, usage: Usage, one: int, other: int
+) -> None:
+    writer.replace(["alice"], DAYS, staged(usage, "settled"), "settled")
+    asked = at(MIDNIGHT + min(one, other) * 300), at(MIDNIGHT + max(one, other) * 300)
+    sums = {
+        round(reader.get_frame("alice", *asked, resolution=resolution)["core_seconds"].sum(), 3)
+        for resolution in STEP_SECONDS
+    }
+    assert len(sums) == 1
+
+
+def test_a_settled_day_is_read_from_its_summary_and_a_changed_one_from_its_buckets(
+    writer: RedisWriter, reader: RedisReader, redis_server: Redis
+) -> None:
+    """A live bucket in a gap of a settled day takes its summaries away, until it settles again."""
+    day = Window(MIDNIGHT, MIDNIGHT + DAY_SECONDS)
+    whole = at(day.start), at(day.end - 300)
+    summary = writer.keys.summary("alice", "day", MIDNIGHT)
+    writer.replace(["alice"], day, busy([0, 5]), "settled")
+    frame = reader.get_frame("alice", *whole, resolution="day")
+    assert (frame["core_seconds"].item(), frame["settled"].item()) == (600, True)
+    with redis_server.client() as client:
+        assert client.hlen(summary) == 1
+        writer.replace(["alice"], day, busy([10], settled=False), "live")
+        assert client.exists(summary) == 0
+        frame = reader.get_frame("alice", *whole, resolution="day")
+        assert (frame["core_seconds"].item(), frame["settled"].item()) == (900, False)
+        writer.replace(["alice"], day, busy([0, 5, 10]), "settled")
+        assert client.hlen(summary) == 1
+        # Beyond the retention of the 5 minutes, the day is still there.
+        client.delete(writer.keys.frame("alice", MIDNIGHT))
+    frame = reader.get_frame(None, *whole, resolution="day")
+    assert (frame["core_seconds"].item(), frame["settled"].item()) == (900, True)
+
+
+def test_each_form_is_kept_as_long_as_its_setting_says(redis_server: Redis) -> None:
+    """Documents 1, frames 2, hours 3 and days 4 days after their end; months leave as one.
+
+    On 2086-11-22, so that the server's own clock does not drop them meanwhile.
+    """
+    day, midnight = 86_400, MIDNIGHT + (60 * 365 + 15) * 86_400
+    retention = Retention(day, 2 * day, 3 * day, 4 * day)
+    midnight_of_december = midnight + 9 * day
+    window = Window(midnight, midnight + day)
+    left = {}
+    for age in range(5):
+        with redis_server.client() as client:
+            client.flushall()
+        now = window.end + age * day + 1
+        with RedisWriter(
+            port=redis_server.port, clock=lambda now=now: now, retention=retention
+        ) as writer:
+            usage = busy([1435])
+            usage = replace(usage, start=usage.start + midnight - MIDNIGHT)
+            writer.replace(["alice"], window, usage, "settled")
+            keys = writer.keys
+        with redis_server.client() as client:
+            names = {
+                "documents": keys.document(window.end - 300),
+                "frames": keys.frame("alice", midnight),
+                "hours": keys.summary("alice", "hour", midnight),
+                "days": keys.summary("alice", "day", midnight),
+            }
+            left[age] = [form for form, name in names.items() if client.exists(name)]
+            if age == 0:
+                assert client.expiretime(names["frames"]) == window.end + 2 * day
+                assert client.expiretime(names["days"]) == midnight_of_december + 4 * day
+                index = client.expiretime(keys.hosts_of_day(midnight))
+                assert index > midnight_of_december + 4 * day
+    assert left == {
+        0: ["documents", "frames", "hours", "days"],
+        1: ["frames", "hours", "days"],
+        2: ["hours", "days"],
+        3: ["days"],
+        4: [],
+    }
+
+
+def test_a_live_tick_writes_its_buckets_and_nothing_else(
+    writer: RedisWriter, redis_server: Redis
+) -> None:
+    minutes = range(0, 720, 5)
+    usage = busy(minutes, settled=False)
+    writer.replace(["alice"], Window(MIDNIGHT, NOON), usage, "live")
+    last = Window(NOON - 1800, NOON)
+    tick = usage.select(usage.start >= last.start)
+    report = writer.replace(["alice"], last, tick, "live")
+    assert report.frame_bytes == sum(map(len, pack_buckets(tick).values()))
+    with redis_server.client() as client:
+        assert client.hlen(writer.keys.frame("alice", MIDNIGHT)) == len(minutes)
+
+
+def test_what_cannot_be_asked_is_refused(reader: RedisReader) -> None:
+    for told, options in {
+        "measure 'gpu' is none of cpu, mem": {"measure": "gpu"},
+        "by 'host' is none of": {"by": "host"},
+        "resolution '1h' is none of auto, 5min, hour, day": {"resolution": "1h"},
+    }.items():
+        with pytest.raises(ValueError, match=told):
+            reader.get_frame(**options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="has no time zone"):
+        reader.get_frame(None, dt.datetime(2026, 11, 22))  # noqa: DTZ001
+
+
+def test_a_damaged_frame_is_an_error_that_names_it(
+    writer: RedisWriter, reader: RedisReader, redis_server: Redis
+) -> None:
+    writer.replace(["alice"], DAYS, busy([0, 5]), "settled")
+    key = writer.keys.frame("alice", MIDNIGHT)
+    with redis_server.client() as client:
+        blob = client.hget(key, "day") or b""
+        client.hset(key, "day", blob[:-1])
+    with pytest.raises(StoreError, match=r"frame of 'alice' under .*:5min:2026-11-22.*checksum"):
+        reader.get_frame("alice", *RANGE, resolution="5min")
+    assert len(reader.get_data("alice", *RANGE)) == 2, "documents are still there"
+
+
+def test_auto_chooses_by_the_range(writer: RedisWriter, reader: RedisReader) -> None:
+    writer.replace(["alice"], DAYS, busy([0, 5]), "settled")
+    assert len(reader.get_frame("alice", at(MIDNIGHT), at(NOON))) == 2
+    assert len(reader.get_frame("alice", at(MIDNIGHT - 5 * 86_400), at(NOON))) == 1
+    frame = reader.get_frame("alice", at(MIDNIGHT - 300 * 86_400), at(NOW))
+    assert frame["coverage"].item() == pytest.approx(600 / 86_400)
