@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
@@ -19,6 +20,7 @@ from snapshot_assets.domain.usage import (
     MEASURES,
     MICRO,
     Bools,
+    Entries,
     Ints,
     Measure,
     Owner,
@@ -183,6 +185,32 @@ def remainder(total: Amount, pairs: Group, peak: Ints) -> Amount:
     return Amount(total.seconds - listed, peak)
 
 
+def averaged(host: str, summary: Summary) -> Usage:
+    """The means of a host's intervals, rounded to millionths, as if each were a bucket.
+
+    Its coverage is the share of the whole interval; nothing is known of its snapshots.
+    """
+    covered_seconds = summary.covered * BUCKET_SECONDS / MICRO
+    totals, entries = {}, {}
+    for measure, part in summary.parts.items():
+        pairs = part.groups[GROUPINGS[0]]
+        totals[measure] = _mean(part.total.seconds, covered_seconds)
+        means = _mean(pairs.amount.seconds, covered_seconds[pairs.of])
+        entries[measure] = Entries(pairs.of, pairs.name, means)
+    count = len(summary.start)
+    return Usage(
+        (host,),
+        summary.owners,
+        np.zeros(count, dtype=np.int64),
+        summary.start,
+        np.maximum(np.rint(covered_seconds * MICRO / summary.step_seconds), 1).astype(np.int64),
+        np.zeros(count, dtype=np.int64),
+        summary.settled,
+        totals,
+        entries,
+    )
+
+
 def tidy(
     summaries: Sequence[tuple[str, Summary]],
     measure: Measure,
@@ -296,6 +324,10 @@ def _stack(amounts: Sequence[Amount]) -> Amount:
 
 def _concatenated(arrays: Sequence[Ints | Bools]) -> Ints:
     return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
+
+
+def _mean(micro_seconds: Ints, covered_seconds: npt.NDArray[np.float64]) -> Ints:
+    return np.rint(micro_seconds / covered_seconds).astype(np.int64)
 
 
 def _unit_seconds(micro: Ints, coverage: Ints) -> Ints:

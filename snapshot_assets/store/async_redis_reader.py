@@ -62,9 +62,10 @@ class AsyncRedisReader(Plans):
         host: str | None = None,
         start_time: dt.datetime | None = None,
         end_time: dt.datetime | None = None,
+        resolution: Resolution | str = "5min",
     ) -> OrderedDict[int, dict[str, Any]]:
         """As :meth:`RedisReader.get_data`."""
-        return await self._run(self._data_plan(host, start_time, end_time))
+        return await self._run(self._data_plan(host, start_time, end_time, resolution))
 
     async def get_frame(
         self,

@@ -226,47 +226,57 @@ def pack_summary(summary: Summary, day: int) -> bytes:
 
 
 def unpack_summary(
-    blob: bytes, resolution: Resolution, day: int, measure: Measure, grouping: Grouping
+    blob: bytes, resolution: Resolution, day: int, measures: Sequence[Measure], grouping: Grouping
 ) -> Summary:
-    """The inverse of :func:`pack_summary`, with one measure, and one grouping unless it is empty.
+    """The inverse of :func:`pack_summary`, with these measures, and one grouping unless empty.
 
     Raises:
         PackingError: the bytes are damaged or of another version.
     """
     sections = _Sections(blob, STEP_SECONDS[resolution], _SECTIONS_OF_SUMMARY)
-    first = 2 + 4 * MEASURES.index(measure)
     found = sections.columns(1, _INTERVALS)
-    totals = sections.columns(first, _TOTALS)
-    total = Amount(totals["total_seconds"], totals["total_peak"])
     _require_below(found["start"], DAY_SECONDS)
-    rest, groups = total, {}
-    owners: tuple[Owner, ...] = ()
-    if grouping:
-        owners = sections.owners()
-        listed = sections.columns(first + 1, _PAIRS)
-        _require_below(listed["of"], len(found["start"]))
-        _require_below(listed["name"], len(owners))
-        group = Group(listed["of"], listed["name"], Amount(listed["seconds"], listed["peak"]))
-        rest = remainder(total, group, totals["±other_peak"])
-        if grouping != GROUPINGS[0]:
-            excess = sections.columns(first + 1 + GROUPINGS.index(grouping), _EXCESS)["peak"]
-            group = regrouped(owners, group, grouping)
-            if len(excess) != len(group.of):
-                raise PackingError("its peaks are not those of its groups")
-            group = Group(
-                group.of,
-                group.name,
-                Amount(group.amount.seconds, group.amount.peak + excess),
-            )
-        groups[grouping] = group
+    owners = sections.owners() if grouping else ()
     return Summary(
         STEP_SECONDS[resolution],
         owners,
         found["start"] + day,
         found["covered"],
         found["settled"].astype(np.bool_),
-        {measure: Part(total, rest, groups)},
+        {
+            measure: _unpacked_part(sections, measure, owners, grouping, len(found["start"]))
+            for measure in measures
+        },
     )
+
+
+def _unpacked_part(
+    sections: _Sections,
+    measure: Measure,
+    owners: Sequence[Owner],
+    grouping: Grouping,
+    intervals: int,
+) -> Part:
+    first = 2 + 4 * MEASURES.index(measure)
+    totals = sections.columns(first, _TOTALS)
+    total = Amount(totals["total_seconds"], totals["total_peak"])
+    if len(total.seconds) != intervals:
+        raise PackingError("its totals are not those of its intervals")
+    if not grouping:
+        return Part(total, total, {})
+    listed = sections.columns(first + 1, _PAIRS)
+    _require_below(listed["of"], intervals)
+    _require_below(listed["name"], len(owners))
+    group = Group(listed["of"], listed["name"], Amount(listed["seconds"], listed["peak"]))
+    rest = remainder(total, group, totals["±other_peak"])
+    if grouping != GROUPINGS[0]:
+        excess = sections.columns(first + 1 + GROUPINGS.index(grouping), _EXCESS)["peak"]
+        group = regrouped(owners, group, grouping)
+        if len(excess) != len(group.of):
+            raise PackingError("its peaks are not those of its groups")
+        amount = Amount(group.amount.seconds, group.amount.peak + excess)
+        group = Group(group.of, group.name, amount)
+    return Part(total, rest, {grouping: group})
 
 
 # --- bytes --------------------------------------------------------------------------------------

@@ -19,11 +19,13 @@ import orjson
 import pandas as pd
 from redis.exceptions import ResponseError
 
+from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.summary import (
     GROUPINGS,
     Grouping,
     Resolution,
     Summary,
+    averaged,
     resolution_for,
     summarise,
     tidy,
@@ -147,9 +149,15 @@ class Plans(RedisServer):
         host: str | None,
         start_time: dt.datetime | None,
         end_time: dt.datetime | None,
+        resolution: Resolution | str,
     ) -> Plan[OrderedDict[int, dict[str, Any]]]:
+        asked = self._buckets(start_time, end_time)
+        chosen = _resolution(resolution, asked)
+        if chosen != "5min":
+            pieces = yield from self._pieces(host, asked, chosen, MEASURES, GROUPINGS[0])
+            return _averaged(host, pieces, chosen)
         found: OrderedDict[int, dict[str, Any]] = OrderedDict()
-        for chunk in _chunks(self._buckets(start_time, end_time), _BUCKETS_PER_REQUEST):
+        for chunk in _chunks(asked, _BUCKETS_PER_REQUEST):
             keys = [self.keys.document(bucket) for bucket in chunk]
             ask = Ask("HGETALL", keys) if host is None else Ask("HGET", keys, (host,))
             (answers,) = yield [ask]
@@ -237,29 +245,39 @@ class Plans(RedisServer):
             raise ValueError(f"measure {measure!r} is none of {', '.join(MEASURES)}")
         asked = self._buckets(start_time, end_time)
         chosen = _resolution(resolution, asked)
-        days = _days(asked)
-        wanted = yield from self._host_days(hosts, days)
+        pieces = yield from self._pieces(hosts, asked, chosen, (measure,), grouping)
+        return tidy(pieces, measure, grouping, chosen)
+
+    def _pieces(
+        self,
+        hosts: str | Sequence[str] | None,
+        asked: range,
+        resolution: Resolution,
+        measures: Sequence[Measure],
+        grouping: Grouping,
+    ) -> Plan[list[tuple[str, Summary]]]:
+        """Host and summary of each day in the range; hosts in order, each in the order of time."""
+        wanted = yield from self._host_days(hosts, _days(asked))
         found: dict[tuple[str, int], Summary] = {}
-        if chosen != "5min":
+        if resolution != "5min":
             # A day that the range cuts is summed up from its buckets within the range.
             whole = [
                 (host, day)
                 for host, day in wanted
                 if asked[0] <= day and day + DAY_SECONDS - BUCKET_SECONDS <= asked[-1]
             ]
-            found = yield from self._summaries(whole, chosen, measure, grouping)
+            found = yield from self._summaries(whole, resolution, measures, grouping)
         left = [host_day for host_day in wanted if host_day not in found]
         for chunk in _chunks(left, _HOST_DAYS_PER_REQUEST):
             keys = [self.keys.frame(host, day) for host, day in chunk]
             (answers,) = yield [Ask("HGETALL", keys)]
             for (host, day), key, answer in zip(chunk, keys, answers, strict=True):
-                usage = self._usage(host, day, key, answer, (measure,))
+                usage = self._usage(host, day, key, answer, measures)
                 if usage is not None:
                     usage = usage.select((usage.start >= asked[0]) & (usage.start <= asked[-1]))
                     groupings = [grouping] if grouping else []
-                    found[host, day] = summarise(usage, chosen, (measure,), groupings)
-        pieces = [(host, found[host, day]) for host, day in wanted if (host, day) in found]
-        return tidy(pieces, measure, grouping, chosen)
+                    found[host, day] = summarise(usage, resolution, measures, groupings)
+        return [(host, found[host, day]) for host, day in wanted if (host, day) in found]
 
     def _usage_plan(self, host: str, buckets: range) -> Plan[Usage | None]:
         """What the frames say of a host's buckets, for comparing it with the documents."""
@@ -323,7 +341,7 @@ class Plans(RedisServer):
         self,
         host_days: Sequence[tuple[str, int]],
         resolution: Resolution,
-        measure: Measure,
+        measures: Sequence[Measure],
         grouping: Grouping,
     ) -> Plan[dict[tuple[str, int], Summary]]:
         """The settled days among these."""
@@ -342,7 +360,7 @@ class Plans(RedisServer):
                     if blob is not None:
                         with self._damage_told(host, day, key):
                             found[host, day] = unpack_summary(
-                                blob, resolution, day, measure, grouping
+                                blob, resolution, day, measures, grouping
                             )
         return found
 
@@ -406,6 +424,25 @@ class Plans(RedisServer):
                 f"the frame of {host!r} under {key!r} at {self.address} cannot be read: {error}. "
                 "If it is damaged, settle that day again"
             ) from None
+
+
+def _averaged(
+    host: str | None, pieces: Sequence[tuple[str, Summary]], resolution: Resolution
+) -> OrderedDict[int, dict[str, Any]]:
+    """The means as documents, in the order of time and host."""
+    found: dict[int, dict[str, Document]] = {}
+    for name, summary in pieces:
+        frame = documents(averaged(name, summary))
+        for start, body in zip(frame["bucket_start"], frame["body"], strict=True):
+            document = orjson.loads(body)
+            # How many snapshots speak for a longer interval is not kept.
+            del document["meta"]["snapshots"]
+            document["meta"]["resolution"] = resolution
+            found.setdefault(int(start), {})[name] = document
+    ascending = sorted(found.items())
+    if host is not None:
+        return OrderedDict((start, of_host[host]) for start, of_host in ascending)
+    return OrderedDict(ascending)
 
 
 def _grouping(by: str | Sequence[str] | None) -> Grouping:

@@ -50,6 +50,7 @@ class RedisReader(Plans, RedisBase):
         host: str | None = None,
         start_time: dt.datetime | None = None,
         end_time: dt.datetime | None = None,
+        resolution: Resolution | str = "5min",
     ) -> OrderedDict[int, dict[str, Any]]:
         """The documents of a time range.
 
@@ -58,6 +59,9 @@ class RedisReader(Plans, RedisBase):
             start_time: aware; the first bucket start wanted, included. Default: 24 hours before
                 ``end_time``.
             end_time: aware; the last bucket start wanted, included. Default: now.
+            resolution: ``5min`` for the documents as they are kept. ``hour``, ``day`` and ``auto``,
+                as in :meth:`get_frame`, give means over the covered time in the same layout, with
+                ``resolution`` instead of ``snapshots`` in ``meta``.
 
         Returns:
             Epoch second of the bucket to its document, ascending; to ``{host: document}`` where
@@ -68,7 +72,7 @@ class RedisReader(Plans, RedisBase):
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no document.
         """
-        return self._run(self._data_plan(host, start_time, end_time))
+        return self._run(self._data_plan(host, start_time, end_time, resolution))
 
     def get_frame(
         self,

@@ -39,7 +39,7 @@ from snapshot_assets.store.packing import (
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
-from snapshot_assets_tests.domain.slow_summary import slow_frame
+from snapshot_assets_tests.domain.slow_summary import FIELDS, slow_frame
 from snapshot_assets_tests.domain.usages import Bucket, as_documents, same, usage_of, usages
 from snapshot_assets_tests.servers import Redis
 
@@ -116,7 +116,7 @@ def test_a_summary_is_read_back_as_it_was_packed(
     resolution: Resolution, usage: Usage, measure: Measure, by: Grouping
 ) -> None:
     summary = summarise(usage, resolution)
-    back = unpack_summary(pack_summary(summary, MIDNIGHT), resolution, MIDNIGHT, measure, by)
+    back = unpack_summary(pack_summary(summary, MIDNIGHT), resolution, MIDNIGHT, [measure], by)
     pd.testing.assert_frame_equal(
         tidy([("alice", back)], measure, by, resolution),
         tidy([("alice", summary)], measure, by, resolution),
@@ -133,7 +133,7 @@ def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:
     with pytest.raises(PackingError, match="no packed frame"):
         unpack_day("alice", b"PAR1", MIDNIGHT)
     with pytest.raises(PackingError, match=r"of 300 s"):
-        unpack_summary(blob, "hour", MIDNIGHT, "cpu", ())
+        unpack_summary(blob, "hour", MIDNIGHT, ["cpu"], ())
 
 
 # --- in Redis -----------------------------------------------------------------------------------
@@ -318,6 +318,39 @@ def test_a_live_tick_writes_its_buckets_and_nothing_else(
     assert report.frame_bytes == sum(map(len, pack_buckets(tick).values()))
     with redis_server.client() as client:
         assert client.hlen(writer.keys.frame("alice", MIDNIGHT)) == len(minutes)
+
+
+@given(usages(days=2), st.sampled_from(["hour", "day"]))
+@ON_ONE_SERVER
+def test_documents_of_hours_and_days_are_the_means_of_the_frames(
+    writer: RedisWriter, reader: RedisReader, usage: Usage, resolution: Resolution
+) -> None:
+    writer.replace(["alice"], DAYS, staged(usage, "settled"), "settled")
+    found = reader.get_data("alice", *RANGE, resolution=resolution)
+    for measure, field in FIELDS.items():
+        by: Grouping = ("username", "comm")
+        frame = reader.get_frame("alice", *RANGE, measure=measure, by=by, resolution=resolution)
+        mean = COLUMNS[measure][0]
+        for row in frame.to_dict("records"):
+            document = found[int(row["start"].timestamp())]
+            named = {(e["username"], e["comm"]): e[field] for e in document[measure]["user"]}
+            named["(other)", "(other)"] = document[measure]["other"][field]
+            # The rest closes on rounded entries.
+            rounding = 1e-6 * (len(named) + 1)
+            assert named[row["username"], row["comm"]] == pytest.approx(row[mean], abs=rounding)
+            assert document["meta"] == {
+                "coverage": pytest.approx(row["coverage"], abs=1e-6),
+                "stage": "settled",
+                "resolution": resolution,
+            }
+        for document in found.values():
+            part = document[measure]
+            listed = [*part["user"], part["other"]]
+            total = sum(round(entry[field] * 10**6) for entry in listed)
+            assert total == round(part["command"][field] * 10**6)
+    assert reader.get_data(None, *RANGE, resolution=resolution) == {
+        start: {"alice": document} for start, document in found.items()
+    }
 
 
 def test_what_cannot_be_asked_is_refused(reader: RedisReader) -> None:
