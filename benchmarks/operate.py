@@ -277,7 +277,7 @@ def _measure_latency(site: _Site, minutes: int) -> None:
 
 
 def _measure_backfill(site: _Site, days: int) -> None:
-    """From the asset page: all hosts, so many days."""
+    """From the asset page: all hosts, so many days. Cancelled half-way, then the rest of it."""
     for ago in range(1, days):
         site.copy(site.midnight, site.midnight + DAY_SECONDS, -ago * DAY_SECONDS)
     partitions = [
@@ -286,20 +286,45 @@ def _measure_backfill(site: _Site, days: int) -> None:
         for host in site.hosts
     ]
     deployment = site.deployment
+
+    def is_half_done() -> bool:
+        return 2 * deployment.partition_counts(SNAPSHOTS)["numMaterialized"] >= len(partitions)
+
     with _memory() as peak:
         begun = time.perf_counter()
-        backfill = deployment.backfill((RAW, AGGREGATES, SNAPSHOTS), partitions)
-        deployment.wait(
-            "the backfill", lambda: "COMPLETED" in deployment.backfill_status(backfill), 3_600, 1
-        )
+        first = deployment.backfill((RAW, AGGREGATES, SNAPSHOTS), partitions)
+        deployment.wait("half of it", is_half_done, 3_600, 1)
+        deployment.cancel_backfill(first)
+        _await_end(deployment, first, "CANCELED")
+        done = deployment.backfill_counts(first, SNAPSHOTS)["numPartitionsMaterialized"]
+        if done == len(partitions):
+            # The daemon looks every half a minute whether one is to be cancelled.
+            raise RuntimeError("the backfill was over before it was cancelled; take more days")
+        second = deployment.reexecute_backfill(first)
+        _await_end(deployment, second, "COMPLETED_SUCCESS")
         took = time.perf_counter() - begun
-        runs = deployment.runs(**{"dagster/backfill": backfill})
-        counts = deployment.partition_counts(SNAPSHOTS)
-    busy = sum(run["endTime"] - run["startTime"] for run in runs)
-    print(
-        f"backfill of {len(partitions)} host-days: {len(runs)} runs, {took:.0f} s, {busy:.0f} s of "
-        f"them in runs, peak {peak[0] / 1e6:,.0f} MB; {counts}"
-    )
+    print(f"backfill of {len(partitions)} host-days: {took:.0f} s, peak {peak[0] / 1e6:,.0f} MB")
+    rest = deployment.backfill_counts(second, SNAPSHOTS)["numPartitionsMaterialized"]
+    print(f"cancelled after {done} of them: {_told_runs(deployment, first)}")
+    print(f"re-executed from failure, {rest}: {_told_runs(deployment, second)}")
+    print(deployment.partition_counts(SNAPSHOTS))
+
+
+def _await_end(deployment: Deployment, backfill: str, wanted: str) -> None:
+    def status_at_end() -> str | None:
+        status = deployment.backfill_status(backfill)
+        return None if status in ("REQUESTED", "CANCELING", "FAILING") else status
+
+    if (status := deployment.wait("the backfill", status_at_end, 3_600, 1)) != wanted:
+        raise RuntimeError(f"the backfill ended as {status}")
+
+
+def _told_runs(deployment: Deployment, backfill: str) -> str:
+    runs = deployment.runs(**{"dagster/backfill": backfill})
+    # One that was cancelled in the queue never started.
+    busy = sum(run["endTime"] - run["startTime"] for run in runs if run["startTime"])
+    succeeded = sum(run["status"] == "SUCCESS" for run in runs)
+    return f"{len(runs)} runs, {succeeded} of them to their end, {busy:.0f} s in runs"
 
 
 if __name__ == "__main__":

@@ -98,8 +98,12 @@ class Deployment:
             json.dumps({"query": query, "variables": variables}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            told: dict[str, Any] = json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                told: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.add_note(error.read().decode())
+            raise
         assert "errors" not in told, told["errors"]
         data: dict[str, Any] = told["data"]
         return data
@@ -225,6 +229,40 @@ class Deployment:
         )
         status: str = told["partitionBackfillOrError"]["status"]
         return status
+
+    def backfill_counts(self, backfill_id: str, asset: str) -> dict[str, int]:
+        """How many partitions of an asset a backfill was for, has materialized, and failed."""
+        told = self.ask(
+            """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+            ... on PartitionBackfill { assetBackfillData { assetBackfillStatuses {
+            ... on AssetPartitionsStatusCounts { assetKey { path } numPartitionsTargeted
+            numPartitionsMaterialized numPartitionsFailed } } } } } }""",
+            id=backfill_id,
+        )
+        statuses = told["partitionBackfillOrError"]["assetBackfillData"]["assetBackfillStatuses"]
+        (counts,) = [status for status in statuses if status.pop("assetKey")["path"] == [asset]]
+        return dict(counts)
+
+    def cancel_backfill(self, backfill_id: str) -> None:
+        """Ask for its end as its page does; it is CANCELED once its runs have ended."""
+        told = self.ask(
+            """mutation ($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename
+            ... on PythonError { message stack } } }""",
+            id=backfill_id,
+        )["cancelPartitionBackfill"]
+        assert told["__typename"] == "CancelBackfillSuccess", told
+
+    def reexecute_backfill(self, backfill_id: str) -> str:
+        """Launch one for what another did not materialize, "from failure"; returns its id."""
+        told = self.ask(
+            """mutation ($params: ReexecutionParams!) { reexecutePartitionBackfill(
+            reexecutionParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
+            ... on PythonError { message stack } } }""",
+            params={"parentRunId": backfill_id, "strategy": "FROM_FAILURE"},
+        )["reexecutePartitionBackfill"]
+        assert told["__typename"] == "LaunchBackfillSuccess", told
+        second_id: str = told["backfillId"]
+        return second_id
 
     def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
         """Launch a job as its page does; returns the run's id."""
