@@ -23,6 +23,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from snapshot_assets.errors import SettingsError
+from snapshot_assets.store.deadline import deadline
 
 Kind = Literal["server", "sentinel", "cluster"]
 
@@ -139,8 +140,10 @@ class Target:
             )
         if self.kind == "sentinel":
             told = self._sentinel_options(patience, given["retry"])
-            return Sentinel(self.nodes, sentinel_kwargs=told, **given).master_for(self.service)
-        return redis.Redis(**self._address_options(), **given)
+            return Sentinel(self.nodes, sentinel_kwargs=told, **given).master_for(
+                self.service, **_greeted(patience)
+            )
+        return redis.Redis(**self._address_options(), **_greeted(patience), **given)
 
     def async_client(
         self, patience: Patience, **options: Any
@@ -182,6 +185,16 @@ def _timeouts(patience: Patience) -> dict[str, Any]:
         "socket_connect_timeout": patience.timeout_seconds,
         "client_name": "snapshot-assets",
     }
+
+
+def _greeted(patience: Patience) -> dict[str, Any]:
+    """The exchange with which a connection begins has a deadline too."""
+
+    def greet(connection: Any) -> None:
+        with deadline(connection, patience.timeout_seconds):
+            connection.on_connect()
+
+    return {"redis_connect_func": greet}
 
 
 def _with_tls(options: dict[str, Any]) -> dict[str, Any]:
