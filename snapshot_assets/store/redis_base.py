@@ -182,7 +182,7 @@ class RedisBase(RedisServer):
             answers = exchange(self.client, Batch.of(commands), self.patience)
             for command, answer in zip(commands, answers, strict=True):
                 if isinstance(answer, errors.ResponseError):
-                    raise refusal(answer, str(command[0]), key_of(command))
+                    raise refusal(answer, str(command[0]), _keys_of(command))
         return answers
 
     def ping(self) -> None:
@@ -259,6 +259,13 @@ def pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
     if isinstance(answer, Mapping):
         return answer.items()
     return zip(answer[::2], answer[1::2], strict=True)
+
+
+def _keys_of(command: Command) -> str:
+    """What a refusal is about: the key, or all keys of a script, since it may be any."""
+    if command[0] != "EVAL":
+        return key_of(command)
+    return " or ".join(map(str, command[3 : 3 + int(command[2])]))
 
 
 def refusal(error: errors.ResponseError, command: str, key: str) -> errors.ResponseError:
