@@ -48,11 +48,16 @@ def deadline(connection: Any, seconds: float) -> Iterator[Deadline]:
     except BaseException:
         _watch.remove(kept)
         if kept.missed:
-            raise errors.TimeoutError(f"no whole answer within {seconds:g} s") from None
+            raise no_whole_answer(seconds) from None
         raise
     _watch.remove(kept)
     if kept.missed:
-        raise errors.TimeoutError(f"no whole answer within {seconds:g} s")
+        raise no_whole_answer(seconds)
+
+
+def no_whole_answer(seconds: float) -> errors.TimeoutError:
+    """What is said when a deadline is missed."""
+    return errors.TimeoutError(f"no whole answer within {seconds:g} s")
 
 
 class _Watch:

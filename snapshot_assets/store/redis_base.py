@@ -17,7 +17,7 @@ import redis
 from redis import exceptions as errors
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.cluster import RedisCluster
-from redis.sentinel import MasterNotFoundError
+from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.store.keys import COMPLETE, Keys, Retention
@@ -173,6 +173,10 @@ class RedisBase(RedisServer):
         with self._opening:
             if self._client is not None:
                 self._client.close()
+                # The client does not close what asks the Sentinels for it.
+                pool: Any = getattr(self._client, "connection_pool", None)
+                if isinstance(pool, SentinelConnectionPool):
+                    pool.sentinel_manager.close()
                 self._client = None
 
     def execute(self, commands: Sequence[Command]) -> list[Any]:

@@ -173,8 +173,9 @@ class Target:
     def _sentinel_options(self, patience: Patience, retry: Any) -> dict[str, Any]:
         """The Sentinels share TLS with the servers, and neither user nor password."""
         tls = {name: value for name, value in self.options.items() if name.startswith("ssl")}
-        # The next one is asked instead of the same again, and all together take one timeout.
-        share = patience.timeout_seconds / len(self.nodes)
+        # The next one is asked instead of the same again, and all together take less than one
+        # timeout, so that it is the Sentinels that are told of.
+        share = 0.9 * patience.timeout_seconds / len(self.nodes)
         timeouts = {"socket_timeout": share, "socket_connect_timeout": share}
         return {**timeouts, **tls, "retry": retry}
 

@@ -21,7 +21,7 @@ from redis import exceptions as errors
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.cluster import RedisCluster
 
-from snapshot_assets.store.deadline import deadline
+from snapshot_assets.store.deadline import deadline, no_whole_answer
 from snapshot_assets.store.redis_connections import Patience
 
 # A command and its arguments.
@@ -210,9 +210,11 @@ async def _talk_async(pool: Any, batch: Batch, patience: Patience) -> list[Any]:
                     answer = refusal
                 found.append(answer)
             return found
-    except BaseException:
+    except BaseException as error:
         if connection is not None:
             await connection.disconnect(nowait=True)
+        if isinstance(error, TimeoutError):  # asyncio's, which says nothing
+            raise no_whole_answer(patience.timeout_seconds) from None
         raise
     finally:
         if connection is not None:

@@ -212,7 +212,8 @@ def _refused(client: redis.Redis, user: str, name: str, key: str) -> bool:
     """Whether a user may not run this command on this key."""
     command = name.split("|")
     ((_, arity, *_),) = client.execute_command("COMMAND", "INFO", name)
-    arguments = [key, *["1"] * max(abs(arity) - len(command) - 1, 0)]
+    count = arity - len(command) if arity > 0 else max(-arity - len(command), 1)
+    arguments = [key, *["1"] * count][:count]
     if name.startswith(("eval", "fcall")):
         arguments = ["return 1", "1", key]
     told = client.execute_command("ACL", "DRYRUN", f"snapshot_{user}", *command, *arguments)
