@@ -88,11 +88,16 @@ class Proxy(Listener):
 
     def _requests(self, client: socket.socket, server: socket.socket, cut: int | None) -> None:
         was_cut = _pass(client, server, cut)
+        if was_cut:
+            self.at_request_cut()
         # The server still reads all that was passed, and then an end in order.
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_WR)
         if was_cut:
             _end(client)
+
+    def at_request_cut(self) -> None:
+        """Called when a connection's requests were cut."""
 
     def _answers(self, client: socket.socket, server: socket.socket, cut: int | None) -> None:
         _pass(server, client, cut)
@@ -112,6 +117,7 @@ class CuttingProxy(Proxy):
         cuts: bytes of answers that reach the client, for one connection each; None for all.
         request_cuts: bytes of requests that reach the server, which takes them all before it
             sees the end: what a writer leaves there that is killed within a pipeline.
+        at_request_cut: called at once when such a cut is reached.
     """
 
     def __init__(
@@ -119,14 +125,20 @@ class CuttingProxy(Proxy):
         server_port: int,
         cuts: Sequence[int | None] = (),
         request_cuts: Sequence[int | None] = (),
+        at_request_cut: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(server_port)
+        self._at_request_cut = at_request_cut
         self._cuts, self._request_cuts = list(cuts), list(request_cuts)
         self._ended = threading.Semaphore(0)
 
     def wait_for_end(self) -> None:
         """Wait until the server has let go of one more connection: it did all it was asked."""
         assert self._ended.acquire(timeout=_LONGEST_WAIT_SECONDS), "no connection ended"
+
+    def at_request_cut(self) -> None:
+        """Tell whoever wants to know."""
+        self._at_request_cut()
 
     def connect(self, client: socket.socket, server: socket.socket) -> None:
         """Pass what comes up to the cuts."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import pandas as pd
 import redis.asyncio
 from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from snapshot_assets.domain.summary import Resolution
 from snapshot_assets.domain.usage import Measure
@@ -56,6 +57,10 @@ class AsyncRedisReader(Plans):
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+            # The client does not close what asks the Sentinels for it.
+            pool: Any = getattr(client, "connection_pool", None)
+            if isinstance(pool, SentinelConnectionPool):
+                await pool.sentinel_manager.aclose()
 
     async def get_data(
         self,

@@ -41,7 +41,7 @@ from snapshot_assets.store.packing import (
     unpack_day,
     unpack_summary,
 )
-from snapshot_assets.store.redis_base import RedisServer, pairs, refusal
+from snapshot_assets.store.redis_base import RedisServer, name, pairs, refusal
 from snapshot_assets.store.wire import Batch, pack
 
 Document = dict[str, Any]
@@ -168,8 +168,9 @@ class Plans(RedisServer):
                     if host is not None:
                         found[bucket] = self._decode(answer, bucket, host)
                     else:
+                        key = self.keys.document(bucket)
                         found[bucket] = {
-                            (name := raw.decode()): self._decode(body, bucket, name)
+                            (known := name(raw, key)): self._decode(body, bucket, known)
                             for raw, body in sorted(pairs(answer))
                         }
         return found
@@ -225,8 +226,8 @@ class Plans(RedisServer):
         for chunk in _chunks(buckets, _BUCKETS_PER_REQUEST):
             keys = [self.keys.document(bucket) for bucket in chunk]
             hosts, expiries = yield [Ask("HKEYS", keys), Ask("EXPIRETIME", keys)]
-            for bucket, names, expiry in zip(chunk, hosts, expiries, strict=True):
-                found[bucket] = Holding(frozenset(name.decode() for name in names), expiry)
+            for bucket, key, fields, expiry in zip(chunk, keys, hosts, expiries, strict=True):
+                found[bucket] = Holding(frozenset(name(raw, key) for raw in fields), expiry)
         return found
 
     # --- frames -----------------------------------------------------------------------------
@@ -320,9 +321,10 @@ class Plans(RedisServer):
     def _hosts_of_days(self, days: Sequence[int]) -> Plan[dict[int, frozenset[str]]]:
         found = {}
         for chunk in _chunks(days, _DAYS_PER_REQUEST):
-            (answers,) = yield [Ask("SMEMBERS", [self.keys.hosts_of_day(day) for day in chunk])]
-            for day, names in zip(chunk, answers, strict=True):
-                found[day] = frozenset(name.decode() for name in names)
+            keys = [self.keys.hosts_of_day(day) for day in chunk]
+            (answers,) = yield [Ask("SMEMBERS", keys)]
+            for day, key, members in zip(chunk, keys, answers, strict=True):
+                found[day] = frozenset(name(raw, key) for raw in members)
         return found
 
     def _host_days(

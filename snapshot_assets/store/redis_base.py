@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Self
 
 import redis
 from redis import exceptions as errors
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.cluster import RedisCluster
+from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.store.keys import COMPLETE, Keys, Retention
@@ -128,6 +130,13 @@ class RedisServer:
             raise StoreOutageError(
                 f"Redis at {self.address} is still loading its data ({error})"
             ) from None
+        except (MasterNotFoundError, AsyncMasterNotFoundError) as error:
+            # redis-py's own words hold a page of representations.
+            whether = "do not all answer" if " : " in str(error) else "know no primary of that name"
+            raise StoreOutageError(
+                f"Redis at {self.address} cannot be found: the Sentinels {whether}; are they and "
+                "the primary up, and does SNAPSHOT_REDIS_URL name the service as they do?"
+            ) from None
         except (errors.ConnectionError, errors.TimeoutError, OSError, *_CLUSTER_DOWN) as error:
             raise StoreOutageError(
                 f"Redis at {self.address} does not answer; is it up, and is SNAPSHOT_REDIS_URL "
@@ -164,6 +173,10 @@ class RedisBase(RedisServer):
         with self._opening:
             if self._client is not None:
                 self._client.close()
+                # The client does not close what asks the Sentinels for it.
+                pool: Any = getattr(self._client, "connection_pool", None)
+                if isinstance(pool, SentinelConnectionPool):
+                    pool.sentinel_manager.close()
                 self._client = None
 
     def execute(self, commands: Sequence[Command]) -> list[Any]:
@@ -182,7 +195,7 @@ class RedisBase(RedisServer):
             answers = exchange(self.client, Batch.of(commands), self.patience)
             for command, answer in zip(commands, answers, strict=True):
                 if isinstance(answer, errors.ResponseError):
-                    raise refusal(answer, str(command[0]), key_of(command))
+                    raise refusal(answer, str(command[0]), _keys_of(command))
         return answers
 
     def ping(self) -> None:
@@ -210,10 +223,11 @@ class RedisBase(RedisServer):
                 ("HGETALL", self.keys.newest_snapshots),
             ]
         )
+        state, known = self.keys.state, self.keys.newest_snapshots
         return Progress(
-            live_until=None if until is None else float(until),
+            live_until=None if until is None else number(until, state),
             complete=complete is not None,
-            newest_epoch={host.decode(): float(epoch) for host, epoch in pairs(newest)},
+            newest_epoch={name(host, known): number(at, known) for host, at in pairs(newest)},
         )
 
     def memory(self) -> Memory:
@@ -259,6 +273,40 @@ def pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
     if isinstance(answer, Mapping):
         return answer.items()
     return zip(answer[::2], answer[1::2], strict=True)
+
+
+def name(raw: bytes, key: str) -> str:
+    """The host's name that is kept as these bytes.
+
+    Raises:
+        StoreError: it is none of ours.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise _of_others(raw, key) from None
+
+
+def number(raw: bytes, key: str) -> float:
+    """The number that is kept as these bytes; raises as :func:`name`."""
+    try:
+        return float(raw)
+    except ValueError:
+        raise _of_others(raw, key) from None
+
+
+def _of_others(raw: bytes, key: str) -> StoreError:
+    return StoreError(
+        f"{raw!r} under {key!r} is none of ours; another program uses the same keys, set "
+        "SNAPSHOT_KEY_PREFIX"
+    )
+
+
+def _keys_of(command: Command) -> str:
+    """What a refusal is about: the key, or all keys of a script, since it may be any."""
+    if command[0] != "EVAL":
+        return key_of(command)
+    return " or ".join(map(str, command[3 : 3 + int(command[2])]))
 
 
 def refusal(error: errors.ResponseError, command: str, key: str) -> errors.ResponseError:

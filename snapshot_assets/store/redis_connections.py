@@ -23,6 +23,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from snapshot_assets.errors import SettingsError
+from snapshot_assets.store.deadline import deadline
 
 Kind = Literal["server", "sentinel", "cluster"]
 
@@ -139,8 +140,10 @@ class Target:
             )
         if self.kind == "sentinel":
             told = self._sentinel_options(patience, given["retry"])
-            return Sentinel(self.nodes, sentinel_kwargs=told, **given).master_for(self.service)
-        return redis.Redis(**self._address_options(), **given)
+            return Sentinel(self.nodes, sentinel_kwargs=told, **given).master_for(
+                self.service, **_greeted(patience)
+            )
+        return redis.Redis(**self._address_options(), **_greeted(patience), **given)
 
     def async_client(
         self, patience: Patience, **options: Any
@@ -170,8 +173,9 @@ class Target:
     def _sentinel_options(self, patience: Patience, retry: Any) -> dict[str, Any]:
         """The Sentinels share TLS with the servers, and neither user nor password."""
         tls = {name: value for name, value in self.options.items() if name.startswith("ssl")}
-        # The next one is asked instead of the same again, and all together take one timeout.
-        share = patience.timeout_seconds / len(self.nodes)
+        # The next one is asked instead of the same again, and all together take less than one
+        # timeout, so that it is the Sentinels that are told of.
+        share = 0.9 * patience.timeout_seconds / len(self.nodes)
         timeouts = {"socket_timeout": share, "socket_connect_timeout": share}
         return {**timeouts, **tls, "retry": retry}
 
@@ -182,6 +186,16 @@ def _timeouts(patience: Patience) -> dict[str, Any]:
         "socket_connect_timeout": patience.timeout_seconds,
         "client_name": "snapshot-assets",
     }
+
+
+def _greeted(patience: Patience) -> dict[str, Any]:
+    """The exchange with which a connection begins has a deadline too."""
+
+    def greet(connection: Any) -> None:
+        with deadline(connection, patience.timeout_seconds):
+            connection.on_connect()
+
+    return {"redis_connect_func": greet}
 
 
 def _with_tls(options: dict[str, Any]) -> dict[str, Any]:

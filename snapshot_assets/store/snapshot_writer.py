@@ -24,7 +24,7 @@ from snapshot_assets.domain.usage import Stage, Usage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.store.frame_writer import SUMMARIES, replace_frames
 from snapshot_assets.store.keys import COMPLETE, days_of
-from snapshot_assets.store.redis_base import RedisBase
+from snapshot_assets.store.redis_base import RedisBase, name
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.wire import Command
 from snapshot_assets.timing import Timer
@@ -148,10 +148,11 @@ class SnapshotWriter(RedisBase):
         keys = self.keys
         doomed = [keys.document(bucket) for bucket in window.buckets()]
         for day in days_of(window):
-            for host in self.execute([("SMEMBERS", keys.hosts_of_day(day))])[0]:
-                name = host.decode()
-                doomed += [keys.frame(name, day), *(keys.summary(name, r, day) for r in SUMMARIES)]
-            doomed.append(keys.hosts_of_day(day))
+            index = keys.hosts_of_day(day)
+            for raw in self.execute([("SMEMBERS", index)])[0]:
+                host = name(raw, index)
+                doomed += [keys.frame(host, day), *(keys.summary(host, r, day) for r in SUMMARIES)]
+            doomed.append(index)
         doomed += [keys.state, keys.newest_snapshots]
         self.execute([("DEL", key) for key in dict.fromkeys(doomed)])
 

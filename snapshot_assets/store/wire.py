@@ -21,6 +21,7 @@ from redis import exceptions as errors
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.cluster import RedisCluster
 
+from snapshot_assets.store.deadline import deadline, no_whole_answer
 from snapshot_assets.store.redis_connections import Patience
 
 # A command and its arguments.
@@ -87,7 +88,7 @@ def exchange(client: redis.Redis | RedisCluster, batch: Batch, patience: Patienc
         try:
             if isinstance(client, RedisCluster):
                 return _over_nodes(client, batch, patience)
-            return _talk(client.connection_pool, batch.packed, batch.count)
+            return _talk(client.connection_pool, batch.packed, batch.count, patience)
         except _REFUSALS:
             raise
         except _OUTAGES:
@@ -98,11 +99,17 @@ def exchange(client: redis.Redis | RedisCluster, batch: Batch, patience: Patienc
     raise AssertionError("unreachable")
 
 
-def _talk(pool: Any, packed: bytes, count: int) -> list[Any]:
+def _talk(pool: Any, packed: bytes, count: int, patience: Patience) -> list[Any]:
     connection = pool.get_connection()
     try:
         connection.send_packed_command([packed])
-        return [_answer(connection) for _ in range(count)]
+        with deadline(connection, patience.timeout_seconds) as kept:
+            found = []
+            for i in range(count):
+                if i % _ANSWERS_PER_DEADLINE == 0:
+                    kept.move()
+                found.append(_answer(connection))
+            return found
     except BaseException:
         # Half-read answers must not be taken for those of whoever gets the connection next.
         connection.disconnect()
@@ -138,7 +145,7 @@ def _over_nodes(client: RedisCluster, batch: Batch, patience: Patience) -> list[
             if asking:
                 packed = [_ASKING + command for command in packed]
             pool = node.redis_connection.connection_pool
-            answers = _talk(pool, b"".join(packed), len(packed) * (1 + asking))
+            answers = _talk(pool, b"".join(packed), len(packed) * (1 + asking), patience)
             for i, answer in zip(chosen, answers[asking :: 1 + asking], strict=True):
                 found[i] = answer
                 if isinstance(answer, errors.MovedError):
@@ -167,12 +174,14 @@ async def exchange_async(
     patience: Patience,
 ) -> list[Any]:
     """The same for asyncio."""
+    # redis-py asks a cluster's nodes one after the other; all tries share the time of one.
+    left = asyncio.get_running_loop().time() + patience.bound_seconds
     for attempt in range(patience.retries + 1):
         if attempt:
             await asyncio.sleep(patience.pause_seconds(attempt))
         try:
             if isinstance(client, AsyncRedisCluster):
-                return await _over_nodes_async(client, batch, patience)
+                return await _over_nodes_async(client, batch, left)
             return await _talk_async(client.connection_pool, batch, patience)
         except _REFUSALS:
             raise
@@ -201,19 +210,19 @@ async def _talk_async(pool: Any, batch: Batch, patience: Patience) -> list[Any]:
                     answer = refusal
                 found.append(answer)
             return found
-    except BaseException:
+    except BaseException as error:
         if connection is not None:
             await connection.disconnect(nowait=True)
+        if isinstance(error, TimeoutError):  # asyncio's, which says nothing
+            raise no_whole_answer(patience.timeout_seconds) from None
         raise
     finally:
         if connection is not None:
             await pool.release(connection)
 
 
-async def _over_nodes_async(
-    client: AsyncRedisCluster, batch: Batch, patience: Patience
-) -> list[Any]:
-    async with asyncio.timeout(patience.bound_seconds):
+async def _over_nodes_async(client: AsyncRedisCluster, batch: Batch, until: float) -> list[Any]:
+    async with asyncio.timeout_at(until):
         pipeline = client.pipeline(transaction=False)
         for _, command in batch.commands():
             pipeline.execute_command(*command)

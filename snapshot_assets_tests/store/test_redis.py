@@ -18,39 +18,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import Stage, Usage, usage
+from snapshot_assets.domain.usage import Stage
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
 from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
-from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes, raw_rows
+from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes
 from snapshot_assets_tests.proxies import CuttingProxy
 from snapshot_assets_tests.redis_servers import TlsRedis
 from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.store.examples import (
+    NOW,
+    READERS,
+    UTC,
+    WINDOW,
+    Reader,
+    used,
+    worked_example,
+)
 
-WINDOW = Window.of_day(DAY)
-NOW = NOON + 6 * 3600
-UTC = dt.UTC
 STAGES: tuple[Stage, ...] = ("live", "settled")
-
-
-def used(*rows: Row, window: Window = WINDOW, stage: Stage = "settled") -> Usage:
-    aggregates = account(raw_rows(rows), window, AccountingRules()).aggregates
-    return usage(aggregates, DocumentRules(), stage)
-
-
-def worked_example(host: str = "alice") -> list[Row]:
-    """The contract's own: 12:00 is 1.0 core over 300 s, 12:05 is 1.0 core over 240 s."""
-    return [
-        Row(host, NOON, cputimes=100, rss=5 * GB),
-        Row(host, NOON + 240, cputimes=340, rss=5 * GB),
-        Row(host, NOON + 540, cputimes=640, rss=5 * GB),
-    ]
 
 
 @pytest.fixture
@@ -59,14 +49,14 @@ def writer(redis_server: Redis) -> Iterator[RedisWriter]:
         yield opened
 
 
-@pytest.fixture
-def reader(redis_server: Redis) -> Iterator[RedisReader]:
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
+@pytest.fixture(params=READERS, ids=["threads", "asyncio"])
+def reader(redis_server: Redis, request: pytest.FixtureRequest) -> Iterator[Reader]:
+    with request.param(port=redis_server.port, clock=lambda: NOW) as opened:
         yield opened
 
 
 def test_the_document_is_as_the_contract_says(
-    writer: RedisWriter, reader: RedisReader, redis_server: Redis
+    writer: RedisWriter, reader: Reader, redis_server: Redis
 ) -> None:
     writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
     stamp = "2026-11-22T12:05:00+00:00"
@@ -107,7 +97,7 @@ def test_small_entries_add_up_in_other() -> None:
 
 
 def test_hostile_names_are_text_in_documents_and_fields(
-    writer: RedisWriter, reader: RedisReader
+    writer: RedisWriter, reader: Reader
 ) -> None:
     for host in ("a|b", "*", 'x"y\\', "Zoë 😀", "\x00\n", "{tag}", ""):
         rows = [
@@ -145,7 +135,7 @@ def test_replacing_removes_what_should_no_longer_be_there(
 
 
 def test_replacing_touches_neither_other_hosts_nor_other_buckets(
-    writer: RedisWriter, reader: RedisReader, redis_server: Redis
+    writer: RedisWriter, reader: Reader, redis_server: Redis
 ) -> None:
     writer.replace(["bob"], WINDOW, used(*worked_example("bob")), "settled")
     before = redis_server.contents()
@@ -164,9 +154,7 @@ def test_replacing_touches_neither_other_hosts_nor_other_buckets(
         )
 
 
-def test_a_live_refresh_leaves_settled_buckets_alone(
-    writer: RedisWriter, reader: RedisReader
-) -> None:
+def test_a_live_refresh_leaves_settled_buckets_alone(writer: RedisWriter, reader: Reader) -> None:
     early, late = worked_example()[:2], worked_example()
     writer.replace(["alice"], WINDOW, used(*early), "settled")
     report = writer.replace(["alice"], WINDOW, used(*late, stage="live"), "live")
@@ -192,9 +180,7 @@ def test_buckets_past_the_retention_are_reported_and_not_written(redis_server: R
     assert b"2026-11-22T12:00:00+00:00" not in redis_server.contents()
 
 
-def test_ranges_include_both_ends_and_gaps_are_absent(
-    writer: RedisWriter, reader: RedisReader
-) -> None:
+def test_ranges_include_both_ends_and_gaps_are_absent(writer: RedisWriter, reader: Reader) -> None:
     rows = [Row(time=NOON + t, cputimes=t) for t in (0, 300, 600, 4200, 4500, 4800)]
     writer.replace(["alice"], WINDOW, used(*rows), "settled")
 
@@ -213,7 +199,7 @@ def test_ranges_include_both_ends_and_gaps_are_absent(
     assert reader.get_data("nobody") == {}
 
 
-def test_naive_times_and_backward_ranges_are_refused(reader: RedisReader) -> None:
+def test_naive_times_and_backward_ranges_are_refused(reader: Reader) -> None:
     naive = dt.datetime(2026, 11, 22, 12)  # noqa: DTZ001
     with pytest.raises(ValueError, match=r"start_time 2026-11-22T12:00:00 has no time zone"):
         reader.get_data("alice", naive)
@@ -227,9 +213,7 @@ def test_naive_times_and_backward_ranges_are_refused(reader: RedisReader) -> Non
         reader.get_data("alice", later, earlier)
 
 
-def test_hosts_and_last_update_follow_the_documents(
-    writer: RedisWriter, reader: RedisReader
-) -> None:
+def test_hosts_and_last_update_follow_the_documents(writer: RedisWriter, reader: Reader) -> None:
     assert reader.hosts() == []
     assert reader.last_update() is None
     old = [Row("old", NOON - 20 * 86_400 + t, cputimes=t) for t in (0, 300)]
@@ -256,7 +240,7 @@ def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
 
 
 def test_reading_never_searches_the_keyspace(
-    writer: RedisWriter, reader: RedisReader, redis_server: Redis
+    writer: RedisWriter, reader: Reader, redis_server: Redis
 ) -> None:
     writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
     with redis_server.client() as client:
@@ -293,7 +277,7 @@ def test_a_server_that_is_gone_or_mute_is_told_within_the_bound(tmp_path: Path) 
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_an_answer_that_is_cut_is_asked_for_again(
-    writer: RedisWriter, reader: RedisReader, cut_after: int
+    writer: RedisWriter, reader: Reader, cut_after: int
 ) -> None:
     """Wherever the connection breaks: the right answer, or none and an error; never a part."""
     writer.replace(["alice"], WINDOW, used(*_long_day()), "settled")
@@ -302,7 +286,7 @@ def test_an_answer_that_is_cut_is_asked_for_again(
     for cuts in ([cut_after], [cut_after, cut_after, cut_after]):
         with (
             CuttingProxy(port, cuts) as proxy,
-            RedisReader(port=proxy.port, clock=lambda: NOW) as through,
+            type(reader)(port=proxy.port, clock=lambda: NOW) as through,
         ):
             with contextlib.suppress(StoreOutageError) if len(cuts) > 1 else nullcontext():
                 assert through.get_data("alice") == expected
@@ -313,7 +297,8 @@ def _long_day() -> list[Row]:
     return [Row(time=NOON - 3600 + t * 300, cputimes=t * 30, rss=GB) for t in range(60)]
 
 
-def test_threads_share_a_reader(writer: RedisWriter, reader: RedisReader) -> None:
+def test_threads_share_a_reader(writer: RedisWriter, redis_server: Redis) -> None:
+    reader = RedisReader(port=redis_server.port, clock=lambda: NOW)
     hosts = [f"h{i}" for i in range(8)]
     for i, host in enumerate(hosts):
         rows = [Row(host, NOON + t * 60, cputimes=t * (i + 1), rss=GB) for t in range(60)]
@@ -323,6 +308,7 @@ def test_threads_share_a_reader(writer: RedisWriter, reader: RedisReader) -> Non
     with ThreadPoolExecutor(len(hosts)) as pool:
         for _ in range(20):
             assert dict(zip(hosts, pool.map(reader.get_data, hosts), strict=True)) == expected
+    reader.close()
 
 
 def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Path) -> None:
