@@ -44,6 +44,8 @@ _SECTION = struct.Struct("<II")  # bytes unpacked, bytes packed
 _MAGIC = b"snap"
 # A day of a host with ten thousand owners in each bucket stays below this.
 _LARGEST_SECTION_BYTES = 256 * 2**20
+# lz4 packs no better.
+_LARGEST_RATIO = 256
 # Twenty times as fast as zstd, which makes a large context for each section, for 3 % more bytes.
 _CODEC = pa.Codec("lz4_raw")
 
@@ -340,7 +342,7 @@ class _Sections:
 
     def _unpacked(self, position: int) -> bytes:
         size, packed = self._table[position]
-        if size > _LARGEST_SECTION_BYTES:
+        if size > min(_LARGEST_SECTION_BYTES, _LARGEST_RATIO * packed):
             raise PackingError(f"a section claims to have {size:,} bytes")
         first = _HEAD.size + len(self._table) * _SECTION.size
         first += sum(before for _, before in self._table[:position])

@@ -433,14 +433,14 @@ def _averaged(
 ) -> OrderedDict[int, dict[str, Any]]:
     """The means as documents, in the order of time and host."""
     found: dict[int, dict[str, Document]] = {}
-    for name, summary in pieces:
-        frame = documents(averaged(name, summary))
+    for of, summary in pieces:
+        frame = documents(averaged(of, summary))
         for start, body in zip(frame["bucket_start"], frame["body"], strict=True):
             document = orjson.loads(body)
             # How many snapshots speak for a longer interval is not kept.
             del document["meta"]["snapshots"]
             document["meta"]["resolution"] = resolution
-            found.setdefault(int(start), {})[name] = document
+            found.setdefault(int(start), {})[of] = document
     ascending = sorted(found.items())
     if host is not None:
         return OrderedDict((start, of_host[host]) for start, of_host in ascending)

@@ -275,12 +275,12 @@ def test_a_size_that_is_claimed_is_not_believed(redis_server: Redis) -> None:
         whole: Any = client.hget(key, "day")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for section in range(4):
-        for claimed in (2**32 - 1, 257 * 2**20, 255 * 2**20):
+        for claimed in (2**32 - 1, 257 * 2**20, 255 * 2**20, 2**20):
             at = 16 + 8 * section
             rest = bytearray(whole[16:])
             struct.pack_into("<I", rest, at - 16, claimed)
             blob = whole[:12] + struct.pack("<I", zlib.crc32(rest)) + bytes(rest)
-            with pytest.raises(PackingError, match=r"claims to have|damaged"):
+            with pytest.raises(PackingError, match="claims to have"):
                 unpack_day("alice", blob, MIDNIGHT)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 400 * 1024, "kB"

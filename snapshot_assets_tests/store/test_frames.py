@@ -47,8 +47,6 @@ DAY_SECONDS = 86_400
 NOW = MIDNIGHT + 3 * DAY_SECONDS
 DAYS = Window(MIDNIGHT, MIDNIGHT + 2 * DAY_SECONDS)
 HOSTS = ("alice", "bob")
-# The day of the examples, whenever the tests run.
-FOREVER = Retention(*[36_500 * DAY_SECONDS] * 4)
 ON_ONE_SERVER = settings(
     deadline=None,
     max_examples=60,
@@ -65,13 +63,13 @@ RANGE = at(DAYS.start), at(DAYS.end - 300)
 
 @pytest.fixture
 def writer(redis_server: Redis) -> Iterator[RedisWriter]:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW, retention=FOREVER) as opened:
+    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
         yield opened
 
 
 @pytest.fixture
 def reader(redis_server: Redis) -> Iterator[RedisReader]:
-    with RedisReader(port=redis_server.port, clock=lambda: NOW, retention=FOREVER) as opened:
+    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
         yield opened
 
 
