@@ -80,6 +80,7 @@ def test_the_document_is_as_the_contract_says(
     with redis_server.client() as client:
         assert client.type(stamp) == b"hash"
         assert client.expiretime(stamp) == NOON + 600 + writer.keys.retention.documents
+        assert Retention().documents == 30 * 86_400
         assert json.loads(client.hget(stamp, "alice") or b"") == expected
 
 
