@@ -151,8 +151,8 @@ def coarsened(summary: Summary, resolution: Resolution) -> Summary:
             step, summary.owners, summary.start, summary.covered, summary.settled, summary.parts
         )
     aligned = summary.start // step * step
-    firsts = np.flatnonzero(np.diff(aligned, prepend=-1))
-    interval = np.cumsum(np.diff(aligned, prepend=aligned[0]) != 0)
+    firsts = _firsts(aligned)
+    interval = np.repeat(np.arange(len(firsts)), np.diff(firsts, append=len(aligned)))
     return Summary(
         step,
         summary.owners,
@@ -356,22 +356,22 @@ def _collected(of: Ints, name: Ints, amount: Amount, peaks: np.ufunc = np.maximu
     """What lies in the same interval under the same name, as one."""
     if not len(of):
         return Group(of, name, amount)
-    of, name, firsts, order = _runs(of, name)
+    key = of * (int(name.max()) + 1) + name
+    seconds, peak = amount
+    # Users are in order already, because pairs are.
+    if (key[1:] < key[:-1]).any():
+        order = np.argsort(key, kind="stable")
+        key, of, name, seconds, peak = (x[order] for x in (key, of, name, seconds, peak))
+    firsts = _firsts(key)
     return Group(
-        of,
-        name,
-        Amount(
-            np.add.reduceat(amount.seconds[order], firsts),
-            peaks.reduceat(amount.peak[order], firsts),
-        ),
+        of[firsts],
+        name[firsts],
+        Amount(np.add.reduceat(seconds, firsts), peaks.reduceat(peak, firsts)),
     )
 
 
-def _runs(of: Ints, name: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Sorted by interval and name: the different ones, where each begins, and the order."""
-    width = int(name.max()) + 1 if len(name) else 1
-    key = of * width + name
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    firsts = np.flatnonzero(np.diff(key, prepend=-1))
-    return key[firsts] // width, key[firsts] % width, firsts, order
+def _firsts(values: Ints) -> Ints:
+    """Where another value begins."""
+    differs = np.ones(len(values), dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=differs[1:])
+    return np.flatnonzero(differs)

@@ -91,6 +91,34 @@ class Usage:
             return self
         return self.at(np.flatnonzero(chosen))
 
+    def between(self, first: int, last: int) -> Usage:
+        """The buckets that start from ``first`` to ``last``, both included; of one host in order.
+
+        They lie side by side, which spares looking at each.
+        """
+        low, high = np.searchsorted(self.start, [first, last + 1]).tolist()
+        return self if high - low == len(self) else self._part(low, high)
+
+    def _part(self, low: int, high: int) -> Usage:
+        """The positions from ``low`` up to ``high``; the entries are ordered by them."""
+        part = slice(low, high)
+        entries = {}
+        for measure in MEASURES:
+            found = self.entries[measure]
+            rows = slice(*np.searchsorted(found.of, [low, high]).tolist())
+            entries[measure] = Entries(found.of[rows] - low, found.owner[rows], found.micro[rows])
+        return Usage(
+            self.hosts,
+            self.owners,
+            self.host[part],
+            self.start[part],
+            self.coverage[part],
+            self.snapshots[part],
+            self.settled[part],
+            {m: self.totals[m][part] for m in MEASURES},
+            entries,
+        )
+
     def by_host_day(self) -> Iterator[tuple[str, int, Usage]]:
         """Each host and UTC day with its buckets in order: host, day's epoch second, usage."""
         day = self.start // 86_400
@@ -98,31 +126,14 @@ class Usage:
         changes = np.flatnonzero((np.diff(self.host[order]) != 0) | (np.diff(day[order]) != 0))
         whole = self if _ascending(order) else self.at(order)
         bounds = [0, *(changes + 1).tolist(), len(self)] if len(self) else [0]
-        firsts = {m: np.searchsorted(whole.entries[m].of, bounds) for m in MEASURES}
-        for i, (first, last) in enumerate(pairwise(bounds)):
-            part = slice(first, last)
-            entries = {}
-            for measure in MEASURES:
-                found = whole.entries[measure]
-                rows = slice(firsts[measure][i], firsts[measure][i + 1])
-                entries[measure] = Entries(
-                    found.of[rows] - first, found.owner[rows], found.micro[rows]
-                )
+        for first, last in pairwise(bounds):
             name = self.hosts[whole.host[first]]
+            part = whole._part(first, last)
+            host = np.zeros(last - first, dtype=np.int64)
             yield (
                 name,
-                int(whole.start[first] // 86_400 * 86_400),
-                Usage(
-                    (name,),
-                    self.owners,
-                    np.zeros(last - first, dtype=np.int64),
-                    whole.start[part],
-                    whole.coverage[part],
-                    whole.snapshots[part],
-                    whole.settled[part],
-                    {m: whole.totals[m][part] for m in MEASURES},
-                    entries,
-                ),
+                int(part.start[0] // 86_400 * 86_400),
+                replace(part, hosts=(name,), host=host),
             )
 
     def with_needed_owners(self) -> Usage:

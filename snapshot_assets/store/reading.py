@@ -275,7 +275,7 @@ class Plans(RedisServer):
             for (host, day), key, answer in zip(chunk, keys, answers, strict=True):
                 usage = self._usage(host, day, key, answer, measures)
                 if usage is not None:
-                    usage = usage.select((usage.start >= asked[0]) & (usage.start <= asked[-1]))
+                    usage = usage.between(asked[0], asked[-1])
                     groupings = [grouping] if grouping else []
                     found[host, day] = summarise(usage, resolution, measures, groupings)
         return [(host, found[host, day]) for host, day in wanted if (host, day) in found]
@@ -292,8 +292,7 @@ class Plans(RedisServer):
         ]
         if not found:
             return None
-        whole = joined(found)
-        return whole.select((whole.start >= buckets[0]) & (whole.start <= buckets[-1]))
+        return joined(found).between(buckets[0], buckets[-1])
 
     def _frame_holdings_plan(self, day: int, hosts: Sequence[str]) -> Plan[dict[str, FrameHolding]]:
         found: dict[str, FrameHolding] = {}
