@@ -17,7 +17,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from snapshot_assets.domain.summary import Resolution
 from snapshot_assets.domain.usage import Measure
-from snapshot_assets.store.reading import Plan, Plans, answers_of, batch_of
+from snapshot_assets.store.document_plans import Plans
+from snapshot_assets.store.reading import Plan, answers_of, batch_of
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import READER_PATIENCE
 from snapshot_assets.store.wire import exchange_async

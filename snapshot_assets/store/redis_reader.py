@@ -1,7 +1,8 @@
 """Reading from Redis with threads. What every page view waits for.
 
 Here live the public methods and how their requests get to the server and back; what they ask and
-make of it is told in :mod:`snapshot_assets.store.reading`. Writing is
+make of it is told in :mod:`snapshot_assets.store.document_plans` and
+:mod:`snapshot_assets.store.frame_plans`. Writing is
 :mod:`snapshot_assets.store.snapshot_writer`'s business.
 """
 
@@ -16,15 +17,9 @@ import pandas as pd
 
 from snapshot_assets.domain.summary import Resolution
 from snapshot_assets.domain.usage import Measure, Usage
-from snapshot_assets.store.reading import (
-    Document,
-    FrameHolding,
-    Holding,
-    Plan,
-    Plans,
-    answers_of,
-    batch_of,
-)
+from snapshot_assets.store.document_plans import Document, Holding, Plans
+from snapshot_assets.store.frame_plans import FrameHolding
+from snapshot_assets.store.reading import Plan, answers_of, batch_of
 from snapshot_assets.store.redis_base import RedisBase
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.wire import exchange
