@@ -237,5 +237,6 @@ def _kill_after(server: Redis, change: Change, cut: int) -> None:
         contextlib.suppress(StoreOutageError),
     ):
         change.write(writer)
-    process.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):  # it was killed at the cut, and is gone
+        process.kill()
     server.stop()
