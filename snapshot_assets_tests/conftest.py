@@ -37,6 +37,7 @@ def redis_server(redis_process: Redis) -> Redis:
     """A running, empty Redis."""
     with redis_process.client() as client:
         client.flushall()
+        client.config_resetstat()  # a census remembers what was evicted since the start
     return redis_process
 
 

@@ -79,7 +79,7 @@ for i = 4, #ARGV, 3 do
   end
 end
 redis.call('EXPIREAT', KEYS[1], ARGV[2])
-if changed and covered then
+if changed then
   redis.call('HDEL', KEYS[2], ARGV[1])
   redis.call('HDEL', KEYS[3], ARGV[1])
 end

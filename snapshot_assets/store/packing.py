@@ -3,7 +3,7 @@
 Three texts, all with a version and a checksum, none of which can execute anything when it is read:
 a *bucket* (JSON, for the newest buckets, which change one by one), a *day* of buckets, and a day's
 *summary* (arrays, compressed). Where they are kept is told in
-:mod:`snapshot_assets.store.frame_keys`.
+:mod:`snapshot_assets.store.keys`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ VERSION = 1
 SETTLED_MARK, LIVE_MARK = b"S", b"L"
 _BUCKET_HEAD = 10  # mark, version, checksum in hexadecimal
 
-_HEAD = struct.Struct("<4sBBxxII")  # magic, version, sections, step in seconds, checksum
+_HEAD = struct.Struct("<4sBHBII")  # magic, version, sections, 0, step in seconds, checksum
 _SECTION = struct.Struct("<II")  # bytes unpacked, bytes packed
 _MAGIC = b"snap"
 # A day of a host with ten thousand owners in each bucket stays below this.
@@ -291,7 +291,7 @@ def _pack(step: int, sections: Sequence[bytes]) -> bytes:
         for section, short in zip(sections, packed, strict=True)
     )
     rest = table + b"".join(packed)
-    return _HEAD.pack(_MAGIC, VERSION, len(sections), step, zlib.crc32(rest)) + rest
+    return _HEAD.pack(_MAGIC, VERSION, len(sections), 0, step, zlib.crc32(rest)) + rest
 
 
 class _Sections:
@@ -300,12 +300,12 @@ class _Sections:
     def __init__(self, blob: bytes, step: int, count: int) -> None:
         if len(blob) < _HEAD.size or blob[:4] != _MAGIC:
             raise PackingError("it is no packed frame")
-        _, version, sections, found_step, checksum = _HEAD.unpack_from(blob)
+        _, version, sections, unused, found_step, checksum = _HEAD.unpack_from(blob)
         if version != VERSION:
             raise _version_error(str(version))
         if zlib.crc32(memoryview(blob)[_HEAD.size :]) != checksum:
             raise PackingError("its checksum is wrong")
-        if (sections, found_step) != (count, step):
+        if (sections, unused, found_step) != (count, 0, step):
             raise PackingError(f"it has {sections} sections of {found_step} s")
         self._blob = blob
         self._table = [

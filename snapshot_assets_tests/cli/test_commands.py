@@ -60,7 +60,7 @@ def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) 
     # The day is fixed, the tests run whenever they do.
     shell.settings["SNAPSHOT_RETENTION_DAYS"] = "36500"
     first = shell.run(*SETTLE_DAY)
-    assert "5 of 5 checks passed" in first
+    assert "6 of 6 checks passed" in first
     lines = {line.split()[0]: line.split() for line in first.splitlines() if line.strip()}
     assert lines["alice"][1] == "1"
     assert lines["alice"][3:5] == ["288", "100.0%"]

@@ -69,7 +69,7 @@ def test_once_shows_the_busiest_and_leaves_nothing(marker: str) -> None:
     process = demo(marker, "--once")
     told, _ = process.communicate(timeout=150)
     assert process.returncode == 0, told
-    assert "Settled 42 host-days, 5 checks passed" in told
+    assert "Settled 42 host-days, 6 checks passed" in told
     for name in ("alice", "carol", "Busiest users", "core-hours"):
         assert name in told
     assert not survivors(marker)
