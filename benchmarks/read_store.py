@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,11 +185,11 @@ class _Bench:
             )
         }
         for form, (by, resolution) in forms.items():
-            options = {"by": by, "resolution": resolution}
+            given = {"by": by, "resolution": resolution}
             plans[form] = (
                 reader._frame_plan(host, start, end, "cpu", by, resolution),
-                lambda options=options: reader.get_frame(host, start, end, **options),
-                lambda options=options: run(self._async.get_frame(host, start, end, **options)),
+                partial(reader.get_frame, host, start, end, **given),
+                partial(self._wait_for_frame, host, start, end, **given),
             )
         works: dict[str, Work] = {}
         for form, (plan, ours, with_asyncio) in plans.items():
@@ -196,8 +197,11 @@ class _Bench:
             decode = form == "documents"
             works[form] = ours
             works[f"{form}/async"] = with_asyncio
-            works[f"{form}/wire"] = lambda r=requests, d=decode: self._wire.read(r, d)
+            works[f"{form}/wire"] = partial(self._wire.read, requests, decode)
         return works, list(plans)
+
+    def _wait_for_frame(self, *arguments: Any, **options: Any) -> Any:
+        return self._loop.run_until_complete(self._async.get_frame(*arguments, **options))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
 import orjson
 import pandas as pd
 from redis.exceptions import ResponseError
@@ -51,6 +53,8 @@ _BUCKETS_PER_REQUEST = 1_000
 # About three megabytes of frames.
 _HOST_DAYS_PER_REQUEST = 500
 _DAYS_PER_REQUEST = 400
+# Up to so many buckets of a live day are asked for by name rather than with all others.
+_FEW_BUCKETS = 36
 # last_update() also sees buckets of a writer whose clock is ahead by up to this.
 _CLOCK_TOLERANCE_SECONDS = 3_600
 # Where last_update() looks before it searches: the newest three hours.
@@ -249,27 +253,30 @@ class Plans(RedisServer):
             ]
             found = yield from self._summaries(whole, chosen, measure, grouping)
         left = [host_day for host_day in wanted if host_day not in found]
+        groupings = [grouping] if grouping else []
         for chunk in _chunks(left, _HOST_DAYS_PER_REQUEST):
-            keys = [self.keys.frame(host, day) for host, day in chunk]
-            (answers,) = yield [Ask("HGETALL", keys)]
-            for (host, day), key, answer in zip(chunk, keys, answers, strict=True):
-                usage = self._usage(host, day, key, answer, (measure,))
-                if usage is not None:
-                    usage = usage.between(asked[0], asked[-1])
-                    groupings = [grouping] if grouping else []
-                    found[host, day] = summarise(usage, chosen, (measure,), groupings)
+            of_day: dict[int, list[str]] = {}
+            for host, day in chunk:
+                of_day.setdefault(day, []).append(host)
+            answers = yield [self._frame_ask(names, day, asked) for day, names in of_day.items()]
+            with gc_paused():
+                for (day, names), texts in zip(of_day.items(), answers, strict=True):
+                    for host, answer in zip(names, texts, strict=True):
+                        usage = self._usage(host, day, asked, answer, (measure,))
+                        if usage is not None:
+                            usage = usage.between(asked[0], asked[-1])
+                            found[host, day] = summarise(usage, chosen, (measure,), groupings)
         pieces = [(host, found[host, day]) for host, day in wanted if (host, day) in found]
         return tidy(pieces, measure, grouping, chosen)
 
     def _usage_plan(self, host: str, buckets: range) -> Plan[Usage | None]:
         """What the frames say of a host's buckets, for comparing it with the documents."""
         days = _days(buckets)
-        keys = [self.keys.frame(host, day) for day in days]
-        (answers,) = yield [Ask("HGETALL", keys)]
+        answers = yield [self._frame_ask([host], day, buckets) for day in days]
         found = [
             usage
-            for day, key, answer in zip(days, keys, answers, strict=True)
-            if (usage := self._usage(host, day, key, answer, MEASURES)) is not None
+            for day, (answer,) in zip(days, answers, strict=True)
+            if (usage := self._usage(host, day, buckets, answer, MEASURES)) is not None
         ]
         if not found:
             return None
@@ -345,24 +352,33 @@ class Plans(RedisServer):
                             )
         return found
 
+    def _frame_ask(self, hosts: Sequence[str], day: int, asked: range) -> Ask:
+        """For all that hosts have of a day, or for what concerns the few buckets asked of it."""
+        fields = _fields(day, asked)
+        keys = [self.keys.frame(host, day) for host in hosts]
+        return Ask("HMGET", keys, fields) if fields else Ask("HGETALL", keys)
+
     def _usage(
-        self, host: str, day: int, key: str, answer: Any, measures: Sequence[Measure]
+        self, host: str, day: int, asked: range, answer: Any, measures: Sequence[Measure]
     ) -> Usage | None:
         """One host's day: what was settled as a whole, and the buckets that are newer."""
-        if not answer:
-            return None
-        fields = dict(pairs(answer))
+        fields: dict[bytes, bytes] = {}
+        if names := _fields(day, asked):
+            found = zip(names, answer, strict=True)
+            fields = {name.encode(): text for name, text in found if text is not None}
+        elif answer:
+            fields = dict(pairs(answer))
         whole, _ = fields.pop(WHOLE_DAY.encode(), None), fields.pop(COVERED.encode(), None)
         parts = []
-        with self._damage_told(host, day, key):
+        with self._damage_told(host, day, self.keys.frame(host, day)):
             if whole is not None:
                 settled = unpack_day(host, whole, day, measures)
                 if fields:
                     newer = [bucket_field(start).encode() in fields for start in settled.start]
-                    settled = settled.select(~pd.array(newer, dtype=bool).to_numpy())
+                    settled = settled.select(~np.array(newer, dtype=np.bool_))
                 parts.append(settled)
             if texts := [text for text in fields.values() if text]:
-                parts.append(unpack_buckets(host, texts))
+                parts.append(unpack_buckets(host, texts, measures))
             return joined(parts) if parts else None
 
     # --- ranges and texts -------------------------------------------------------------------
@@ -405,6 +421,15 @@ class Plans(RedisServer):
                 f"the frame of {host!r} under {key!r} at {self.address} cannot be read: {error}. "
                 "If it is damaged, settle that day again"
             ) from None
+
+
+@lru_cache(maxsize=64)
+def _fields(day: int, asked: range) -> tuple[str, ...]:
+    """The fields that tell the asked buckets of a day; none if these are many."""
+    within = range(max(asked[0], day), min(asked[-1] + 1, day + DAY_SECONDS), BUCKET_SECONDS)
+    if len(within) > _FEW_BUCKETS:
+        return ()
+    return (WHOLE_DAY, *map(bucket_field, within))
 
 
 def _grouping(by: str | Sequence[str] | None) -> Grouping:
