@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Load, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.read_store")
     parser.add_argument("--hosts", type=int, nargs="*", default=[5, 50, 200])
-    parser.add_argument("--seconds", type=float, default=5, help="for each row's turns, about")
+    parser.add_argument("--seconds", type=float, default=2.5, help="for each row's turns, about")
     options = parser.parse_args(arguments)
     noon = int(time.time()) // DAY_SECONDS * DAY_SECONDS + DAY_SECONDS // 2
     curve: dict[str, list[str]] = {}

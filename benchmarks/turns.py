@@ -6,7 +6,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 Work = Callable[[], Any]
@@ -35,6 +36,17 @@ def milliseconds(work: Work) -> float:
     spent = time.perf_counter() - begun
     del found
     return spent * 1e3
+
+
+@contextmanager
+def replaced(owner: Any, attribute: str, value: Any) -> Iterator[None]:
+    """An attribute of a module or a class has another value meanwhile."""
+    before = getattr(owner, attribute)
+    setattr(owner, attribute, value)
+    try:
+        yield
+    finally:
+        setattr(owner, attribute, before)
 
 
 def median(spent: Sequence[float]) -> float:

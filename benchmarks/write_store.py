@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.site import KEPT, as_live, invent, name
-from benchmarks.turns import machine, median, number, table
+from benchmarks.turns import machine, median, number, replaced, table
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import MEASURES, Entries, Usage
@@ -153,7 +153,7 @@ def _grown(writer: SnapshotWriter, work: Callable[[], None]) -> float:
 def _watched() -> Iterator[dict[str, float]]:
     """How many seconds go into frames and into talking to the server."""
     seconds = {"frames": 0.0, "wire": 0.0, "wire in frames": 0.0}
-    execute, frames = RedisBase.execute, snapshot_writer.replace_frames
+    execute = RedisBase.execute
     inside = False
 
     def timed_execute(self: RedisBase, commands: Any) -> Any:
@@ -169,18 +169,16 @@ def _watched() -> Iterator[dict[str, float]]:
         nonlocal inside
         begun, inside = time.perf_counter(), True
         try:
-            return frames(*arguments)
+            return replace_frames(*arguments)
         finally:
             inside = False
             seconds["frames"] += time.perf_counter() - begun
 
-    RedisBase.execute = timed_execute  # type: ignore[method-assign]
-    snapshot_writer.replace_frames = timed_frames
-    try:
+    with (
+        replaced(RedisBase, "execute", timed_execute),
+        replaced(snapshot_writer, "replace_frames", timed_frames),
+    ):
         yield seconds
-    finally:
-        RedisBase.execute = execute  # type: ignore[method-assign]
-        snapshot_writer.replace_frames = frames
 
 
 def together(usages: Sequence[Usage]) -> Usage:
