@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from snapshot_assets.domain.summary import (
@@ -20,6 +22,7 @@ from snapshot_assets.domain.summary import (
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import MEASURES, Measure, Usage, joined
 from snapshot_assets.errors import StoreError
+from snapshot_assets.store.gc_pause import gc_paused
 from snapshot_assets.store.keys import COVERED, WHOLE_DAY, bucket_field, day_field
 from snapshot_assets.store.packing import (
     PackingError,
@@ -33,6 +36,8 @@ from snapshot_assets.store.redis_base import name, pairs
 # About three megabytes of frames.
 _HOST_DAYS_PER_REQUEST = 500
 _DAYS_PER_REQUEST = 400
+# Up to so many buckets of a live day are asked for by name rather than with all others.
+_FEW_BUCKETS = 36
 
 
 class FrameHolding(NamedTuple):
@@ -89,26 +94,29 @@ class FramePlans(Reading):
             ]
             found = yield from self._summaries(whole, resolution, measures, grouping)
         left = [host_day for host_day in wanted if host_day not in found]
+        groupings = [grouping] if grouping else []
         for chunk in chunks(left, _HOST_DAYS_PER_REQUEST):
-            keys = [self.keys.frame(host, day) for host, day in chunk]
-            (answers,) = yield [Ask("HGETALL", keys)]
-            for (host, day), key, answer in zip(chunk, keys, answers, strict=True):
-                usage = self._usage(host, day, key, answer, measures)
-                if usage is not None:
-                    usage = usage.between(asked[0], asked[-1])
-                    groupings = [grouping] if grouping else []
-                    found[host, day] = summarise(usage, resolution, measures, groupings)
+            of_day: dict[int, list[str]] = {}
+            for host, day in chunk:
+                of_day.setdefault(day, []).append(host)
+            answers = yield [self._frame_ask(named, day, asked) for day, named in of_day.items()]
+            with gc_paused():
+                for (day, named), texts in zip(of_day.items(), answers, strict=True):
+                    for host, answer in zip(named, texts, strict=True):
+                        usage = self._usage(host, day, asked, answer, measures)
+                        if usage is not None:
+                            usage = usage.between(asked[0], asked[-1])
+                            found[host, day] = summarise(usage, resolution, measures, groupings)
         return [(host, found[host, day]) for host, day in wanted if (host, day) in found]
 
     def _usage_plan(self, host: str, buckets: range) -> Plan[Usage | None]:
         """What the frames say of a host's buckets, for comparing it with the documents."""
         days = days_in(buckets)
-        keys = [self.keys.frame(host, day) for day in days]
-        (answers,) = yield [Ask("HGETALL", keys)]
+        answers = yield [self._frame_ask([host], day, buckets) for day in days]
         found = [
             usage
-            for day, key, answer in zip(days, keys, answers, strict=True)
-            if (usage := self._usage(host, day, key, answer, MEASURES)) is not None
+            for day, (answer,) in zip(days, answers, strict=True)
+            if (usage := self._usage(host, day, buckets, answer, MEASURES)) is not None
         ]
         if not found:
             return None
@@ -185,24 +193,33 @@ class FramePlans(Reading):
                             )
         return found
 
+    def _frame_ask(self, hosts: Sequence[str], day: int, asked: range) -> Ask:
+        """For all that hosts have of a day, or for what concerns the few buckets asked of it."""
+        fields = _fields(day, asked)
+        keys = [self.keys.frame(host, day) for host in hosts]
+        return Ask("HMGET", keys, fields) if fields else Ask("HGETALL", keys)
+
     def _usage(
-        self, host: str, day: int, key: str, answer: Any, measures: Sequence[Measure]
+        self, host: str, day: int, asked: range, answer: Any, measures: Sequence[Measure]
     ) -> Usage | None:
         """One host's day: what was settled as a whole, and the buckets that are newer."""
-        if not answer:
-            return None
-        fields = dict(pairs(answer))
+        fields: dict[bytes, bytes] = {}
+        if by_name := _fields(day, asked):
+            told = zip(by_name, answer, strict=True)
+            fields = {field.encode(): text for field, text in told if text is not None}
+        elif answer:
+            fields = dict(pairs(answer))
         whole, _ = fields.pop(WHOLE_DAY.encode(), None), fields.pop(COVERED.encode(), None)
         parts = []
-        with self._damage_told(host, day, key):
+        with self._damage_told(host, day, self.keys.frame(host, day)):
             if whole is not None:
                 settled = unpack_day(host, whole, day, measures)
                 if fields:
                     newer = [bucket_field(start).encode() in fields for start in settled.start]
-                    settled = settled.select(~pd.array(newer, dtype=bool).to_numpy())
+                    settled = settled.select(~np.array(newer, dtype=np.bool_))
                 parts.append(settled)
             if texts := [text for text in fields.values() if text]:
-                parts.append(unpack_buckets(host, texts))
+                parts.append(unpack_buckets(host, texts, measures))
             return joined(parts) if parts else None
 
     @contextmanager
@@ -214,6 +231,15 @@ class FramePlans(Reading):
                 f"the frame of {host!r} under {key!r} at {self.address} cannot be read: {error}. "
                 "If it is damaged, settle that day again"
             ) from None
+
+
+@lru_cache(maxsize=64)
+def _fields(day: int, asked: range) -> tuple[str, ...]:
+    """The fields that tell the asked buckets of a day; none if these are many."""
+    within = range(max(asked[0], day), min(asked[-1] + 1, day + DAY_SECONDS), BUCKET_SECONDS)
+    if len(within) > _FEW_BUCKETS:
+        return ()
+    return (WHOLE_DAY, *map(bucket_field, within))
 
 
 def _grouping(by: str | Sequence[str] | None) -> Grouping:

@@ -1,0 +1,210 @@
+"""How long it takes to write documents and frames, and how much memory they take.
+
+On a private Redis: settled host-days; a live tick of the last eight buckets of 100 and 1,000 hosts,
+part by part; and what Redis' memory grows by with each form. ``rows to usage`` is not part of it:
+see :mod:`benchmarks.settle_day`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.site import KEPT, as_live, invent, name
+from benchmarks.turns import machine, median, number, replaced, table
+from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
+from snapshot_assets.domain.usage import MEASURES, Entries, Usage
+from snapshot_assets.store import snapshot_writer
+from snapshot_assets.store.frame_writer import replace_frames
+from snapshot_assets.store.redis_base import RedisBase
+from snapshot_assets.store.snapshot_writer import SnapshotWriter
+from snapshot_assets.timing import Timer
+from snapshot_assets_tests.servers import Redis
+
+SETTLED_HOSTS = 20
+LIVE_BUCKETS = 8
+TURNS = 7
+# 50 hosts in 30 days.
+HOST_DAYS = 1_500
+
+
+def main() -> None:
+    """Measure, print."""
+    midnight = int(time.time()) // DAY_SECONDS * DAY_SECONDS
+    day = Window(midnight - DAY_SECONDS, midnight)
+    print(machine())
+    with (
+        tempfile.TemporaryDirectory(prefix="write-store-") as folder,
+        Redis(Path(folder)) as server,
+        SnapshotWriter(port=server.port, retention=KEPT) as writer,
+    ):
+        print(_settling(writer, day), flush=True)
+        print(_ticks(writer, day), flush=True)
+        print(_memory(writer, day), flush=True)
+
+
+def _settling(writer: SnapshotWriter, day: Window) -> str:
+    """Host-days written one by one, with a host's day in each call as the settled path has."""
+    usages = [invent(name(i), day, i) for i in range(SETTLED_HOSTS)]
+    whole, frames = [], []
+    for i, usage in enumerate(usages):
+        with _watched() as seconds:
+            begun = time.perf_counter()
+            writer.replace([name(i)], day, usage, "settled")
+            whole.append((time.perf_counter() - begun) * 1e3)
+        frames.append(seconds["frames"] * 1e3)
+    count = len(usages[0])
+    rows = []
+    for form, spent in (
+        ("documents and frames", whole),
+        ("of it frames", frames),
+        ("of it documents", [a - b for a, b in zip(whole, frames, strict=True)]),
+    ):
+        rows.append([form, number(median(spent)), f"{count / median(spent) * 1e3:,.0f}"])
+    return table("Writing settled host-days", ["", "ms a host-day", "buckets a second"], rows)
+
+
+def _ticks(writer: SnapshotWriter, day: Window) -> str:
+    rows = []
+    window = Window(day.end - LIVE_BUCKETS * BUCKET_SECONDS, day.end)
+    for count in (100, 1_000):
+        usage = together([as_live(invent(name(i), window, i)) for i in range(count)])
+        hosts = [name(i) for i in range(count)]
+        turns = [_tick(writer, hosts, window, usage) for _ in range(TURNS)]
+        parts = {part: median([turn[part] for turn in turns]) for part in turns[0]}
+        rows.append([f"{count:,}", *map(number, parts.values())])
+    header = ["hosts", "total ms", "documents", "validate", "frames", "wire", "MB sent"]
+    return table(f"A live tick of {LIVE_BUCKETS} buckets", header, rows)
+
+
+def _tick(
+    writer: SnapshotWriter, hosts: Sequence[str], window: Window, usage: Usage
+) -> dict[str, float]:
+    """Milliseconds; ``frames`` is packing them, ``wire`` all that is sent and answered."""
+    timer = Timer()
+    with _watched() as seconds:
+        begun = time.perf_counter()
+        report = writer.replace(hosts, window, usage, "live", timer)
+        total = time.perf_counter() - begun
+    return {
+        "total": total * 1e3,
+        "documents": timer.seconds["document"] * 1e3,
+        "validate": timer.seconds["validate"] * 1e3,
+        "frames": (seconds["frames"] - seconds["wire in frames"]) * 1e3,
+        "wire": seconds["wire"] * 1e3,
+        "MB": (report.written_bytes + report.frame_bytes) / 1e6,
+    }
+
+
+def _memory(writer: SnapshotWriter, day: Window) -> str:
+    """What one form after the other takes, of as many hosts as make allocation even."""
+    hosts = [name(i) for i in range(SETTLED_HOSTS)]
+    usages = [invent(host, day, i) for i, host in enumerate(hosts)]
+
+    def write_documents() -> None:
+        for host, usage in zip(hosts, usages, strict=True):
+            frame = documents(usage)
+            writer._replace_documents([host], list(day.buckets()), frame, "settled")
+
+    def write_frames(live: bool) -> None:
+        for host, usage in zip(hosts, usages, strict=True):
+            given = as_live(usage) if live else usage
+            replace_frames(writer, [host], day, given, "live" if live else "settled")
+
+    def write_summaries() -> None:
+        write_frames(False)
+        keys = [writer.keys.frame(host, day.start) for host in hosts]
+        writer.execute([("DEL", *keys)])
+
+    settled, summaries = (
+        _grown(writer, lambda: write_frames(False)),
+        _grown(writer, write_summaries),
+    )
+    forms = {
+        "documents": _grown(writer, write_documents),
+        "5-minute frames, settled": settled - summaries,
+        "5-minute frames, live": _grown(writer, lambda: write_frames(True)),
+        "summaries by hour and day": summaries,
+    }
+    rows = [
+        [form, f"{grown / 1e3:,.1f}", f"{grown * HOST_DAYS / 1e6:,.0f}"]
+        for form, grown in forms.items()
+    ]
+    return table("Redis' memory", ["", "kB a host-day", "MB for 50 hosts, 30 days"], rows)
+
+
+def _grown(writer: SnapshotWriter, work: Callable[[], None]) -> float:
+    """Bytes for each host by which an empty server grows."""
+    writer.execute([("FLUSHALL", "SYNC")])
+    before = writer.memory().used_bytes
+    work()
+    return (writer.memory().used_bytes - before) / SETTLED_HOSTS
+
+
+@contextmanager
+def _watched() -> Iterator[dict[str, float]]:
+    """How many seconds go into frames and into talking to the server."""
+    seconds = {"frames": 0.0, "wire": 0.0, "wire in frames": 0.0}
+    execute = RedisBase.execute
+    inside = False
+
+    def timed_execute(self: RedisBase, commands: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return execute(self, commands)
+        finally:
+            spent = time.perf_counter() - begun
+            seconds["wire"] += spent
+            seconds["wire in frames"] += spent * inside
+
+    def timed_frames(*arguments: Any) -> int:
+        nonlocal inside
+        begun, inside = time.perf_counter(), True
+        try:
+            return replace_frames(*arguments)
+        finally:
+            inside = False
+            seconds["frames"] += time.perf_counter() - begun
+
+    with (
+        replaced(RedisBase, "execute", timed_execute),
+        replaced(snapshot_writer, "replace_frames", timed_frames),
+    ):
+        yield seconds
+
+
+def together(usages: Sequence[Usage]) -> Usage:
+    """Several hosts in one; all have the same owners."""
+    offsets = np.cumsum([0, *(len(usage) for usage in usages)])[:-1]
+    return replace(
+        usages[0],
+        hosts=tuple(usage.hosts[0] for usage in usages),
+        host=np.repeat(np.arange(len(usages)), [len(usage) for usage in usages]),
+        start=np.concatenate([usage.start for usage in usages]),
+        coverage=np.concatenate([usage.coverage for usage in usages]),
+        snapshots=np.concatenate([usage.snapshots for usage in usages]),
+        settled=np.concatenate([usage.settled for usage in usages]),
+        totals={m: np.concatenate([u.totals[m] for u in usages]) for m in MEASURES},
+        entries={
+            m: Entries(
+                np.concatenate(
+                    [u.entries[m].of + first for u, first in zip(usages, offsets, strict=True)]
+                ),
+                np.concatenate([u.entries[m].owner for u in usages]),
+                np.concatenate([u.entries[m].micro for u in usages]),
+            )
+            for m in MEASURES
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
