@@ -24,6 +24,7 @@ import pytest
 
 from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.orchestration.partitions import HostDay
+from snapshot_assets.store.keys import COMPLETE
 from snapshot_assets.store.lake import Lake
 from snapshot_assets.store.source import ProcessSource, SourceTable
 from snapshot_assets_tests.deployment import NEVER, Deployment
@@ -322,4 +323,4 @@ def test_a_lost_redis_is_rebuilt_from_the_lake_without_the_source(site: Site) ->
 
 def _complete(site: Site) -> bool:
     with site.redis.client() as client:
-        return bool(client.hexists("snapshot_assets:state", "complete"))
+        return bool(client.hexists("snapshot_assets:state", COMPLETE))
