@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions, Network
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.store.keys import Retention
@@ -23,6 +26,12 @@ from snapshot_assets.store.source import SourceTable
 
 PREFIX = "SNAPSHOT_"
 _SECONDS_PER_DAY = 86_400
+# Set by every client, or by proxies for other ends: no proof of who somebody is.
+_NO_USER_HEADERS = re.compile(
+    r"authorization|cookie|forwarded|from|host|origin|referer|user-agent|via|"
+    r"x-forwarded-(by|for|host|port|proto)|x-real-ip",
+    re.IGNORECASE,
+)
 
 
 class Settings(BaseSettings):
@@ -123,6 +132,32 @@ class Settings(BaseSettings):
     )
     ui_url: str = Field("http://127.0.0.1:3000", description="Dagster's UI, for links in messages")
     start_date: dt.date = Field(dt.date(2026, 1, 1), description="First day with partitions, UTC")
+    dashboard_title: str = Field(
+        DashboardOptions().title, min_length=1, max_length=200, description="Heads the pages"
+    )
+    dashboard_prefix: str = Field(
+        DashboardOptions().url_prefix,
+        description="Path under which the pages are, for example /usage/ behind a reverse proxy",
+    )
+    dashboard_capacity: Path | None = Field(
+        None, description="CSV file host,cores,memory_gb with the machines' sizes"
+    )
+    dashboard_user_header: str | None = Field(
+        None, description="Request header in which a reverse proxy names the user"
+    )
+    dashboard_trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="Only these addresses or networks are believed that, comma-separated"
+    )
+    dashboard_password_file: Path | None = Field(
+        None, description="File of name:hash lines, for a login of the dashboard's own"
+    )
+    dashboard_open_metrics: bool = Field(False, description="Tell /metrics to everybody")
+    dashboard_poll: float = Field(
+        15, ge=1, le=3_600, description="How often an open page asks for news, seconds"
+    )
+    dashboard_stale: float = Field(
+        900, gt=0, description="Pages warn if the newest bucket ended longer ago, seconds"
+    )
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -188,6 +223,49 @@ class Settings(BaseSettings):
                 ) from None
         return value
 
+    @field_validator("dashboard_prefix")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        segments = value.strip().strip("/").split("/")
+        if segments == [""]:
+            return "/"
+        for segment in segments:
+            if not re.fullmatch(r"[A-Za-z0-9._~-]+", segment) or segment in {".", ".."}:
+                raise ValueError("write a path of letters, digits and -._~, such as /usage/")
+        return f"/{'/'.join(segments)}/"
+
+    @field_validator("dashboard_user_header")
+    @classmethod
+    def _header(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        # Servers drop headers with an underscore, which others could pass off as a dash.
+        if not re.fullmatch(r"[A-Za-z0-9-]+", value):
+            raise ValueError("write a header of letters, digits and dashes, such as X-Remote-User")
+        if _NO_USER_HEADERS.fullmatch(value):
+            raise ValueError(
+                "this one is not the proxy's alone; choose another, such as X-Remote-User"
+            )
+        return value
+
+    @field_validator("dashboard_trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        networks = []
+        for text in (part.strip() for part in value.split(",") if part.strip()):
+            try:
+                network = ip_network(text)
+            except ValueError as error:
+                raise ValueError(
+                    f"write addresses or networks, such as 127.0.0.1,10.1.0.0/24: {error}"
+                ) from None
+            if network.prefixlen == 0:
+                raise ValueError("this would believe everybody; name the proxies' addresses")
+            networks.append(network)
+        return tuple(networks)
+
     def is_set(self, name: str) -> bool:
         """Whether the environment or ``.env`` gives this setting, rather than its default."""
         return name in self.model_fields_set
@@ -214,6 +292,36 @@ class Settings(BaseSettings):
     def live(self) -> LiveRules:
         """How far back the live path reaches."""
         return LiveRules(self.live_lookback, self.live_limit)
+
+    def dashboard(self) -> DashboardOptions:
+        """How the pages are served.
+
+        Raises:
+            SettingsError: settings that need one another are not set together.
+        """
+        header, proxies = "SNAPSHOT_DASHBOARD_USER_HEADER", "SNAPSHOT_DASHBOARD_TRUSTED_PROXIES"
+        if self.dashboard_user_header and not self.dashboard_trusted_proxies:
+            raise SettingsError(
+                f"{proxies}: is needed with {header}, or everybody could name any user; write the "
+                "addresses that the reverse proxy connects from, such as 127.0.0.1"
+            )
+        if self.dashboard_trusted_proxies and not self.dashboard_user_header:
+            raise SettingsError(
+                f"{header}: is needed with {proxies}; name the header in which they tell the user"
+            )
+        return DashboardOptions(
+            title=self.dashboard_title,
+            url_prefix=self.dashboard_prefix,
+            poll_seconds=self.dashboard_poll,
+            stale_seconds=self.dashboard_stale,
+            capacity_file=self.dashboard_capacity,
+            access=AccessOptions(
+                user_header=self.dashboard_user_header,
+                trusted_proxies=self.dashboard_trusted_proxies,
+                password_file=self.dashboard_password_file,
+                open_metrics=self.dashboard_open_metrics,
+            ),
+        )
 
     def redis(self) -> dict[str, Any]:
         """The arguments of a Redis reader or writer."""

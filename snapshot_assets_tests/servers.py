@@ -41,7 +41,8 @@ def find_program(*names: str) -> str:
             return found
     raise RuntimeError(
         f"none of {', '.join(names)} is installed. On Debian or Ubuntu: apt-get install "
-        "mariadb-server-core mariadb-client-core redis-server; on macOS: brew install mariadb redis"
+        "mariadb-server-core mariadb-client-core redis-server nginx-light chromium; on macOS: brew "
+        "install mariadb redis nginx, and brew install --cask chromium"
     )
 
 

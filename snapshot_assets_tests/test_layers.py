@@ -26,7 +26,24 @@ FORBIDDEN = {
         "snapshot_assets.store",
         "snapshot_assets.settings",
     ),
-    "store": ("dagster", "os.environ", "snapshot_assets.settings", "snapshot_assets.orchestration"),
+    "dashboard": (
+        "dagster",
+        "os",
+        "sqlalchemy",
+        "snapshot_assets.settings",
+        "snapshot_assets.orchestration",
+        "snapshot_assets.cli",
+        "snapshot_assets.store.redis_writer",
+        "snapshot_assets.store.snapshot_writer",
+        "snapshot_assets.store.source",
+    ),
+    "store": (
+        "snapshot_assets.dashboard",
+        "dagster",
+        "os.environ",
+        "snapshot_assets.settings",
+        "snapshot_assets.orchestration",
+    ),
 }
 
 

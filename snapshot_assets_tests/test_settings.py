@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from ipaddress import ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.settings import Settings, describe_settings
 from snapshot_assets.store.keys import Retention
@@ -44,6 +46,15 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         "HISTORY_DAYS": "9",
         "WEBHOOK_URL": "https://hooks.example.org/secret",
         "UI_URL": "https://dagster.example.org",
+        "DASHBOARD_TITLE": "Our machines",
+        "DASHBOARD_PREFIX": "our/usage",
+        "DASHBOARD_CAPACITY": "/etc/machines.csv",
+        "DASHBOARD_USER_HEADER": "X-Remote-User",
+        "DASHBOARD_TRUSTED_PROXIES": "127.0.0.1, 10.1.0.0/24,fd00::/64",
+        "DASHBOARD_PASSWORD_FILE": "/etc/passwords",
+        "DASHBOARD_OPEN_METRICS": "yes",
+        "DASHBOARD_POLL": "2.5",
+        "DASHBOARD_STALE": "1200",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"SNAPSHOT_{name}", value)
@@ -77,6 +88,19 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
     assert settings.ui_url == "https://dagster.example.org"
     assert settings.start_date == dt.date(2025, 2, 3)
     assert settings.lake == "s3://bucket/lake"
+    assert settings.dashboard() == DashboardOptions(
+        title="Our machines",
+        url_prefix="/our/usage/",
+        poll_seconds=2.5,
+        stale_seconds=1200,
+        capacity_file=Path("/etc/machines.csv"),
+        access=AccessOptions(
+            user_header="X-Remote-User",
+            trusted_proxies=tuple(map(ip_network, ("127.0.0.1", "10.1.0.0/24", "fd00::/64"))),
+            password_file=Path("/etc/passwords"),
+            open_metrics=True,
+        ),
+    )
     assert {name for name, _, _ in describe_settings()} == {f"SNAPSHOT_{n}" for n in values}
 
 
@@ -94,6 +118,16 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         ("SOURCE_COLUMNS", "pid=", "no name given for pid"),
         ("SOURCE_TIMEZONE", "Mars/Base", "no time zone"),
         ("LIVE_CRON", "every minute", "five fields"),
+        ("DASHBOARD_PREFIX", "https://example.org/usage", "write a path"),
+        ("DASHBOARD_PREFIX", "/a/../b", "write a path"),
+        ("DASHBOARD_PREFIX", "/a b", "write a path"),
+        ("DASHBOARD_USER_HEADER", "X_Remote_User", "letters, digits and dashes"),
+        ("DASHBOARD_USER_HEADER", "x-forwarded-FOR", "not the proxy's alone"),
+        ("DASHBOARD_TRUSTED_PROXIES", "localhost", "write addresses or networks"),
+        ("DASHBOARD_TRUSTED_PROXIES", "10.1.0.7/24", "host bits"),
+        ("DASHBOARD_TRUSTED_PROXIES", "0.0.0.0/0", "believe everybody"),
+        ("DASHBOARD_POLL", "0", "greater than or equal to 1"),
+        ("DASHBOARD_STALE", "0", "greater than 0"),
     ],
 )
 def test_a_wrong_value_names_the_variable(
@@ -102,6 +136,32 @@ def test_a_wrong_value_names_the_variable(
     monkeypatch.setenv(f"SNAPSHOT_{name}", value)
     with pytest.raises(SettingsError, match=f"SNAPSHOT_{name}: .*{told}.*{value}"):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("written", "prefix"), [("/", "/"), ("usage", "/usage/"), (" /a/b// ", "/a/b/")]
+)
+def test_a_prefix_gets_a_slash_at_both_ends(
+    monkeypatch: pytest.MonkeyPatch, written: str, prefix: str
+) -> None:
+    monkeypatch.setenv("SNAPSHOT_DASHBOARD_PREFIX", written)
+    assert Settings.load().dashboard().url_prefix == prefix
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "missing"),
+    [
+        ("DASHBOARD_USER_HEADER", "X-Remote-User", "DASHBOARD_TRUSTED_PROXIES"),
+        ("DASHBOARD_TRUSTED_PROXIES", "127.0.0.1", "DASHBOARD_USER_HEADER"),
+    ],
+)
+def test_a_header_and_who_may_set_it_need_one_another(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, missing: str
+) -> None:
+    monkeypatch.setenv(f"SNAPSHOT_{name}", value)
+    settings = Settings.load()  # no other command minds
+    with pytest.raises(SettingsError, match=f"^SNAPSHOT_{missing}: is needed with SNAPSHOT_{name}"):
+        settings.dashboard()
 
 
 def test_the_environment_wins_over_the_dotenv_file(

@@ -1,11 +1,17 @@
 #!/bin/sh
-# Make sure that the servers the tests start are installed: MariaDB, Redis, and Chromium for pages.
+# Make sure that what the tests start is installed: MariaDB, Redis, nginx, and Chromium for pages.
 set -eu
-has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ]; }
+has_browser() {
+    has chromium || has chromium-browser || has google-chrome ||
+        [ -d "/Applications/Chromium.app" ] || [ -d "/Applications/Google Chrome.app" ]
+}
 missing=
 has mariadbd || has mysqld || missing="mariadb-server-core mariadb-client-core"
 has mariadb-install-db || has mysql_install_db || missing="mariadb-server-core mariadb-client-core"
 has redis-server || has valkey-server || missing="$missing redis-server"
+has nginx || missing="$missing nginx-light"
+has_browser || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     echo "servers: installing $missing" >&2
@@ -21,8 +27,8 @@ if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     # shellcheck disable=SC2086
     apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
-    echo "servers: the tests need MariaDB and Redis. Install them:" >&2
+    echo "servers: the tests need MariaDB, Redis, nginx and Chromium. Install what is missing:" >&2
     echo "  Debian, Ubuntu: sudo apt-get install $missing" >&2
-    echo "  macOS:          brew install mariadb redis" >&2
+    echo "  macOS:          brew install mariadb redis nginx && brew install --cask chromium" >&2
     exit 1
 fi

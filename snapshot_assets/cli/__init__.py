@@ -15,8 +15,20 @@ import click
 
 from snapshot_assets.errors import OutageError, SnapshotAssetsError
 
-# command -> module under snapshot_assets.cli that has a click command of the same name
-_COMMANDS = ("demo", "ui", "collect", "settle", "live", "restore", "read", "doctor")
+# command -> module under snapshot_assets.cli that has a click command of the same name; both with
+# an underscore where the command has a dash
+_COMMANDS = (
+    "demo",
+    "ui",
+    "dashboard",
+    "dashboard-password",
+    "collect",
+    "settle",
+    "live",
+    "restore",
+    "read",
+    "doctor",
+)
 
 EXIT_FAILED = 1
 EXIT_OUTAGE = 3
@@ -31,8 +43,9 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"snapshot_assets.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"snapshot_assets.cli.{name}")
+        command: click.Command = getattr(module, name)
         return command
 
 

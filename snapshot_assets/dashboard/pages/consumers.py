@@ -1,0 +1,321 @@
+"""Users and commands: who used how much over time, and the table of all of them.
+
+Both pages are one skeleton; what is stacked follows from the page and its filter. With a user
+chosen it is that user's commands, with a command chosen its users.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import dash_ag_grid as dag
+from dash import Dash, dcc, html
+from dash.development.base_component import Component
+
+from snapshot_assets.dashboard.colours import looks
+from snapshot_assets.dashboard.figures import UNITS, printable, stack, swatch
+from snapshot_assets.dashboard.pages.page import (
+    BANDS,
+    Answer,
+    Question,
+    Site,
+    answer_with,
+    attributes,
+    frame,
+    legend,
+    unknown_hosts,
+)
+from snapshot_assets.dashboard.queries import Consumer, Consumers, Field, consumers
+from snapshot_assets.dashboard.view import View, shown
+from snapshot_assets.domain.summary import OTHER
+
+NAME = "consumers"
+MEASURES = {"cpu": "CPU", "mem": "Memory"}
+# More rows than anybody reads; a table of them is a megabyte.
+_ROWS_MOST = 5_000
+_OUTPUTS = [
+    "consumers-title.children",
+    "consumers-chart.figure",
+    "consumers-legend.children",
+    "consumers-table.rowData",
+    "consumers-table.columnDefs",
+    "consumers-meta.data",
+    "known-hosts.children",
+]
+_CHART_CONFIG: Any = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False}
+
+
+def layout() -> Component:
+    """The skeleton of both pages."""
+    return frame(
+        NAME,
+        html.Div(
+            [
+                html.Div(
+                    dcc.RadioItems(
+                        id="measure",
+                        options=[{"label": v, "value": k} for k, v in MEASURES.items()],
+                        value="cpu",
+                        className="segments",
+                        labelClassName="segment",
+                    ),
+                    role="group",
+                    **attributes(aria_label="Measure"),
+                ),
+                html.Label(
+                    [
+                        html.Span("Only host", className="label"),
+                        dcc.Input(
+                            id="add-host",
+                            type="text",
+                            list="known-hosts",
+                            placeholder="all hosts",
+                            debounce=True,
+                            maxLength=300,
+                        ),
+                    ]
+                ),
+                html.Datalist(id="known-hosts"),
+                html.Div(id="chips", className="chips"),
+            ],
+            className="tools",
+        ),
+        html.H2(id="consumers-title"),
+        dcc.Graph(
+            id="consumers-chart",
+            figure={
+                "data": [],
+                "layout": {"xaxis": {"visible": False}, "yaxis": {"visible": False}},
+            },
+            config=_CHART_CONFIG,
+            responsive=True,
+            style={"height": "var(--chart-height)"},
+        ),
+        html.Ul(id="consumers-legend", className="legend names"),
+        legend(("limit", "capacity, where it is near"), *BANDS),
+        html.Div(
+            [
+                html.Label(
+                    [
+                        html.Span("Find in the table", className="label"),
+                        dcc.Input(id="table-find", type="search", debounce=0.2, maxLength=200),
+                    ]
+                ),
+                html.Button("Download CSV", id="table-download", type="button"),
+            ],
+            className="tools",
+        ),
+        dcc.Store(id="consumers-meta"),
+        dag.AgGrid(
+            id="consumers-table",
+            columnDefs=[],
+            rowData=[],
+            defaultColDef={"sortable": True, "resizable": True, "minWidth": 84, "flex": 1},
+            dashGridOptions={
+                "domLayout": "autoHeight",
+                "pagination": True,
+                "paginationPageSize": 20,
+                "paginationPageSizeSelector": [20, 100, 500],
+                "suppressFieldDotNotation": True,
+                "enableCellTextSelection": True,
+                "animateRows": False,
+            },
+            getRowId="params.data.key",
+            csvExportParams={"processCellCallback": {"function": "snapshotCell(params)"}},
+            className="table",
+        ),
+    )
+
+
+def register(app: Dash, site: Site) -> None:
+    """Register the pages' callback."""
+
+    def answer(asked: Question) -> Answer:
+        view = asked.view
+        field, only = subject(view)
+        found = consumers(
+            site.reader,
+            view.range(asked.now),
+            field,
+            view.measure,
+            hosts=view.hosts,
+            only=only,
+        )
+        known = site.reader.hosts(*_edges(found))
+        notes = unknown_hosts(view.hosts, known)
+        if not found.hosts and not notes:
+            notes.append(f"Nothing is known of this range ({asked.told_range()}).")
+        elif only and not found.table:
+            notes.append(
+                f"Nothing is listed under {shown(only[1])!r} in this range; what stays below the "
+                "thresholds has no name."
+            )
+        if len(found.table) > _ROWS_MOST:
+            notes.append(f"The table has the first {_ROWS_MOST:,} of {len(found.table):,}.")
+        return Answer(
+            {
+                "consumers-title.children": title(view, found, asked.told_range()),
+                "consumers-chart.figure": stack(
+                    found, asked.zone, _capacity(found, view, known, site)
+                ),
+                "consumers-legend.children": _names(found),
+                "consumers-table.rowData": rows(found.table[:_ROWS_MOST]),
+                "consumers-table.columnDefs": columns(field, site.options.url_prefix),
+                "consumers-meta.data": _meta(found, asked),
+                "known-hosts.children": [html.Option(value=host) for host in known],
+            },
+            notes,
+        )
+
+    answer_with(app, site, NAME, _OUTPUTS, answer)
+
+
+def subject(view: View) -> tuple[Field, tuple[Field, str] | None]:
+    """What a view stacks, and what it is restricted to."""
+    if view.page == "commands":
+        if view.command is not None:
+            return "username", ("comm", view.command)
+        return "comm", None
+    if view.user is not None:
+        return "comm", ("username", view.user)
+    return "username", None
+
+
+def title(view: View, found: Consumers, told_range: str) -> str:
+    """The page's heading."""
+    _, only = subject(view)
+    what = {"username": "Users", "comm": "Commands"}[found.field]
+    if only:
+        of = "of user" if only[0] == "username" else "running"
+        what = f"{what} {of} {printable(only[1])}"
+    if len(view.hosts) == 1:
+        where = f"on {printable(view.hosts[0])}"
+    else:
+        where = f"on {len(view.hosts)} hosts" if view.hosts else f"on all {found.hosts} hosts"
+    return f"{what} {where}, {told_range}"
+
+
+def columns(field: Field, prefix: str) -> list[dict[str, Any]]:
+    """The table's columns."""
+    name = {
+        "headerName": {"username": "User", "comm": "Command"}[field],
+        "field": "key",
+        "cellRenderer": "SnapshotName",
+        "cellRendererParams": {"field": field, "prefix": prefix},
+        "pinned": "left",
+        "flex": None,
+        "width": 150,
+    }
+    numbers = [
+        ("core_hours", "Core-hours", "CPU used in the range"),
+        ("cores_mean", "Mean cores", "average while hosts were looked at, added over hosts"),
+        ("cores_peak", "Peak cores", "highest 5 minutes on one host"),
+        ("gb_mean", "Mean GB", "average while hosts were looked at, added over hosts"),
+        ("gb_peak", "Peak GB", "highest 5 minutes on one host"),
+        ("gb_hours", "GB-hours", "memory held by time"),
+    ]
+    return [
+        name,
+        *(
+            {
+                "headerName": heading,
+                "headerTooltip": tooltip,
+                "field": key,
+                "type": "rightAligned",
+                "valueFormatter": {"function": "snapshotNumber(params.value)"},
+                **({"sort": "desc"} if key == "core_hours" else {}),
+            }
+            for key, heading, tooltip in numbers
+        ),
+        {
+            "headerName": "Hosts",
+            "field": "hosts",
+            "type": "rightAligned",
+            "tooltipField": "on",
+        },
+        {
+            "headerName": "On",
+            "field": "on",
+            "minWidth": 140,
+            "flex": 2,
+            "tooltipField": "on",
+        },
+    ]
+
+
+def rows(table: list[Consumer]) -> list[dict[str, Any]]:
+    """The table's rows; numbers rounded to what is worth downloading."""
+    return [
+        {
+            "key": row.name,
+            "core_hours": round(row.core_hours, 6),
+            "cores_mean": round(row.cores_mean, 6),
+            "cores_peak": round(row.cores_peak, 6),
+            "gb_mean": round(row.gb_mean, 6),
+            "gb_peak": round(row.gb_peak, 6),
+            "gb_hours": round(row.gb_hours, 6),
+            "hosts": len(row.hosts),
+            "on": ", ".join(row.hosts),
+        }
+        for row in table
+    ]
+
+
+def _edges(found: Consumers) -> tuple[dt.datetime, dt.datetime]:
+    return (
+        dt.datetime.fromtimestamp(found.range.start, dt.UTC),
+        dt.datetime.fromtimestamp(found.range.last_bucket, dt.UTC),
+    )
+
+
+def _names(found: Consumers) -> list[Component]:
+    """A legend of names; each filters as a click into its layer does."""
+    look = looks(series.name for series in found.series)
+    return [
+        html.Li(
+            [
+                html.Span(
+                    className="mark",
+                    style={"background": swatch(look[series.name])},
+                    **attributes(aria_hidden="true"),
+                ),
+                "other, together"
+                if series.name == OTHER
+                else html.Button(
+                    printable(series.name),
+                    type="button",
+                    className="name",
+                    **attributes(data_field=found.field, data_name=series.name),
+                ),
+            ]
+        )
+        for series in found.series
+        if series.name != OTHER or len(found.series) > 1
+    ]
+
+
+def _capacity(found: Consumers, view: View, known: list[str], site: Site) -> float | None:
+    """Of the hosts together, if it is known of each."""
+    hosts = view.hosts or known
+    each = [
+        capacity.cores if found.measure == "cpu" else capacity.memory_gb
+        for capacity in map(site.capacities.of, hosts)
+    ]
+    if not each or any(one is None for one in each):
+        return None
+    return sum(one for one in each if one is not None)
+
+
+def _meta(found: Consumers, asked: Question) -> dict[str, Any]:
+    """What the browser needs to know of the chart, for its tooltip and its clicks."""
+    return {
+        "field": found.field,
+        "unit": UNITS[found.measure],
+        "zone": asked.zone.key,
+        "start": found.grid.start,
+        "step": found.grid.step,
+        "hosts": found.known.hosts.tolist(),
+        "of": found.hosts,
+        "file": f"{found.field}-{asked.view.range(asked.now).start}",
+    }

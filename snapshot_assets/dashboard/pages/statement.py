@@ -1,0 +1,230 @@
+"""A user's statement: one user, one month, by host and command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_ag_grid as dag
+from dash import Dash, dcc, html
+from dash.development.base_component import Component
+
+from snapshot_assets.dashboard.figures import printable
+from snapshot_assets.dashboard.pages.page import (
+    Answer,
+    Question,
+    Site,
+    answer_with,
+    attributes,
+    frame,
+    number,
+)
+from snapshot_assets.dashboard.queries import Statement, StatementLine, statement
+from snapshot_assets.dashboard.time_range import (
+    format_range,
+    month_label,
+    month_of,
+    months_back,
+)
+from snapshot_assets.dashboard.view import View, shown
+
+NAME = "statement"
+_MONTHS = 13
+_OUTPUTS = [
+    "statement-users.children",
+    "statement-months.children",
+    "statement-summary.children",
+    "statement-table.rowData",
+    "statement-lines.hidden",
+    "statement-meta.data",
+]
+
+
+def layout() -> Component:
+    """The page's skeleton."""
+    return frame(
+        NAME,
+        html.Div(
+            [
+                html.Label(
+                    [
+                        html.Span("User", className="label"),
+                        dcc.Input(
+                            id="statement-user",
+                            type="text",
+                            list="statement-users",
+                            placeholder="account name",
+                            debounce=True,
+                            maxLength=300,
+                        ),
+                    ]
+                ),
+                html.Datalist(id="statement-users"),
+                html.Nav(
+                    id="statement-months", className="months", **attributes(aria_label="Month")
+                ),
+            ],
+            className="tools",
+        ),
+        html.Div(id="statement-summary"),
+        dcc.Store(id="statement-meta"),
+        html.Div(
+            [
+                html.Div(
+                    html.Button("Download CSV", id="statement-download", type="button"),
+                    className="tools",
+                ),
+                _table(),
+            ],
+            id="statement-lines",
+            hidden=True,
+        ),
+    )
+
+
+def _table() -> Component:
+    return dag.AgGrid(
+        id="statement-table",
+        columnDefs=columns(),
+        rowData=[],
+        defaultColDef={"sortable": True, "resizable": True, "minWidth": 84, "flex": 1},
+        dashGridOptions={
+            "domLayout": "autoHeight",
+            "pagination": True,
+            "paginationPageSize": 100,
+            "paginationPageSizeSelector": [20, 100, 500],
+            "enableCellTextSelection": True,
+            "animateRows": False,
+        },
+        csvExportParams={"processCellCallback": {"function": "snapshotCell(params)"}},
+        className="table",
+    )
+
+
+def register(app: Dash, site: Site) -> None:
+    """Register the page's callback."""
+
+    def answer(asked: Question) -> Answer:
+        month = asked.view.month or month_of(int(asked.now), asked.zone)
+        found = statement(site.reader, asked.view.user, month, asked.zone, asked.now)
+        notes = []
+        if found.user is not None and found.user not in found.users:
+            notes.append(
+                f"Nothing is listed under the user {shown(found.user)!r} in {month_label(month)}."
+            )
+        if not found.kept:
+            notes.append("Part of this month is no longer kept; it is missing here.")
+        if found.zone.key != asked.zone.key:
+            notes.append(
+                "Of a month this old only whole UTC days are kept, so it begins and ends at "
+                "midnight UTC."
+            )
+        return Answer(
+            {
+                "statement-users.children": [html.Option(value=user) for user in found.users],
+                "statement-months.children": month_links(asked, site.options.url_prefix),
+                "statement-summary.children": summary(found, asked.view, site.options.url_prefix),
+                "statement-table.rowData": rows(found.lines),
+                "statement-lines.hidden": not found.lines,
+                "statement-meta.data": {"file": f"statement-{found.user or ''}-{month}"},
+            },
+            notes,
+        )
+
+    answer_with(app, site, NAME, _OUTPUTS, answer)
+
+
+def month_links(asked: Question, prefix: str) -> list[Component]:
+    """Links to the months that are kept, the newest first."""
+    chosen = asked.view.month or month_of(int(asked.now), asked.zone)
+    months = months_back(int(asked.now), asked.zone, _MONTHS)
+    if chosen not in months:
+        months = [chosen, *months]
+    return [
+        dcc.Link(
+            month_label(month),
+            href=asked.view.at("statement", month=month).link(prefix),
+            className="month chosen" if month == chosen else "month",
+        )
+        for month in months
+    ]
+
+
+def columns() -> list[dict[str, Any]]:
+    """The table's columns."""
+    numbers = [
+        ("core_hours", "Core-hours", "CPU used"),
+        ("cores_peak", "Peak cores", "highest 5 minutes"),
+        ("gb_hours", "GB-hours", "memory held by time"),
+        ("gb_peak", "Peak GB", "highest 5 minutes"),
+    ]
+    return [
+        {"headerName": "Host", "field": "host"},
+        {"headerName": "Command", "field": "command"},
+        *(
+            {
+                "headerName": heading,
+                "headerTooltip": tooltip,
+                "field": key,
+                "type": "rightAligned",
+                "valueFormatter": {"function": "snapshotNumber(params.value)"},
+                **({"sort": "desc"} if key == "core_hours" else {}),
+            }
+            for key, heading, tooltip in numbers
+        ),
+    ]
+
+
+def rows(lines: list[StatementLine]) -> list[dict[str, Any]]:
+    """The table's rows."""
+    return [
+        {
+            "host": line.host,
+            "command": line.command,
+            "core_hours": round(line.core_hours, 6),
+            "cores_peak": round(line.cores_peak, 6),
+            "gb_hours": round(line.gb_hours, 6),
+            "gb_peak": round(line.gb_peak, 6),
+        }
+        for line in lines
+    ]
+
+
+def summary(found: Statement, view: View, prefix: str) -> list[Component]:
+    """The sums, in words."""
+    if found.user is None:
+        people = [
+            html.Li(dcc.Link(printable(user), href=view.at("statement", user=user).link(prefix)))
+            for user in found.users
+        ]
+        heading = html.H2(f"Choose a user of {month_label(found.month)}")
+        return (
+            [heading, html.Ul(people, className="people")]
+            if people
+            else [html.H2(f"Nobody is listed in {month_label(found.month)}")]
+        )
+    core_hours = sum(line.core_hours for line in found.lines)
+    gb_hours = sum(line.gb_hours for line in found.lines)
+    hosts = len({line.host for line in found.lines})
+    whole = found.settled
+    return [
+        html.H2(f"{printable(found.user)}, {month_label(found.month)}"),
+        html.Dl(
+            [
+                html.Div([html.Dt("core-hours"), html.Dd(f"{core_hours:,.1f}")]),
+                html.Div([html.Dt("GB-hours"), html.Dd(f"{gb_hours:,.1f}")]),
+                html.Div([html.Dt("hosts"), html.Dd(number(hosts))]),
+                html.Div([html.Dt("days with CPU use"), html.Dd(number(len(found.days)))]),
+            ],
+            className="figures",
+        ),
+        html.P(
+            [
+                f"{format_range(found.range, found.zone)}, ",
+                "final. "
+                if whole
+                else "so far: the month is not over, or some of it is provisional. ",
+                "Only use above the thresholds has a name; the rest is in no one's statement.",
+            ],
+            className="quiet",
+        ),
+    ]

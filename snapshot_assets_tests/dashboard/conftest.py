@@ -1,0 +1,42 @@
+"""A world on the shared Redis, and one headless Chromium for each test process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from snapshot_assets_tests.dashboard.world import World, fill
+from snapshot_assets_tests.servers import Redis, find_program
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture
+def world(redis_server: Redis) -> World:
+    """Three hosts, 26 hours."""
+    made = World(redis_server)
+    fill(made)
+    return made
+
+
+@pytest.fixture
+def empty_world(redis_server: Redis) -> World:
+    """A Redis without anything."""
+    return World(redis_server)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_program("chromium", "chromium-browser", "google-chrome"),
+            # Root, as in a container, has no sandbox.
+            args=["--no-sandbox"],
+        )
+        yield browser
+        browser.close()

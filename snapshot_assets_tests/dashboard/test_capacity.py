@@ -1,0 +1,93 @@
+"""Capacities: read, read again, and wrong in every way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapshot_assets.dashboard.capacity import Capacities, Capacity, parse
+
+
+class Time:
+    """Seconds that only move when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_it_is_read_and_read_again_when_it_changes(tmp_path: Path) -> None:
+    file, time = tmp_path / "capacity.csv", Time()
+    file.write_text('host,cores,memory_gb\nalice,64,512\n"b,ob",8,\n\nZoë,,16.5\n')
+    found = Capacities(file, time)
+    assert found.of("alice") == Capacity(64, 512)
+    assert found.of("b,ob") == Capacity(8, None)
+    assert found.of("Zoë") == Capacity(None, 16.5)
+    assert found.of("nobody") == Capacity(None, None)
+    file.write_text("memory_gb,cores,host\n1024,128,alice\n")
+    assert found.of("alice") == Capacity(64, 512), "looked at a moment ago"
+    time.now += 2
+    assert found.of("alice") == Capacity(128, 1024)
+    assert found.problem is None
+
+
+def test_nothing_is_known_without_a_file() -> None:
+    assert Capacities(None).of("alice") == Capacity()
+    assert Capacities(None).problem is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "line 1: write the columns' names"),
+        ("alice,64,512\n", "line 1: write the columns' names"),
+        ("host,cores,memory_gb\nalice,64\n", "line 2: 2 cells instead of 3"),
+        ("host,cores,memory_gb\nalice,many,512\n", "line 2: cores is 'many'; write a number"),
+        ("host,cores,memory_gb\nalice,64,-1\n", "line 2: memory_gb is '-1'"),
+        ("host,cores,memory_gb\nalice,nan,1\n", "line 2: cores is 'nan'"),
+        ("host,cores,memory_gb\nalice,inf,1\n", "line 2: cores is 'inf'"),
+        ("host,cores,memory_gb\na,1,1\n\na,1,1\n", "line 4: the host 'a' is there twice"),
+    ],
+)
+def test_a_wrong_file_is_told_and_the_last_good_one_stays(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    file, time = tmp_path / "capacity.csv", Time()
+    file.write_text("host,cores,memory_gb\nalice,64,512\n")
+    found = Capacities(file, time)
+    assert found.problem is None
+    file.write_text(text)
+    time.now += 2
+    problem = found.problem or ""
+    assert problem.startswith("capacity.csv, ")
+    assert told in problem
+    assert found.of("alice") == Capacity(64, 512)
+    file.write_text("host,cores,memory_gb\nalice,65,512\n")
+    time.now += 2
+    assert (found.of("alice").cores, found.problem) == (65, None)
+
+
+def test_a_missing_file_is_told_until_it_is_there(tmp_path: Path) -> None:
+    file, time = tmp_path / "capacity.csv", Time()
+    found = Capacities(file, time)
+    assert found.problem == "capacity.csv cannot be read: No such file or directory"
+    file.write_bytes(b"host,cores,memory_gb\n\xff,1,1\n")
+    time.now += 2
+    assert found.problem == "capacity.csv cannot be read: it is not UTF-8"
+    file.write_text("host,cores,memory_gb\n")
+    time.now += 2
+    assert found.problem is None
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_told(text: str) -> None:
+    told = "capacity.csv, line 1"
+    try:
+        parse(f"host,cores,memory_gb\n{text}", "capacity.csv")
+    except ValueError as error:
+        told = str(error)
+    assert told.startswith("capacity.csv, line ")

@@ -1,0 +1,267 @@
+"""The pages' callbacks over HTTP, as the browser calls them, on a real Redis."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+import pytest
+
+from snapshot_assets.dashboard.shell import PAGES
+from snapshot_assets_tests.dashboard.world import (
+    HOSTILE_COMM,
+    HOSTILE_HOST,
+    HOSTILE_USER,
+    NOW,
+    World,
+    use,
+)
+
+SECTIONS = {"users": "consumers", "commands": "consumers"}
+
+
+def ask(app: dash.Dash, path: str, search: str = "", zone: str = "UTC") -> dict[str, Any]:
+    """What a page answers: ``component.property`` to value, with notes and outcome."""
+    prefix = app.config.url_base_pathname
+    page = path.strip("/") or "overview"
+    section = SECTIONS.get(page, page)
+    client = app.server.test_client()
+    dependencies = client.get(f"{prefix}_dash-dependencies").get_json()
+    (dependency,) = [
+        found
+        for found in dependencies
+        if found["inputs"] == [{"id": f"asked-{section}", "property": "data"}]
+    ]
+    request = {"pathname": f"{prefix}{path.strip('/')}", "search": search, "zone": zone}
+    outputs = dependency["output"].strip(".").split("...")
+    body = {
+        "output": dependency["output"],
+        "outputs": [dict(zip(("id", "property"), o.split("."), strict=True)) for o in outputs],
+        "inputs": [{**dependency["inputs"][0], "value": {**request, "revision": 7}}],
+        "changedPropIds": [f"asked-{section}.data"],
+    }
+    answer = client.post(f"{prefix}_dash-update-component", json=body)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    told = answer.get_json()["response"]
+    return {
+        f"{component}.{name}": value
+        for component, values in told.items()
+        for name, value in values.items()
+    }
+
+
+def notes(told: Mapping[str, Any]) -> list[str]:
+    (found,) = [value for key, value in told.items() if key.startswith("notes-")]
+    return [note["props"]["children"] for note in found]
+
+
+def texts(component: Any) -> list[str]:
+    """All texts in a tree of components, and nothing else."""
+    if isinstance(component, list):
+        return [text for each in component for text in texts(each)]
+    if isinstance(component, dict):
+        return texts(component.get("props", {}).get("children"))
+    return [] if component is None else [str(component)]
+
+
+def test_the_overview_draws_each_host_on_an_even_grid(world: World) -> None:
+    with world.app() as app:
+        told = ask(app, "/", "?range=6h", "Europe/Berlin")
+    data = told["overview-data.data"]
+    assert [card["host"] for card in data["cards"]] == sorted(world.written)
+    alice = next(card for card in data["cards"] if card["host"] == "alice")
+    cpu = alice["figure"]["data"][0]
+    assert (cpu["x0"], cpu["dx"]) == ("2026-11-20 08:35", 300_000)
+    assert data["start"] == int(dt.datetime(2026, 11, 20, 8, 35, tzinfo=dt.UTC).timestamp())
+    assert len(cpu["y"]) == 72 + 1
+    assert cpu["y"][-1] is None
+    written = world.written["alice"]
+    for i, value in enumerate(cpu["y"][:-2]):
+        _, _, _, parts = written[data["start"] + 300 * i]
+        rest, each = parts["cpu"]
+        assert value == pytest.approx((rest + sum(each.values())) / 1e6, abs=0.01)
+    assert data["zone"] == "Europe/Berlin"
+    assert data["told"] == "20 Nov 2026, 09:35 – 15:35 CET"
+    assert notes(told) == []
+    assert told["outcome-overview.data"] == {
+        "revision": 7,
+        "failed": False,
+        "zone": "Europe/Berlin",
+        "now": NOW,
+    }
+
+
+def test_users_and_commands_filter_each_other(world: World) -> None:
+    with world.app() as app:
+        users = ask(app, "/users")
+        ana = ask(app, "/users", "?user=ana")
+        bwa = ask(app, "/commands", "?command=bwa&host=bob&measure=mem")
+    assert users["consumers-title.children"].startswith("Users on all 3 hosts, ")
+    assert {row["key"] for row in users["consumers-table.rowData"]} >= {"ana", "ben", HOSTILE_USER}
+    assert ana["consumers-title.children"].startswith("Commands of user ana on all 3 hosts, ")
+    assert [row["key"] for row in ana["consumers-table.rowData"]] == ["bwa", "python"]
+    assert bwa["consumers-title.children"].startswith("Users running bwa on bob, ")
+    (layer, *_) = bwa["consumers-chart.figure"]["data"]
+    assert layer["meta"] == "ana"
+    assert 8.0 in layer["y"]
+
+
+def test_layers_drawn_add_up_to_what_the_host_is_drawn_with(world: World) -> None:
+    with world.app() as app:
+        overview = ask(app, "/")["overview-data.data"]
+        users = ask(app, "/users", "?host=alice")["consumers-chart.figure"]
+    (alice,) = [card for card in overview["cards"] if card["host"] == "alice"]
+    total = alice["figure"]["data"][0]["y"]
+    layers = [trace["y"] for trace in users["data"] if "stackgroup" in trace]
+    for i, value in enumerate(total):
+        each = [layer[i] for layer in layers]
+        if value is None:
+            assert each == [None] * len(layers)
+        else:
+            assert sum(each) == pytest.approx(value, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("path", "search", "told"),
+    [
+        ("/", "?host=nobody", "nothing of a host 'nobody'"),
+        ("/", "?from=2020-01-01&to=2020-01-02", "Nothing is known of this range"),
+        ("/users", "?host=nobody", "nothing of a host 'nobody'"),
+        ("/users", "?user=nobody", "Nothing is listed under 'nobody'"),
+        ("/users", "?from=2020-01-01&to=2020-01-02", "Nothing is known of this range"),
+        ("/commands", "?command=nothing", "Nothing is listed under 'nothing'"),
+        ("/statement", "?user=nobody", "Nothing is listed under the user 'nobody'"),
+        ("/statement", "?month=2026-99", "month=2026-99 is not used"),
+        ("/", "?range=x", "range=x is not used"),
+    ],
+)
+def test_what_is_not_there_is_told(world: World, path: str, search: str, told: str) -> None:
+    with world.app() as app:
+        found = ask(app, path, search)
+    assert told in " ".join(notes(found))
+    assert not found[
+        f"outcome-{SECTIONS.get(path.strip('/'), path.strip('/') or 'overview')}.data"
+    ]["failed"]
+
+
+def test_a_zone_that_is_not_known_becomes_utc_and_says_so(world: World) -> None:
+    with world.app() as app:
+        found = ask(app, "/", "", "Mars/Olympus")
+    assert "Mars/Olympus is not known here; this is UTC" in notes(found)[0]
+    assert found["overview-data.data"]["zone"] == "UTC"
+
+
+def test_right_now_names_hosts_and_people(world: World) -> None:
+    world.write("quiet", {NOW // 300 * 300 - 5 * 3600: use({("ana", "sleep"): 0.1})})
+    with world.app() as app:
+        told = texts(ask(app, "/now")["now-body.children"])
+    assert "3 hosts, newest 5 minutes: 2026-11-20 14:25 UTC" in told
+    assert "silent" in told
+    assert "96 GB" in told
+    assert "ana" in told
+    assert HOSTILE_USER in told, "as text, in a property of its own"
+
+
+def test_a_statement_has_the_sums_of_its_lines(world: World) -> None:
+    with world.app() as app:
+        told = ask(app, "/statement", "?user=ana&month=2026-11")
+    rows = told["statement-table.rowData"]
+    assert {(row["host"], row["command"]) for row in rows} == {("alice", "python"), ("bob", "bwa")}
+    words = texts(told["statement-summary.children"])
+    assert f"{sum(row['core_hours'] for row in rows):,.1f}" in words
+    assert f"{sum(row['gb_hours'] for row in rows):,.1f}" in words
+    assert not told["statement-lines.hidden"]
+
+
+@pytest.mark.parametrize("path", ["/", "/users", "/commands", "/statement", "/now"])
+def test_an_outage_is_told_what_is_shown_stays_and_it_recovers(
+    world: World, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    with world.app() as app:
+        world.redis.stop()
+        try:
+            found = ask(app, path)
+        finally:
+            world.redis.start()
+        section = SECTIONS.get(path.strip("/"), path.strip("/") or "overview")
+        assert set(found) == {f"notes-{section}.children", f"outcome-{section}.data"}
+        assert found[f"outcome-{section}.data"] == {"revision": 7, "failed": True}
+        assert "does not answer" in notes(found)[0]
+        again = ask(app, path)
+        assert not again[f"outcome-{section}.data"]["failed"], "with an empty store"
+
+
+def test_a_store_that_refuses_is_told_without_its_words(world: World) -> None:
+    with world.redis.client() as client:
+        day = "2026-11-20"
+        client.set(f"snapshot_assets:hosts:{day}", "not a set")
+    with world.app() as app:
+        found = ask(app, "/")
+    assert notes(found) == ["The data store refuses; its operator finds the reason in the log."]
+
+
+@pytest.mark.parametrize("path", ["/", "/users", "/commands", "/statement", "/now"])
+def test_an_empty_store_is_told(empty_world: World, path: str) -> None:
+    with empty_world.app() as app:
+        found = ask(app, path)
+    words = json.dumps(found)
+    assert "Nothing is known" in words or "Nothing yet" in words or "Nobody is listed" in words
+
+
+def test_hostile_names_are_data(world: World) -> None:
+    with world.app() as app:
+        overview = ask(app, "/")["overview-data.data"]
+        users = ask(app, "/users", f"?command={HOSTILE_COMM}")
+        chart = users["consumers-chart.figure"]
+    assert HOSTILE_HOST in [card["host"] for card in overview["cards"]]
+    names = [trace["name"] for trace in chart["data"]]
+    # Plotly reads a few tags in names, so they are escaped there and there only.
+    assert not any("<" in name for name in names)
+
+
+def test_the_layout_names_each_component_once(world: World) -> None:
+    with world.app() as app:
+        layout: Any = app.layout
+        found = [component.id for component in layout._traverse_ids()]
+    assert len(found) == len(set(found))
+    assert {f"page-{page.NAME}" for page in PAGES} <= set(found)
+
+
+def test_nothing_is_asked_before_a_page_is_opened(world: World) -> None:
+    world.redis.stop()
+    try:
+        with world.app() as app:
+            client = app.server.test_client()
+            assert client.get("/").status_code == 200
+            assert client.get("/_dash-layout").status_code == 200
+    finally:
+        world.redis.start()
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 400),
+        ("host=alice&at=now&step=300", 400),
+        ("host=alice&at=1&step=7", 400),
+        ("host=alice&at=99999999999999999999&step=300", 400),
+        (f"host=alice&at={NOW - 700}&step=300", 200),
+        (f"host=nobody&at={NOW - 700}&step=300", 200),
+    ],
+)
+def test_a_tooltip_answers_or_says_what_it_needs(world: World, query: str, status: int) -> None:
+    with world.app() as app:
+        answer = app.server.test_client().get(f"/bucket?{query}")
+    assert answer.status_code == status
+    told = answer.get_json()
+    if status == 200 and "alice" in query:
+        assert [share["name"] for share in told["users"]] == ["ana", "chen", "ben", "dora"]
+    elif status == 200:
+        assert told["covered"] is False
+    else:
+        assert told["error"]
