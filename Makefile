@@ -1,5 +1,6 @@
 # Everything runs in .venv, which these commands create. Nothing but Python (3.11 to 3.13) is needed
-# for the demo; the tests also need MariaDB and Redis, and install them where they may.
+# for the demo; the tests also need MariaDB, Redis, nginx and
+# Chromium, and install them where they may.
 
 PYTHON := .venv/bin/python
 export DAGSTER_DISABLE_TELEMETRY := 1

@@ -5,11 +5,13 @@ Only the flow of the demo is here; its parts are the product's own commands and 
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 import urllib.error
@@ -17,6 +19,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +44,7 @@ from snapshot_assets.store.redis_reader import RedisReader
 
 _DAYS = 7
 _FOLDER_PREFIX = "snapshot-assets-demo-"
-_UI_READY_SECONDS = 120.0
+_READY_SECONDS = 120.0
 _SAMPLE_SECONDS = 60
 
 
@@ -50,12 +53,19 @@ _SAMPLE_SECONDS = 60
 @click.option(
     "--port", default=3000, show_default=True, help="Of Dagster's UI, or else a free one."
 )
-def demo(once: bool, port: int) -> None:
+@click.option(
+    "--dashboard-port",
+    default=8050,
+    show_default=True,
+    help="Of the dashboard, or else a free one.",
+)
+def demo(once: bool, port: int, dashboard_port: int) -> None:
     """Show it all: a week of six invented machines, and this one, live.
 
     Starts a private Redis (or uses SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a
-    source, settles the week through Dagster, prints who was busiest, and goes on sampling this
-    machine until Ctrl-C. Everything lives in a temporary folder and goes away with it.
+    source, settles the week through Dagster, prints who was busiest, serves the dashboard, and goes
+    on sampling this machine until Ctrl-C. Everything lives in a temporary folder and goes away with
+    it.
     """
     # SIGINT as well: a shell starts its background jobs with it ignored, and Dagster then copies
     # that to SIGTERM.
@@ -63,7 +73,7 @@ def demo(once: bool, port: int) -> None:
         signal.signal(name, _interrupt)
     try:
         with ExitStack() as stack:
-            _run(stack, once, port)
+            _run(stack, once, port, dashboard_port)
     except KeyboardInterrupt:
         console.print("Stopped; nothing is left running.")
 
@@ -72,7 +82,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _run(stack: ExitStack, once: bool, port: int) -> None:
+def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
     configured = Settings.load()
     given = configured.redis_url.get_secret_value() if configured.is_set("redis_url") else None
     folder = stack.enter_context(_temporary_folder())
@@ -102,6 +112,7 @@ def _run(stack: ExitStack, once: bool, port: int) -> None:
         times = snapshot_times(machine, begun, now)
         collector.write(row for epoch in times for row in demo_rows(machine, epoch))
     this_machine = _own_name()
+    _write_capacities(folder / "capacity.csv", this_machine)
     collector.write(sample_processes(this_machine, now))
 
     with dagster_instance() as instance:
@@ -121,7 +132,7 @@ def _run(stack: ExitStack, once: bool, port: int) -> None:
         _print_busiest(reader)
     if once:
         return
-    _print_where(stack, settings, folder, port, this_machine)
+    _start_pages(stack, settings, folder, port, dashboard_port, this_machine)
     _keep_going(collector, this_machine, now)
 
 
@@ -156,6 +167,7 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
             f"{PREFIX}KEY_PREFIX": prefix,
             f"{PREFIX}LAKE": str(folder / "lake"),
             f"{PREFIX}START_DATE": first.isoformat(),
+            f"{PREFIX}DASHBOARD_CAPACITY": str(folder / "capacity.csv"),
             # Nobody watches a demo for five minutes.
             f"{PREFIX}LIVE_CRON": "* * * * *",
             "DAGSTER_HOME": str(folder / "dagster"),
@@ -180,6 +192,16 @@ def _forget(settings: Settings, first: dt.date) -> None:
 def _own_name() -> str:
     name = socket.gethostname() or "localhost"
     return name if name not in {machine.name for machine in MACHINES} else f"{name} (this machine)"
+
+
+def _write_capacities(file: Path, this_machine: str) -> None:
+    """What the dashboard's charts end at."""
+    memory_gb = round(psutil.virtual_memory().total / 1e9, 1)
+    with file.open("w", newline="") as output:
+        rows = csv.writer(output)
+        rows.writerow(("host", "cores", "memory_gb"))
+        rows.writerows((m.name, m.cores, m.memory_gb) for m in MACHINES)
+        rows.writerow((this_machine, psutil.cpu_count(), memory_gb))
 
 
 # --- what it does -----------------------------------------------------------------------------
@@ -229,32 +251,33 @@ def _print_busiest(reader: RedisReader) -> None:
     console.print(table("Busiest users", ("user", "core-hours", "with"), people[:8]))
 
 
-def _print_where(
-    stack: ExitStack, settings: Settings, folder: Path, port: int, this_machine: str
+def _start_pages(
+    stack: ExitStack,
+    settings: Settings,
+    folder: Path,
+    port: int,
+    dashboard_port: int,
+    this_machine: str,
 ) -> None:
-    port = free_port(preferred=port)
-    ui = LeashedProcess(
-        ui_command("127.0.0.1", port),
-        log=folder / "dagster.log",
-        folder=folder,
-    )
-    stack.callback(ui.stop)
-    address = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        try:
-            # Our own http:// address.
-            with urllib.request.urlopen(f"{address}/server_info", timeout=2) as answer:  # noqa: S310
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    with console.status("starting Dagster's UI"):
-        wait_until(ready, ui, _UI_READY_SECONDS)
+    """The dashboard and Dagster's UI, and where to find them."""
+    dashboard_port, port = free_port(preferred=dashboard_port), free_port(preferred=port)
+    dashboard, ui = f"http://127.0.0.1:{dashboard_port}/", f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "snapshot_assets.cli", "dashboard", "--port"]
+    with console.status("starting the dashboard and Dagster's UI"):
+        started = [
+            (_start(stack, folder, name, line), address)
+            for name, line, address in (
+                ("dashboard", [*command, str(dashboard_port)], f"{dashboard}healthz"),
+                ("dagster", ui_command("127.0.0.1", port), f"{ui}/server_info"),
+            )
+        ]
+        for process, address in started:
+            wait_until(partial(_answers, address), process, _READY_SECONDS)
     with open_reader(settings) as reader:
         redis_address, prefix = reader.address, reader.keys.prefix
     for what, where in (
-        ("Dagster UI", f"{address}/asset-groups"),
+        ("Dashboard", dashboard),
+        ("Dagster UI", f"{ui}/asset-groups"),
         ("Redis", redis_address),
         (
             "Read it",
@@ -264,6 +287,21 @@ def _print_where(
     ):
         console.print(f"{what:<12}{where}", soft_wrap=True, markup=False)
     console.print("Sampling every minute. Ctrl-C ends it all.")
+
+
+def _start(stack: ExitStack, folder: Path, name: str, command: list[str]) -> LeashedProcess:
+    process = LeashedProcess(command, log=folder / f"{name}.log", folder=folder)
+    stack.callback(process.stop)
+    return process
+
+
+def _answers(address: str) -> bool:
+    try:
+        # Our own http:// address.
+        with urllib.request.urlopen(address, timeout=2) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def _keep_going(collector: Collector, host: str, since: int) -> None:

@@ -36,6 +36,8 @@ MEMORY_COLOUR = "#b48418"
 # Plotly's fillpattern shapes; plain first, then those that differ most.
 PATTERNS: tuple[str, ...] = ("", "/", ".", "x", "-", "\\", "|", "+")
 
+# Chosen so that everyday commands share a colour as seldom as can be.
+_SALT = b"2010"
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 _DARK_TEXT, _LIGHT_TEXT = "#000000", "#ffffff"
 
@@ -53,7 +55,7 @@ def colour_of(name: str) -> str:
     if name == OTHER:
         return OTHER_COLOUR
     # Not hash(), which differs from process to process. A name may hold what is no UTF-8.
-    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, salt=_SALT).digest()
     return PALETTE[int.from_bytes(digest, "big") % len(PALETTE)]
 
 

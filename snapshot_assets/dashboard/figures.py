@@ -75,14 +75,16 @@ def card(use: HostUse, grid: Grid, range_: TimeRange, capacity: Capacity) -> Fig
 
 def card_base(range_: TimeRange, zone: ZoneInfo) -> Figure:
     """The layout that all cards share."""
+    axis = _time_axis(range_, zone, 4)
+    lines = 2 if any("<br>" in label for label in axis["ticktext"]) else 1
     return {
-        "margin": {"l": 36, "r": 8, "t": 6, "b": 34},
+        "margin": {"l": 36, "r": 8, "t": 6, "b": 6 + 14 * lines},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "showlegend": False,
         "hovermode": False,
         "dragmode": "zoom",
-        "xaxis": {**_time_axis(range_, zone, 4), "anchor": "y2"},
+        "xaxis": {**axis, "anchor": "y2"},
         "yaxis": {"domain": [0.5, 1], "fixedrange": True},
         "yaxis2": {"domain": [0, 0.42], "fixedrange": True},
         "yaxis9": _band_axis(),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snapshot_assets.dashboard.figures import printable
+from snapshot_assets.dashboard.health import count_store_failure
 from snapshot_assets.dashboard.pages.page import Site
 from snapshot_assets.dashboard.queries import Share, moment
 from snapshot_assets.domain.summary import STEP_SECONDS
@@ -32,7 +33,8 @@ def told_moment(site: Site, given: Mapping[str, str]) -> tuple[dict[str, Any], i
         return {"error": "at is too far away"}, 400
     try:
         found = moment(site.reader, host, at, resolution)
-    except SnapshotAssetsError:
+    except SnapshotAssetsError as error:
+        count_store_failure(error)
         log.warning("no answer for a tooltip", exc_info=True)
         return {"error": "the data store does not answer"}, 503
     if found is None:

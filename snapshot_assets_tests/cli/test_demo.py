@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -85,7 +86,12 @@ def test_it_runs_on_until_told_and_takes_everything_with_it(
     (address,) = [line.split()[-1] for line in told if line.startswith("Dagster UI")]
     with urllib.request.urlopen(address.split("/asset")[0] + "/server_info", timeout=10) as answer:
         assert answer.status == 200
-    assert len(survivors(marker, patience=0)) > 4, "server, leashes, UI, daemon"
+    (dashboard,) = [line.split()[-1] for line in told if line.startswith("Dashboard")]
+    with urllib.request.urlopen(f"{dashboard}pulse", timeout=10) as answer:
+        pulse = json.load(answer)
+    assert pulse["hosts"] >= 1
+    assert time.time() - pulse["newest"] < 900
+    assert len(survivors(marker, patience=0)) > 5, "server, leashes, dashboard, UI, daemon"
     process.send_signal(signum)
     process.communicate(timeout=40)
     assert not survivors(marker)

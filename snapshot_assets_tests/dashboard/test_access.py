@@ -8,19 +8,15 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 import dash
 import flask
 import pytest
 import requests
-import waitress
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from waitress import wasyncore
 from werkzeug.security import generate_password_hash
 
 from snapshot_assets.dashboard.access import (
@@ -33,8 +29,8 @@ from snapshot_assets.dashboard.access import (
 )
 from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.leash import free_port
 from snapshot_assets_tests.dashboard.nginx import Nginx
+from snapshot_assets_tests.dashboard.world import served
 
 HEADER = "X-Remote-User"
 TRUSTED = tuple(map(ip_network, ("10.1.0.0/24", "127.0.0.1", "fd00::/64", "fe80::/64")))
@@ -315,22 +311,6 @@ def test_what_takes_how_long_tells_nothing(tmp_path: Path) -> None:
     unknown = min(timed(passwords, "eve", "x") for _ in range(5))
     assert remembered < first / 10
     assert 1 / 3 < unknown / wrong < 3
-
-
-@contextmanager
-def served(server: flask.Flask, threads: int = 8) -> Iterator[int]:
-    """The application behind waitress; its port."""
-    port = free_port()
-    made: Any = waitress.create_server(server, host="127.0.0.1", port=port, threads=threads)
-    thread = threading.Thread(target=made.run, daemon=True)
-    thread.start()
-    try:
-        yield port
-    finally:
-        # In its own thread: only then no connection that is still open keeps it.
-        made.trigger.pull_trigger(lambda: wasyncore.close_all(made._map))
-        thread.join(10)
-        made.task_dispatcher.shutdown()
 
 
 def test_a_flood_of_wrong_passwords_leaves_room_for_the_others(tmp_path: Path) -> None:

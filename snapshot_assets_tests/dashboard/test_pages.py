@@ -6,11 +6,13 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 import dash
 import pytest
 
+from snapshot_assets.dashboard.options import AccessOptions
 from snapshot_assets.dashboard.shell import PAGES
 from snapshot_assets_tests.dashboard.world import (
     HOSTILE_COMM,
@@ -24,13 +26,15 @@ from snapshot_assets_tests.dashboard.world import (
 SECTIONS = {"users": "consumers", "commands": "consumers"}
 
 
-def ask(app: dash.Dash, path: str, search: str = "", zone: str = "UTC") -> dict[str, Any]:
+def ask(
+    app: dash.Dash, path: str, search: str = "", zone: str = "UTC", **options: Any
+) -> dict[str, Any]:
     """What a page answers: ``component.property`` to value, with notes and outcome."""
     prefix = app.config.url_base_pathname
     page = path.strip("/") or "overview"
     section = SECTIONS.get(page, page)
     client = app.server.test_client()
-    dependencies = client.get(f"{prefix}_dash-dependencies").get_json()
+    dependencies = client.get(f"{prefix}_dash-dependencies", **options).get_json()
     (dependency,) = [
         found
         for found in dependencies
@@ -44,7 +48,7 @@ def ask(app: dash.Dash, path: str, search: str = "", zone: str = "UTC") -> dict[
         "inputs": [{**dependency["inputs"][0], "value": {**request, "revision": 7}}],
         "changedPropIds": [f"asked-{section}.data"],
     }
-    answer = client.post(f"{prefix}_dash-update-component", json=body)
+    answer = client.post(f"{prefix}_dash-update-component", json=body, **options)
     assert answer.status_code == 200, answer.get_data(as_text=True)
     told = answer.get_json()["response"]
     return {
@@ -211,6 +215,28 @@ def test_an_empty_store_is_told(empty_world: World, path: str) -> None:
         found = ask(app, path)
     words = json.dumps(found)
     assert "Nothing is known" in words or "Nothing yet" in words or "Nobody is listed" in words
+
+
+def test_whoever_is_logged_in_is_first_in_the_list(world: World) -> None:
+    access = AccessOptions(user_header="X-User", trusted_proxies=(ip_network("127.0.0.1/32"),))
+    with world.app(access=access) as app:
+        told = ask(app, "/statement", headers={"X-User": "chen"})
+    people = [text for text in texts(told["statement-summary.children"]) if len(text) < 6]
+    assert people[:3] == ["chen", "ana", "ben"]
+
+
+def test_failures_of_the_store_are_counted(world: World) -> None:
+    with world.app() as app:
+        world.redis.stop()
+        try:
+            ask(app, "/now")
+            assert (
+                app.server.test_client().get(f"/bucket?host=a&at={NOW}&step=300").status_code == 503
+            )
+        finally:
+            world.redis.start()
+        told = app.server.test_client().get("/metrics").get_data(as_text=True)
+    assert 'snapshot_dashboard_store_failures_total{kind="outage"} 2.0' in told
 
 
 def test_hostile_names_are_data(world: World) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dash
+import flask
 import waitress
+from waitress import wasyncore
 
 from snapshot_assets.dashboard.app import create_app
 from snapshot_assets.dashboard.options import DashboardOptions
@@ -97,24 +99,25 @@ class World:
     @contextmanager
     def site(self, **options: Any) -> Iterator[str]:
         """The application served on a port of its own; its address."""
-        with self.app(**{"poll_seconds": 0.3, **options}) as app, served(app) as address:
-            yield address + app.config.url_base_pathname
+        with self.app(**{"poll_seconds": 0.3, **options}) as app, served(app.server) as port:
+            yield f"http://127.0.0.1:{port}{app.config.url_base_pathname}"
 
 
 @contextmanager
-def served(app: dash.Dash) -> Iterator[str]:
-    """An application behind waitress, in a thread; ``http://127.0.0.1:port``."""
+def served(server: flask.Flask, threads: int = 8) -> Iterator[int]:
+    """An application behind waitress, in a thread; its port."""
     port = free_port()
-    server = waitress.create_server(app.server, host="127.0.0.1", port=port, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
+    made: Any = waitress.create_server(server, host="127.0.0.1", port=port, threads=threads)
+    thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield port
     finally:
-        server.close()
+        # In its own thread: only then no connection that is still open keeps it.
+        made.trigger.pull_trigger(lambda: wasyncore.close_all(made._map))
         thread.join(10)
         # Whoever still answers uses the reader, which must not be closed under its hands.
-        server.task_dispatcher.shutdown(timeout=10)
+        made.task_dispatcher.shutdown()
 
 
 def use(

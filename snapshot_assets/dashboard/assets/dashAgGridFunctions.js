@@ -8,6 +8,10 @@
 
   functions.snapshotNumber = (value) => window.snapshotNumber(value);
 
+  // Hours add up, so they keep a decimal.
+  functions.snapshotHours = (value) =>
+    value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
   // A spreadsheet would run a name such as =HYPERLINK(…) as a formula.
   functions.snapshotCell = (params) =>
     typeof params.value === "string" && /^[=+\-@\t\r]/.test(params.value) ? `'${params.value}` : params.value;

@@ -111,7 +111,7 @@ def layout() -> Component:
             id="consumers-table",
             columnDefs=[],
             rowData=[],
-            defaultColDef={"sortable": True, "resizable": True, "minWidth": 84, "flex": 1},
+            defaultColDef={"sortable": True, "resizable": True, "minWidth": 112, "flex": 1},
             dashGridOptions={
                 "domLayout": "autoHeight",
                 "pagination": True,
@@ -205,7 +205,7 @@ def columns(field: Field, prefix: str) -> list[dict[str, Any]]:
         "cellRendererParams": {"field": field, "prefix": prefix},
         "pinned": "left",
         "flex": None,
-        "width": 150,
+        "width": 180,
     }
     numbers = [
         ("core_hours", "Core-hours", "CPU used in the range"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
-from snapshot_assets.dashboard.colours import colour_of
-from snapshot_assets.dashboard.figures import printable
+from snapshot_assets.dashboard.colours import Look, looks
+from snapshot_assets.dashboard.figures import printable, swatch
 from snapshot_assets.dashboard.pages.page import (
     Answer,
     Question,
@@ -49,6 +51,7 @@ def body(found: Now, asked: Question, site: Site) -> list[Component]:
                 "publishes them, they appear here by themselves."
             ),
         ]
+    look = looks(user.name for one in found.hosts for user in one.users)
     by_load = sorted(found.hosts, key=lambda one: (-one.cores, one.host))
     return [
         html.H2(
@@ -57,14 +60,14 @@ def body(found: Now, asked: Question, site: Site) -> list[Component]:
         html.Div(
             [
                 *(_silent(host, at, asked) for host, at in found.silent),
-                *(_host(one, asked, site) for one in by_load),
+                *(_host(one, asked, site, look) for one in by_load),
             ],
             className="hosts-now",
         ),
     ]
 
 
-def _host(one: Moment, asked: Question, site: Site) -> Component:
+def _host(one: Moment, asked: Question, site: Site, look: Mapping[str, Look]) -> Component:
     age = asked.now - one.start - BUCKET_SECONDS
     capacity = site.capacities.of(one.host)
     view = asked.view
@@ -74,7 +77,7 @@ def _host(one: Moment, asked: Question, site: Site) -> Component:
             [
                 html.Span(
                     className="mark",
-                    style={"background": colour_of(user.name)},
+                    style={"background": swatch(look[user.name])},
                     **attributes(aria_hidden="true"),
                 ),
                 dcc.Link(

@@ -18,6 +18,7 @@ from dash import Dash, Input, Output, dcc, html, no_update
 from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.capacity import Capacities
+from snapshot_assets.dashboard.health import count_store_failure
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.time_range import format_range, zone_named
 from snapshot_assets.dashboard.view import View, asked, shown
@@ -153,6 +154,7 @@ def answer_with(
             asked_for = question(request, site)
             found = answer(asked_for)
         except SnapshotAssetsError as error:
+            count_store_failure(error)
             if not isinstance(error, OutageError):
                 log.exception("page %s", name)
             outcome["failed"] = True

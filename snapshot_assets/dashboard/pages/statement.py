@@ -8,6 +8,7 @@ import dash_ag_grid as dag
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
+from snapshot_assets.dashboard.access import current_user
 from snapshot_assets.dashboard.figures import printable
 from snapshot_assets.dashboard.pages.page import (
     Answer,
@@ -86,7 +87,7 @@ def _table() -> Component:
         id="statement-table",
         columnDefs=columns(),
         rowData=[],
-        defaultColDef={"sortable": True, "resizable": True, "minWidth": 84, "flex": 1},
+        defaultColDef={"sortable": True, "resizable": True, "minWidth": 112, "flex": 1},
         dashGridOptions={
             "domLayout": "autoHeight",
             "pagination": True,
@@ -122,7 +123,9 @@ def register(app: Dash, site: Site) -> None:
             {
                 "statement-users.children": [html.Option(value=user) for user in found.users],
                 "statement-months.children": month_links(asked, site.options.url_prefix),
-                "statement-summary.children": summary(found, asked.view, site.options.url_prefix),
+                "statement-summary.children": summary(
+                    found, asked.view, site.options.url_prefix, current_user()
+                ),
                 "statement-table.rowData": rows(found.lines),
                 "statement-lines.hidden": not found.lines,
                 "statement-meta.data": {"file": f"statement-{found.user or ''}-{month}"},
@@ -152,10 +155,10 @@ def month_links(asked: Question, prefix: str) -> list[Component]:
 def columns() -> list[dict[str, Any]]:
     """The table's columns."""
     numbers = [
-        ("core_hours", "Core-hours", "CPU used"),
-        ("cores_peak", "Peak cores", "highest 5 minutes"),
-        ("gb_hours", "GB-hours", "memory held by time"),
-        ("gb_peak", "Peak GB", "highest 5 minutes"),
+        ("core_hours", "Core-hours", "CPU used", "snapshotHours"),
+        ("cores_peak", "Peak cores", "highest 5 minutes", "snapshotNumber"),
+        ("gb_hours", "GB-hours", "memory held by time", "snapshotHours"),
+        ("gb_peak", "Peak GB", "highest 5 minutes", "snapshotNumber"),
     ]
     return [
         {"headerName": "Host", "field": "host"},
@@ -166,10 +169,10 @@ def columns() -> list[dict[str, Any]]:
                 "headerTooltip": tooltip,
                 "field": key,
                 "type": "rightAligned",
-                "valueFormatter": {"function": "snapshotNumber(params.value)"},
+                "valueFormatter": {"function": f"{function}(params.value)"},
                 **({"sort": "desc"} if key == "core_hours" else {}),
             }
-            for key, heading, tooltip in numbers
+            for key, heading, tooltip, function in numbers
         ),
     ]
 
@@ -189,12 +192,14 @@ def rows(lines: list[StatementLine]) -> list[dict[str, Any]]:
     ]
 
 
-def summary(found: Statement, view: View, prefix: str) -> list[Component]:
-    """The sums, in words."""
+def summary(
+    found: Statement, view: View, prefix: str, viewer: str | None = None
+) -> list[Component]:
+    """The sums, in words; or whom to choose, the viewer first."""
     if found.user is None:
         people = [
             html.Li(dcc.Link(printable(user), href=view.at("statement", user=user).link(prefix)))
-            for user in found.users
+            for user in sorted(found.users, key=lambda user: user != viewer)
         ]
         heading = html.H2(f"Choose a user of {month_label(found.month)}")
         return (
