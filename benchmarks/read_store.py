@@ -187,7 +187,7 @@ class _Bench:
         for form, (by, resolution) in forms.items():
             given = {"by": by, "resolution": resolution}
             plans[form] = (
-                reader._frame_plan(host, start, end, "cpu", by, resolution),
+                reader._frame_plan(host, start, end, ("cpu",), by, resolution),
                 partial(reader.get_frame, host, start, end, **given),
                 partial(self._wait_for_frame, host, start, end, **given),
             )

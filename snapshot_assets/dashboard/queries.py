@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -147,33 +148,38 @@ def overview(reader: RedisReader, range_: TimeRange, hosts: Sequence[str] = ()) 
         StoreError: as the reader's.
     """
     grid = Grid.over(range_)
-    frames = {measure: _frame(reader, range_, grid, hosts, measure, None) for measure in MEASURES}
+    frames = _frames(reader, range_, grid, hosts, None)
     frame = frames["cpu"]
     kept_from, until = _kept_from(reader, grid), _until(frame, grid)
-    named = [str(host) for host in frame["host"].cat.categories]
-    codes, positions = frame["host"].cat.codes.to_numpy(), grid.positions(frame)
+    # Both frames have the same rows: every covered interval, host by host.
+    columns = {
+        name: frame[name].to_numpy()
+        for frame, names in (
+            (frame, ("settled", "covered_seconds", *COLUMNS["cpu"])),
+            (frames["mem"], COLUMNS["mem"]),
+        )
+        for name in names
+    }
+    positions = grid.positions(frame)
     found = []
-    for code in sorted(range(len(named)), key=named.__getitem__):
-        rows = np.flatnonzero(codes == code)
-        part, at = frame.iloc[rows], positions[rows]
+    for host, rows in _rows_of_hosts(frame):
+        at = positions[rows]
         covered = np.zeros(grid.count, dtype=np.bool_)
         covered[at] = True
         settled = np.zeros(grid.count, dtype=np.bool_)
-        settled[at] = part["settled"].to_numpy()
+        settled[at] = columns["settled"][rows]
         use, peaks, unit_seconds = {}, {}, {}
         for measure in MEASURES:
             mean, peak, seconds = COLUMNS[measure]
-            # Both frames have the same rows: every covered interval of a host, in order.
-            mine = frames[measure].iloc[rows]
             values = np.full(grid.count, np.nan)
-            values[at] = mine[mean].to_numpy()
+            values[at] = columns[mean][rows]
             use[measure] = values
-            peaks[measure] = float(mine[peak].max()) if len(mine) else 0.0
-            unit_seconds[measure] = float(mine[seconds].sum())
+            peaks[measure] = float(columns[peak][rows].max())
+            unit_seconds[measure] = float(columns[seconds][rows].sum())
         known = Known(covered, settled, covered.astype(np.int64), kept_from, until)
-        covered_seconds = float(part["covered_seconds"].sum())
-        found.append(HostUse(named[code], use, peaks, known, unit_seconds, covered_seconds))
-    return Overview(range_, grid, found)
+        covered_seconds = float(columns["covered_seconds"][rows].sum())
+        found.append(HostUse(host, use, peaks, known, unit_seconds, covered_seconds))
+    return Overview(range_, grid, sorted(found, key=lambda use: use.host))
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +272,7 @@ def consumers(
     """
     grid = Grid.over(range_)
     by = ("username", "comm") if only else (field_,)
-    frames = {m: _frame(reader, range_, grid, hosts, m, by) for m in MEASURES}
+    frames = _frames(reader, range_, grid, hosts, by)
     known = _known_of_all(reader, frames["cpu"], grid)
     seconds_of_host = _covered_of_hosts(frames["cpu"])
     if only:
@@ -346,28 +352,22 @@ def statement(
     if whole.start >= until:
         return Statement(user, month, whole, zone, [], [], False, True)
     range_ = TimeRange(whole.start, min(whole.end, until))
-    frames = {
-        measure: reader.get_frame(
-            None,
-            _moment(range_.start),
-            _moment(range_.last_bucket),
-            measure=measure,
-            by=("username", "comm"),
-            resolution="day",
-        )
-        for measure in MEASURES
-    }
+    frames = reader.get_frames(
+        None,
+        _moment(range_.start),
+        _moment(range_.last_bucket),
+        by=("username", "comm"),
+        resolution="day",
+    )
     listed = {m: frame[frame["username"] != OTHER] for m, frame in frames.items()}
     users = sorted({str(u) for frame in listed.values() for u in frame["username"].unique()})
     mine = {m: frame[frame["username"] == user] for m, frame in listed.items()}
     sums: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for measure, frame in mine.items():
         _, peak, seconds = COLUMNS[measure]
-        grouped = frame.groupby(["host", "comm"], observed=True)
-        for where, used, most in zip(
-            grouped.groups, grouped[seconds].sum(), grouped[peak].max(), strict=True
-        ):
-            sums[where][seconds], sums[where][peak] = used, most
+        for *where, used, most in _sums(frame, ("host", "comm"), seconds, peak):
+            mine_ = sums[where[0], where[1]]
+            mine_[seconds], mine_[peak] = used, most
     lines = [
         StatementLine(
             str(host),
@@ -488,22 +488,44 @@ def _moment(epoch_seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(epoch_seconds, dt.UTC)
 
 
-def _frame(
+def _frames(
     reader: RedisReader,
     range_: TimeRange,
     grid: Grid,
     hosts: Sequence[str],
-    measure: Measure,
     by: tuple[str, ...] | None,
-) -> pd.DataFrame:
-    return reader.get_frame(
+) -> dict[Measure, pd.DataFrame]:
+    return reader.get_frames(
         list(hosts) or None,
         _moment(range_.start),
         _moment(range_.last_bucket),
-        measure=measure,
         by=by,
         resolution=grid.resolution,
     )
+
+
+def _rows_of_hosts(frame: pd.DataFrame) -> list[tuple[str, slice]]:
+    """Each host and where its rows are; a frame has them one host after the other."""
+    codes = frame["host"].cat.codes.to_numpy()
+    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    names = frame["host"].cat.categories
+    return [
+        (str(names[codes[first]]), slice(first, last))
+        for first, last in pairwise(edges)
+        if last > first
+    ]
+
+
+def _sums(
+    frame: pd.DataFrame, keys: tuple[str, str], seconds: str, peak: str
+) -> Iterator[tuple[str, str, float, float]]:
+    """For each pair of names: both names, the unit-seconds and the highest peak."""
+    grouped = frame.groupby(list(keys), observed=True, sort=False)
+    table = grouped.agg({seconds: "sum", peak: "max"})
+    for (one, other), used, most in zip(
+        table.index, table[seconds].tolist(), table[peak].tolist(), strict=True
+    ):
+        yield str(one), str(other), used, most
 
 
 def _kept_from(reader: RedisReader, grid: Grid) -> int:
@@ -549,16 +571,13 @@ def _table(
     hosts: dict[str, set[str]] = defaultdict(set)
     for measure, frame in frames.items():
         mean, peak, seconds = COLUMNS[measure]
-        grouped = frame.groupby([field_, "host"], observed=True)
-        for (name, host), used, most in zip(
-            grouped.groups, grouped[seconds].sum(), grouped[peak].max(), strict=True
-        ):
-            mine = amounts[str(name)]
+        for name, host, used, most in _sums(frame, (field_, "host"), seconds, peak):
+            mine = amounts[name]
             mine[seconds] += used
-            mine[mean] += used / seconds_of_host[str(host)]
+            mine[mean] += used / seconds_of_host[host]
             mine[peak] = max(mine[peak], most)
             if used > 0:
-                hosts[str(name)].add(str(host))
+                hosts[name].add(host)
     table = [
         Consumer(
             name,

@@ -204,14 +204,29 @@ def custom_range(start: str | None, end: str | None, zone: Any, now: float) -> T
 
 
 _ASKED = [f"asked-{page.NAME}.data" for page in PAGES]
-_LINKED = ["quick.value", "zone.value", "measure.value", "sort.value", "find.value"]
+_LINKED = [
+    "quick.value",
+    "zone.value",
+    "measure.value",
+    "sort.value",
+    "find.value",
+    "table-find.value",
+]
 _TABS = [f"tab-{page}.href" for page in TABS]
 
 # function, outputs, inputs, states; all in assets/dashboard.js
 _IN_THE_BROWSER: list[tuple[str, list[str], list[str], list[str]]] = [
     (
         "link",
-        ["url.search", *_LINKED, "statement-user.value", "add-host.value", "chips.children"],
+        [
+            "url.search",
+            *_LINKED,
+            "statement-user.value",
+            "add-host.value",
+            "custom-from.value",
+            "custom-to.value",
+            "chips.children",
+        ],
         [
             "url.pathname",
             "url.search",
@@ -247,6 +262,7 @@ _IN_THE_BROWSER: list[tuple[str, list[str], list[str], list[str]]] = [
         [],
     ),
     ("chart", ["consumers-legend.title"], ["consumers-meta.data"], []),
+    ("ordered", ["consumers-legend.dir"], ["consumers-table.columnState"], []),
     ("zoom", ["consumers-chart.relayoutData"], ["consumers-chart.relayoutData"], []),
     ("pick", ["consumers-chart.clickData"], ["consumers-chart.clickData"], ["consumers-meta.data"]),
     ("theme", ["theme.children"], ["theme.n_clicks"], []),

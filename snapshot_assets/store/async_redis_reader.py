@@ -16,7 +16,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from snapshot_assets.domain.summary import Resolution
-from snapshot_assets.domain.usage import Measure
+from snapshot_assets.domain.usage import MEASURES, Measure
 from snapshot_assets.store.document_plans import Plans
 from snapshot_assets.store.reading import Plan, answers_of, batch_of
 from snapshot_assets.store.redis_connections import Patience
@@ -84,7 +84,20 @@ class AsyncRedisReader(Plans):
         resolution: Resolution | str = "auto",
     ) -> pd.DataFrame:
         """As :meth:`RedisReader.get_frame`."""
-        plan = self._frame_plan(hosts, start_time, end_time, measure, by, resolution)
+        plan = self._frame_plan(hosts, start_time, end_time, (measure,), by, resolution)
+        return (await self._run(plan))[measure]
+
+    async def get_frames(
+        self,
+        hosts: str | Sequence[str] | None = None,
+        start_time: dt.datetime | None = None,
+        end_time: dt.datetime | None = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        resolution: Resolution | str = "auto",
+    ) -> dict[Measure, pd.DataFrame]:
+        """As :meth:`RedisReader.get_frames`."""
+        plan = self._frame_plan(hosts, start_time, end_time, MEASURES, by, resolution)
         return await self._run(plan)
 
     async def hosts(

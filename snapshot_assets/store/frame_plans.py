@@ -62,17 +62,18 @@ class FramePlans(Reading):
         hosts: str | Sequence[str] | None,
         start_time: dt.datetime | None,
         end_time: dt.datetime | None,
-        measure: Measure,
+        measures: Sequence[Measure],
         by: str | Sequence[str] | None,
         resolution: Resolution | str,
-    ) -> Plan[pd.DataFrame]:
+    ) -> Plan[dict[Measure, pd.DataFrame]]:
         grouping = _grouping(by)
-        if measure not in MEASURES:
-            raise ValueError(f"measure {measure!r} is none of {', '.join(MEASURES)}")
+        for measure in measures:
+            if measure not in MEASURES:
+                raise ValueError(f"measure {measure!r} is none of {', '.join(MEASURES)}")
         asked = self._buckets(start_time, end_time)
         chosen = resolution_of(resolution, asked)
-        pieces = yield from self._pieces(hosts, asked, chosen, (measure,), grouping)
-        return tidy(pieces, measure, grouping, chosen)
+        pieces = yield from self._pieces(hosts, asked, chosen, measures, grouping)
+        return {measure: tidy(pieces, measure, grouping, chosen) for measure in measures}
 
     def _pieces(
         self,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import pandas as pd
 
 from snapshot_assets.domain.summary import Resolution
-from snapshot_assets.domain.usage import Measure, Usage
+from snapshot_assets.domain.usage import MEASURES, Measure, Usage
 from snapshot_assets.store.document_plans import Document, Holding, Plans
 from snapshot_assets.store.frame_plans import FrameHolding
 from snapshot_assets.store.reading import Plan, answers_of, batch_of
@@ -117,7 +117,28 @@ class RedisReader(Plans, RedisBase):
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no frame of this version.
         """
-        return self._run(self._frame_plan(hosts, start_time, end_time, measure, by, resolution))
+        plan = self._frame_plan(hosts, start_time, end_time, (measure,), by, resolution)
+        return self._run(plan)[measure]
+
+    def get_frames(
+        self,
+        hosts: str | Sequence[str] | None = None,
+        start_time: dt.datetime | None = None,
+        end_time: dt.datetime | None = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        resolution: Resolution | str = "auto",
+    ) -> dict[Measure, pd.DataFrame]:
+        """CPU and memory as :meth:`get_frame` gives them, from one reading.
+
+        Cheaper than asking twice, and both are of the same moment: without
+        ``by`` their rows are the same intervals of the same hosts.
+
+        Raises:
+            ValueError, StoreOutageError, StoreError: as :meth:`get_frame`.
+        """
+        plan = self._frame_plan(hosts, start_time, end_time, MEASURES, by, resolution)
+        return self._run(plan)
 
     def hosts(
         self, start_time: dt.datetime | None = None, end_time: dt.datetime | None = None

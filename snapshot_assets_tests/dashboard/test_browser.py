@@ -235,6 +235,9 @@ def test_a_custom_range_is_typed_in_the_viewers_zone(site: str, page: Page) -> N
     assert query(page) == {"from": ["2026-11-20T11:00Z"], "to": ["2026-11-20T13:30Z"]}
     expect(page.locator("#quick .selected")).to_have_count(0)
     expect(page.locator("#custom-note")).to_be_empty()
+    page.reload()
+    expect(page.locator("#custom-from")).to_have_value("2026-11-20 12:00")
+    expect(page.locator("#custom-to")).to_have_value("2026-11-20 14:30")
 
 
 def test_a_drag_over_a_chart_zooms_and_back_leaves(site: str, page: Page) -> None:
@@ -322,7 +325,20 @@ def test_the_table_is_the_readers_and_downloads_without_formulas(
     expect(table.locator("a")).to_have_text("julia")
     page.locator("#table-find").fill("")
     table.locator(".ag-header-cell", has_text="Peak GB").click()
-    expect(table.locator(".ag-pinned-left-cols-container .ag-row").first).to_be_visible()
+    first = table.locator(".ag-pinned-left-cols-container .ag-row[row-index='0']")
+    expect(first).to_have_text("julia")
+    assert query(page) == {"range": ["6h"], "order": ["gb_peak"]}
+    table.locator(".ag-header-cell", has_text="Peak GB").click()
+    expect(first).to_have_text("python")
+    page.locator("#table-find").fill("r")
+    page.wait_for_url(re.compile("search=r"))
+    page.reload()
+    expect(table.locator(".ag-center-cols-container .ag-row")).to_have_count(3)
+    expect(page.locator("#table-find")).to_have_value("r")
+    assert query(page) == {"range": ["6h"], "order": ["-gb_peak"], "search": ["r"]}
+    expect(table.locator(".ag-header-cell", has_text="Peak GB")).to_have_attribute(
+        "aria-sort", "descending"
+    )
 
 
 def test_a_statement_is_chosen_and_adds_up(world: World, site: str, page: Page) -> None:

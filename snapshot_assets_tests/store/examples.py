@@ -12,7 +12,7 @@ import pandas as pd
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Stage, Usage, usage
+from snapshot_assets.domain.usage import Measure, Stage, Usage, usage
 from snapshot_assets.store.async_redis_reader import AsyncRedisReader
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
@@ -61,6 +61,8 @@ def answers(reader: RedisReader | InOneLoop, hosts: list[str]) -> dict[str, Any]
         for by in (None, "username", ("username", "comm")):
             frame = reader.get_frame(None, FIRST, LAST, by=by, resolution=resolution)
             found[f"{resolution} by {by}"] = exact(frame)
+    for measure, frame in reader.get_frames(hosts, FIRST, LAST, by="comm").items():
+        found[f"{measure} with the other"] = exact(frame)
     found["mem"] = exact(reader.get_frame(hosts, FIRST, LAST, measure="mem", resolution="hour"))
     return found
 
@@ -99,6 +101,9 @@ class InOneLoop:
 
     def get_frame(self, *arguments: Any, **options: Any) -> pd.DataFrame:
         return self._run(self.reader.get_frame(*arguments, **options))
+
+    def get_frames(self, *arguments: Any, **options: Any) -> dict[Measure, pd.DataFrame]:
+        return self._run(self.reader.get_frames(*arguments, **options))
 
     def hosts(self, *arguments: Any) -> list[str]:
         return self._run(self.reader.hosts(*arguments))

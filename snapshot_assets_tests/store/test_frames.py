@@ -382,3 +382,19 @@ def test_auto_chooses_by_the_range(writer: RedisWriter, reader: RedisReader) -> 
     assert len(reader.get_frame("alice", at(MIDNIGHT - 5 * 86_400), at(NOON))) == 1
     frame = reader.get_frame("alice", at(MIDNIGHT - 300 * 86_400), at(NOW))
     assert frame["coverage"].item() == pytest.approx(600 / 86_400)
+
+
+@pytest.mark.parametrize("resolution", ["5min", "hour", "day", "auto"])
+@pytest.mark.parametrize("by", [None, "username", ("username", "comm")])
+def test_both_measures_from_one_reading_are_those_of_two(
+    writer: RedisWriter, reader: RedisReader, resolution: Any, by: Any
+) -> None:
+    for host in ("alice", "bob"):
+        settled = busy(range(0, 600, 5), host=host)
+        writer.replace([host], Window.of_day(at(MIDNIGHT).date()), settled, "settled")
+    found = reader.get_frames(None, *RANGE, by=by, resolution=resolution)
+    assert list(found) == ["cpu", "mem"]
+    for measure, frame in found.items():
+        alone = reader.get_frame(None, *RANGE, measure=measure, by=by, resolution=resolution)
+        pd.testing.assert_frame_equal(frame, alone)
+        assert len(frame)

@@ -10,8 +10,8 @@
   const SECTIONS = ["overview", "consumers", "statement", "now"];
   const SECTION_OF = { overview: "overview", users: "consumers", commands: "consumers", statement: "statement", now: "now" };
   // Of no concern to the server: the browser sorts, finds and pins by itself.
-  const LOCAL = ["sort", "find", "pin"];
-  const DEFAULTS = { quick: "24h", measure: "cpu", sort: "load" };
+  const LOCAL = ["sort", "find", "pin", "search", "order"];
+  const DEFAULTS = { quick: "24h", measure: "cpu", sort: "load", order: "-core_hours" };
   const BUCKET = 300;
   // A range that ended longer ago does not change from one poll to the next.
   const RECENT = 7200;
@@ -32,6 +32,11 @@
   function put(params, name, value, usual) {
     if (value === null || value === undefined || value === "" || value === usual) params.delete(name);
     else params.set(name, value);
+  }
+
+  // Without a step to go back to.
+  function replaceQuery(params) {
+    window.history.replaceState(window.history.state, "", window.location.pathname + query(params));
   }
 
   function setRange(start, end) {
@@ -103,6 +108,17 @@
     const { day, time } = formats(zone);
     const first = new Date(start * 1000), last = new Date((start + step) * 1000);
     return `${day.format(first)} – ${time.format(last)}`;
+  }
+
+  // As it is typed: with the offset in the hour that comes twice.
+  function typed(moment, zone) {
+    const parts = { dateStyle: "short", timeStyle: "short", timeZone: zone };
+    const wall = (at) => new Intl.DateTimeFormat("sv-SE", parts).format(new Date(at));
+    const twice = [-1, 1].some((hour) => wall(moment + hour * 3_600_000) === wall(moment));
+    if (!twice) return wall(moment);
+    const named = new Intl.DateTimeFormat("en", { timeZone: zone, timeZoneName: "longOffset" });
+    const offset = named.formatToParts(new Date(moment)).find((part) => part.type === "timeZoneName").value;
+    return wall(moment) + (offset.slice(3) || "Z");
   }
 
   function ageText(seconds) {
@@ -455,7 +471,16 @@
     tooltip.show(rows, x, y);
   }
 
-  const stack = { meta: null, attached: null };
+  const stack = { meta: null, attached: null, ordered: false };
+
+  // The table's order is the link's, once the table is there.
+  async function orderTable() {
+    const table = await window.dash_ag_grid.getApiAsync("consumers-table");
+    const order = current().get("order") || DEFAULTS.order;
+    const state = [{ colId: order.replace(/^-/, ""), sort: order.startsWith("-") ? "desc" : "asc" }];
+    table.applyColumnState({ state, defaultState: { sort: null } });
+    stack.ordered = true;
+  }
 
   function attachStack() {
     const chart = document.querySelector("#consumers-chart .js-plotly-plot");
@@ -516,7 +541,7 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     snapshot: {
-      link(pathname, search, quick, zone, measure, sort, find, user, host, submitted, site) {
+      link(pathname, search, quick, zone, measure, sort, find, search_, user, host, submitted, site) {
         prefix = site.prefix;
         const triggered = window.dash_clientside.callback_context.triggered.map((one) => one.prop_id.split(".")[0]);
         const params = current();
@@ -528,6 +553,7 @@
           if (id === "measure") put(params, "measure", measure, DEFAULTS.measure);
           if (id === "sort") put(params, "sort", sort, DEFAULTS.sort);
           if (id === "find") put(params, "find", find);
+          if (id === "table-find") put(params, "search", search_);
           if (id === "statement-user" && pageOf(pathname) === "statement") put(params, "user", (user || "").trim());
           if (id === "add-host" && host && host.trim() && !params.getAll("host").includes(host.trim())) params.append("host", host.trim());
         }
@@ -535,9 +561,8 @@
         let written = none();
         if (after !== before) {
           // Each letter typed is no step to go back to.
-          if (touched.every((id) => id === "find")) {
-            window.history.replaceState(window.history.state, "", window.location.pathname + after);
-          } else written = after;
+          if (touched.every((id) => id === "find" || id === "table-find")) replaceQuery(params);
+          else written = after;
         }
         const unless = (id, value) => (touched.includes(id) && id !== "add-host" ? none() : value);
         const values = [
@@ -546,15 +571,24 @@
           unless("measure", params.get("measure") || DEFAULTS.measure),
           unless("sort", params.get("sort") || DEFAULTS.sort),
           unless("find", params.get("find") || ""),
+          unless("table-find", params.get("search") || ""),
           unless("statement-user", params.get("user") || ""),
           touched.includes("add-host") ? "" : none(),
         ];
-        return [written, ...values, chipsOf(params)];
+        const custom = ["from", "to"].map((name) => {
+          const moment = Date.parse(params.get(name) || "");
+          if (touched.length) return none();
+          try { return Number.isNaN(moment) ? "" : typed(moment, params.get("tz") || browserZone()); } catch { return ""; }
+        });
+        return [written, ...values, ...custom, chipsOf(params)];
       },
 
       open(pathname, search, news, site, viewer, ...asked) {
         prefix = site.prefix;
         tooltip.hide();
+        if (window.dash_clientside.callback_context.triggered.some((one) => one.prop_id.startsWith("url."))) {
+          document.getElementById("custom").open = false;
+        }
         const zone = browserZone();
         const page = pageOf(pathname);
         const section = SECTION_OF[page];
@@ -627,7 +661,17 @@
       cards(data) { return [data ? cards.draw(data) : ""]; },
 
       chart(meta) {
-        if (meta) { stack.meta = meta; attachStack(); }
+        if (meta) { stack.meta = meta; attachStack(); orderTable(); }
+        return [none()];
+      },
+
+      ordered(columns) {
+        const sorted = (columns || []).find((column) => column.sort);
+        const params = current();
+        if (sorted && stack.ordered) {
+          put(params, "order", `${sorted.sort === "desc" ? "-" : ""}${sorted.colId}`, DEFAULTS.order);
+          if (query(params) !== query(current())) replaceQuery(params);
+        }
         return [none()];
       },
 
