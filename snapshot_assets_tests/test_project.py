@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import plotly
 import pytest
 
 from snapshot_assets.settings import describe_settings
@@ -77,3 +78,15 @@ def test_a_python_without_venv_is_told_in_one_line(bare_path: Path, tmp_path: Pa
     assert done.stderr.splitlines() == [
         "bootstrap: this Python has no venv; on Debian or Ubuntu: apt-get install python3-venv"
     ]
+
+
+def test_plotly_s_small_bundle_is_of_the_version_that_dash_would_load() -> None:
+    """Assets: plotly-basic.min.js of the npm package plotly.js-basic-dist-min, see ADR 15."""
+    ours = ROOT / "snapshot_assets" / "dashboard" / "assets" / "00-plotly-basic.min.js"
+    theirs = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    versions = [
+        re.search(r"plotly\.js (?:\(basic - minified\) )?v([0-9.]+)", file.read_text("utf-8")[:400])
+        for file in (ours, theirs)
+    ]
+    assert all(versions)
+    assert len({found[1] for found in versions if found}) == 1

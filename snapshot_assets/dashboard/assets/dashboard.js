@@ -494,8 +494,9 @@
       const layers = chart.data.filter((trace) => trace.stackgroup);
       const heading = element("strong", "", spanText(meta.start + i * meta.step, meta.step, meta.zone));
       const total = layers.reduce((sum, trace) => sum + (trace.y[i] || 0), 0);
-      const rows = layers.filter((trace) => trace.y[i])
-        .map((trace) => [{ text: trace.meta ?? "other", colour: trace.line.color }, number(trace.y[i])]);
+      const rows = layers
+        .map((trace, layer) => [{ text: trace.meta ?? "other", colour: meta.swatches[layer] }, number(trace.y[i]), trace.y[i]])
+        .filter((row) => row[2]).map((row) => row.slice(0, 2));
       const seen = meta.hosts[i];
       const told = [heading];
       if (!seen) told.push(element("p", "", "Nobody looked: a gap, or not there yet."));

@@ -309,6 +309,7 @@ def _capacity(found: Consumers, view: View, known: list[str], site: Site) -> flo
 
 def _meta(found: Consumers, asked: Question) -> dict[str, Any]:
     """What the browser needs to know of the chart, for its tooltip and its clicks."""
+    look = looks(series.name for series in found.series)
     return {
         "field": found.field,
         "unit": UNITS[found.measure],
@@ -317,5 +318,6 @@ def _meta(found: Consumers, asked: Question) -> dict[str, Any]:
         "step": found.grid.step,
         "hosts": found.known.hosts.tolist(),
         "of": found.hosts,
+        "swatches": [swatch(look[series.name]) for series in found.series],
         "file": f"{found.field}-{asked.view.range(asked.now).start}",
     }
