@@ -91,13 +91,14 @@ def card_base(range_: TimeRange, zone: ZoneInfo) -> Figure:
     }
 
 
-def stack(found: Consumers, zone: ZoneInfo, limit: float | None) -> Figure:
+def stack(found: Consumers, zone: ZoneInfo, limit: float | None, marks: int = 8) -> Figure:
     """Users or commands on one another, the largest below; together they are the total.
 
     Args:
         found: what to draw.
         zone: of the axis.
         limit: the hosts' capacity together; None if it is not known.
+        marks: about so many on the axis of time.
     """
     highest = _highest([found.total])
     look = looks(series.name for series in found.series)
@@ -143,7 +144,7 @@ def stack(found: Consumers, zone: ZoneInfo, limit: float | None) -> Figure:
             "hovermode": "x",
             "hoverdistance": -1,
             "dragmode": "zoom",
-            "xaxis": {**_time_axis(found.range, zone, 8), "showspikes": True, **_SPIKE},
+            "xaxis": {**_time_axis(found.range, zone, marks), "showspikes": True, **_SPIKE},
             "yaxis": {
                 "range": [0, _rounded(top * 1.06)],
                 "fixedrange": True,

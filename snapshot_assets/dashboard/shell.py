@@ -173,7 +173,10 @@ def register(app: Dash, site: Site) -> None:
         if not ctx.triggered_id:
             return no_update, no_update
         asked = question(
-            Request(pathname=pathname, search=search, zone=viewer["zone"], revision=0), site
+            Request(
+                pathname=pathname, search=search, zone=viewer["zone"], narrow=False, revision=0
+            ),
+            site,
         )
         try:
             chosen = custom_range(start, end, asked.zone, asked.now)

@@ -40,7 +40,12 @@ def ask(
         for found in dependencies
         if found["inputs"] == [{"id": f"asked-{section}", "property": "data"}]
     ]
-    request = {"pathname": f"{prefix}{path.strip('/')}", "search": search, "zone": zone}
+    request = {
+        "pathname": f"{prefix}{path.strip('/')}",
+        "search": search,
+        "zone": zone,
+        "narrow": False,
+    }
     outputs = dependency["output"].strip(".").split("...")
     body = {
         "output": dependency["output"],

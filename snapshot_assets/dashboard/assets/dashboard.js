@@ -597,7 +597,7 @@
         const follows = !params.get("to") || page === "statement" || page === "now"
           || Date.parse(params.get("to")) / 1000 > serverNow - RECENT;
         LOCAL.forEach((name) => params.delete(name));
-        const request = { pathname: pathname || prefix, search: query(params), zone, revision };
+        const request = { pathname: pathname || prefix, search: query(params), zone, narrow: window.innerWidth < 640, revision };
         const requests = SECTIONS.map((name, i) => {
           if (name !== section) return none();
           const last = asked[i];

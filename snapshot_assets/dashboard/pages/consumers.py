@@ -157,7 +157,10 @@ def register(app: Dash, site: Site) -> None:
             {
                 "consumers-title.children": title(view, found, asked.told_range()),
                 "consumers-chart.figure": stack(
-                    found, asked.zone, _capacity(found, view, known, site)
+                    found,
+                    asked.zone,
+                    _capacity(found, view, known, site),
+                    marks=3 if asked.narrow else 8,
                 ),
                 "consumers-legend.children": _names(found),
                 "consumers-table.rowData": rows(found.table[:_ROWS_MOST]),

@@ -36,6 +36,7 @@ class Request(TypedDict):
     pathname: str
     search: str
     zone: str
+    narrow: bool
     revision: int
 
 
@@ -63,12 +64,14 @@ class Question:
     Attributes:
         view: the link.
         zone: the viewer's.
+        narrow: whether there is little room, as on a phone.
         now: epoch seconds.
         notes: what was not understood.
     """
 
     view: View
     zone: ZoneInfo
+    narrow: bool
     now: float
     notes: tuple[str, ...]
 
@@ -100,7 +103,7 @@ def question(request: Request, site: Site) -> Question:
         zone = zone_named(wanted)
     except ValueError:
         notes.append(f"The browser's time zone {shown(wanted)} is not known here; this is UTC.")
-    return Question(found.view, zone, site.clock(), tuple(notes))
+    return Question(found.view, zone, bool(request["narrow"]), site.clock(), tuple(notes))
 
 
 def frame(name: str, *children: Any) -> Component:
