@@ -16,6 +16,7 @@ from snapshot_assets.dashboard.access import (
 )
 from snapshot_assets.dashboard.capacity import Capacities
 from snapshot_assets.dashboard.health import install_health
+from snapshot_assets.dashboard.memo import Memo
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.pages.page import Site
 from snapshot_assets.dashboard.tooltip import told_moment
@@ -51,7 +52,6 @@ def create_app(
         options: of this installation.
     """
     options = options or DashboardOptions()
-    site = Site(reader, clock, options, Capacities(options.capacity_file))
     app = Dash(
         __name__,
         title=options.title,
@@ -63,7 +63,6 @@ def create_app(
     )
     app.index_string = _INDEX.replace("ICON", app.get_asset_url("icon.svg"))
     app.layout = shell.layout(options)
-    shell.register(app, site)
     install_access(app.server, options)
     policy: list[str] = []
 
@@ -74,7 +73,9 @@ def create_app(
         return policy[0]
 
     install_headers(app.server, csp)
-    install_health(app.server, reader, clock, options)
+    watch = install_health(app.server, reader, clock, options)
+    site = Site(reader, clock, options, Capacities(options.capacity_file), Memo(watch.latest))
+    shell.register(app, site)
 
     @app.server.get(f"{options.url_prefix}bucket")
     def bucket() -> Response | tuple[Response, int]:

@@ -71,12 +71,15 @@ def install_health(
     reader: RedisReader,
     clock: Callable[[], float],
     options: DashboardOptions,
-) -> None:
+) -> StoreWatch:
     """Add ``healthz``, ``metrics`` and ``pulse`` under the prefix. Asks nothing yet.
 
     ``healthz`` is 200 as long as pages can be served and Redis answers, with the status ``ok``,
     ``stale`` or ``empty``: starting the dashboard again would bring no newer data. It is 503 with
     ``outage`` or ``refused`` otherwise.
+
+    Returns:
+        What all of them ask.
     """
     metrics = _Metrics()
     watch = StoreWatch(reader, metrics.count_failure)
@@ -104,6 +107,7 @@ def install_health(
 
     for name, view in (("healthz", healthz), ("pulse", pulse), ("metrics", told_metrics)):
         server.add_url_rule(f"{options.url_prefix}{name}", name, view)
+    return watch
 
 
 def count_store_failure(error: SnapshotAssetsError) -> None:

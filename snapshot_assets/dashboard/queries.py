@@ -354,8 +354,7 @@ def statement(
     range_ = TimeRange(whole.start, min(whole.end, until))
     frames = reader.get_frames(
         None,
-        _moment(range_.start),
-        _moment(range_.last_bucket),
+        *range_.moments,
         by=("username", "comm"),
         resolution="day",
     )
@@ -497,8 +496,7 @@ def _frames(
 ) -> dict[Measure, pd.DataFrame]:
     return reader.get_frames(
         list(hosts) or None,
-        _moment(range_.start),
-        _moment(range_.last_bucket),
+        *range_.moments,
         by=by,
         resolution=grid.resolution,
     )

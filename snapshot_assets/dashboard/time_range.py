@@ -110,6 +110,12 @@ class TimeRange:
         return self.end - self.start
 
     @property
+    def moments(self) -> tuple[dt.datetime, dt.datetime]:
+        """The first and the last bucket, both included, as the reader is asked for them."""
+        first, last = (dt.datetime.fromtimestamp(t, dt.UTC) for t in (self.start, self.last_bucket))
+        return first, last
+
+    @property
     def last_bucket(self) -> int:
         """The start of its last bucket."""
         return self.end - BUCKET_SECONDS

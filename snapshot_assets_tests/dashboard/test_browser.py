@@ -324,6 +324,7 @@ def test_the_table_is_the_readers_and_downloads_without_formulas(
     expect(table.locator(".ag-center-cols-container .ag-row")).to_have_count(1)
     expect(table.locator("a")).to_have_text("julia")
     page.locator("#table-find").fill("")
+    expect(table.locator(".ag-center-cols-container .ag-row")).to_have_count(8)
     table.locator(".ag-header-cell", has_text="Peak GB").click()
     first = table.locator(".ag-pinned-left-cols-container .ag-row[row-index='0']")
     expect(first).to_have_text("julia")

@@ -523,6 +523,11 @@
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") tooltip.hide(); });
   document.addEventListener("scroll", () => tooltip.hide(), { passive: true });
 
+  // Whoever comes back to the page need not wait for the next poll.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) window.dash_clientside.set_props("poll", { n_intervals: Date.now() });
+  });
+
   // --- light and dark -------------------------------------------------------------------------
 
   const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");

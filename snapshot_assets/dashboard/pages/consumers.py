@@ -6,7 +6,6 @@ chosen it is that user's commands, with a command chosen its users.
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import dash_ag_grid as dag
@@ -134,15 +133,14 @@ def register(app: Dash, site: Site) -> None:
     def answer(asked: Question) -> Answer:
         view = asked.view
         field, only = subject(view)
-        found = consumers(
-            site.reader,
-            view.range(asked.now),
-            field,
-            view.measure,
-            hosts=view.hosts,
-            only=only,
+        range_ = view.range(asked.now)
+        found, known = site.memo.of(
+            (NAME, range_, field, view.measure, view.hosts, only),
+            lambda: (
+                consumers(site.reader, range_, field, view.measure, hosts=view.hosts, only=only),
+                site.reader.hosts(*range_.moments),
+            ),
         )
-        known = site.reader.hosts(*_edges(found))
         notes = unknown_hosts(view.hosts, known)
         if not found.hosts and not notes:
             notes.append(f"Nothing is known of this range ({asked.told_range()}).")
@@ -263,13 +261,6 @@ def rows(table: list[Consumer]) -> list[dict[str, Any]]:
         }
         for row in table
     ]
-
-
-def _edges(found: Consumers) -> tuple[dt.datetime, dt.datetime]:
-    return (
-        dt.datetime.fromtimestamp(found.range.start, dt.UTC),
-        dt.datetime.fromtimestamp(found.range.last_bucket, dt.UTC),
-    )
 
 
 def _names(found: Consumers) -> list[Component]:

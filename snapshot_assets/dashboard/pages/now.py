@@ -20,7 +20,7 @@ from snapshot_assets.dashboard.pages.page import (
 )
 from snapshot_assets.dashboard.queries import Moment, Now, right_now
 from snapshot_assets.dashboard.time_range import age_text, format_local
-from snapshot_assets.domain.time import BUCKET_SECONDS
+from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 
 NAME = "now"
 _USERS_MOST = 6
@@ -35,7 +35,8 @@ def register(app: Dash, site: Site) -> None:
     """Register the page's callback."""
 
     def answer(asked: Question) -> Answer:
-        found = right_now(site.reader, asked.now)
+        bucket = bucket_start(asked.now)
+        found = site.memo.of((NAME, bucket), lambda: right_now(site.reader, asked.now))
         return Answer({"now-body.children": body(found, asked, site)})
 
     answer_with(app, site, NAME, ["now-body.children"], answer)

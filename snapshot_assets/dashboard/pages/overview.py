@@ -83,7 +83,8 @@ def register(app: Dash, site: Site) -> None:
     """Register the page's callback."""
 
     def answer(asked: Question) -> Answer:
-        found = overview(site.reader, asked.view.range(asked.now), asked.view.hosts)
+        given = asked.view.range(asked.now), asked.view.hosts
+        found = site.memo.of((NAME, *given), lambda: overview(site.reader, *given))
         notes = unknown_hosts(asked.view.hosts, [use.host for use in found.hosts])
         if site.capacities.problem:
             notes.append(f"Capacities: {site.capacities.problem}")

@@ -19,6 +19,7 @@ from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.capacity import Capacities
 from snapshot_assets.dashboard.health import count_store_failure
+from snapshot_assets.dashboard.memo import Memo
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.time_range import format_range, zone_named
 from snapshot_assets.dashboard.view import View, asked, shown
@@ -49,12 +50,14 @@ class Site:
         clock: epoch seconds now.
         options: of this installation.
         capacities: how big the machines are.
+        memo: keeps what was asked of the reader.
     """
 
     reader: RedisReader
     clock: Callable[[], float]
     options: DashboardOptions
     capacities: Capacities
+    memo: Memo
 
 
 @dataclass(frozen=True, slots=True)

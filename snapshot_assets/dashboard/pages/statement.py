@@ -27,6 +27,7 @@ from snapshot_assets.dashboard.time_range import (
     months_back,
 )
 from snapshot_assets.dashboard.view import View, shown
+from snapshot_assets.domain.time import bucket_start
 
 NAME = "statement"
 _MONTHS = 13
@@ -106,7 +107,11 @@ def register(app: Dash, site: Site) -> None:
 
     def answer(asked: Question) -> Answer:
         month = asked.view.month or month_of(int(asked.now), asked.zone)
-        found = statement(site.reader, asked.view.user, month, asked.zone, asked.now)
+        given = asked.view.user, month, asked.zone
+        bucket = bucket_start(asked.now)
+        found = site.memo.of(
+            (NAME, *given, bucket), lambda: statement(site.reader, *given, asked.now)
+        )
         notes = []
         if found.user is not None and found.user not in found.users:
             notes.append(
