@@ -1,4 +1,4 @@
-"""A world on the shared Redis, and one headless Chromium for each test process."""
+"""A world on the shared Redis, and one headless Chromium for each module that wants it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def empty_world(redis_server: Redis) -> World:
     return World(redis_server)
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: while it lives, the thread has a running event loop, in which
+# other tests could not run theirs.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
