@@ -23,12 +23,13 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 dev: .venv/ready  ## Dagster's UI and daemon on your own settings
 	@.venv/bin/snapshot-assets ui $(ARGS)
 
-bench: .venv/ready-dev  ## Measure settling, reading and writing beside straightforward versions
+bench: .venv/ready-dev  ## Measure settling, reading, writing and pages beside straightforward versions
 	@sh tools/servers.sh
 	@$(PYTHON) -m benchmarks.settle_day $(ARGS)
 	@$(PYTHON) -m benchmarks.read_store
 	@$(PYTHON) -m benchmarks.write_store
 	@$(PYTHON) -m benchmarks.choices
+	@$(PYTHON) -m benchmarks.dashboard
 
 lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
 	@sh tools/lock.sh

@@ -267,7 +267,7 @@
           drawCard(card, this.data);
         }
         const waiting = [...this.visible].some((root) => root.card.stale && root.isConnected && root.offsetWidth);
-        if (this.visible.size && !waiting) painted("overview");
+        if (this.visible.size && !waiting) painted("overview", this.data.range);
       });
     },
   };
@@ -487,7 +487,7 @@
     if (!chart || !chart.on) { requestAnimationFrame(attachStack); return; }
     if (stack.attached === chart) return;
     stack.attached = chart;
-    chart.on("plotly_afterplot", () => painted("consumers"));
+    chart.on("plotly_afterplot", () => painted("consumers", chart.layout.xaxis.range));
     chart.on("plotly_hover", (event) => {
       const { meta } = stack;
       const i = event.points[0].pointIndex ?? event.points[0].pointNumber;
@@ -507,16 +507,15 @@
       tooltip.show(told, event.event.clientX, event.event.clientY);
     });
     chart.on("plotly_unhover", () => tooltip.hide());
-    painted("consumers");
+    painted("consumers", chart.layout.xaxis.range);
   }
 
-  // For measuring, and for tests that wait: which answer has been painted, and when.
-  function painted(page) {
+  // For measuring, and for tests that wait: which page and range has been painted, and when.
+  function painted(page, range) {
     requestAnimationFrame(() => {
       performance.mark(`painted-${page}`);
-      const count = Number(document.body.dataset.painted || 0) + 1;
-      document.body.dataset.painted = String(count);
       document.body.dataset.paintedPage = page;
+      document.body.dataset.paintedRange = `${page} ${range.join(" ")}`;
     });
   }
 
