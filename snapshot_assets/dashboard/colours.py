@@ -39,7 +39,6 @@ PATTERNS: tuple[str, ...] = ("", "/", ".", "x", "-", "\\", "|", "+")
 # Chosen so that everyday commands share a colour as seldom as can be.
 _SALT = b"2010"
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
-_DARK_TEXT, _LIGHT_TEXT = "#000000", "#ffffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +82,6 @@ def contrast(first: str, second: str) -> float:
     """
     light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
-
-
-def readable_on(colour: str) -> str:
-    """Black or white, whichever is easier to read on this colour."""
-    return max((_DARK_TEXT, _LIGHT_TEXT), key=lambda text: contrast(text, colour))
 
 
 def _luminance(colour: str) -> float:

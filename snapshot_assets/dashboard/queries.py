@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
@@ -318,7 +318,6 @@ class Statement:
         users: everybody listed by name in that month.
         settled: whether all of it is accounted for good.
         kept: whether all of the month is still kept.
-        days: core-hours on each day that has any: start of the day (UTC) to hours.
     """
 
     user: str | None
@@ -329,7 +328,6 @@ class Statement:
     users: list[str]
     settled: bool
     kept: bool
-    days: dict[int, float] = field(default_factory=dict)
 
 
 def statement(
@@ -379,7 +377,6 @@ def statement(
         for (host, comm), used in sums.items()
     ]
     lines.sort(key=lambda line: (-line.core_hours, -line.gb_hours, line.host, line.command))
-    by_day = mine["cpu"].groupby("start", observed=True)["core_seconds"].sum() / SECONDS_PER_HOUR
     return Statement(
         user,
         month,
@@ -389,7 +386,6 @@ def statement(
         users,
         settled=bool(frames["cpu"]["settled"].all()) and range_.end == whole.end,
         kept=whole.start >= now - retention.days,
-        days={int(start.timestamp()): float(hours) for start, hours in by_day.items()},
     )
 
 

@@ -235,21 +235,6 @@ def ticks(start: int, end: int, zone: ZoneInfo, count: int = 6) -> list[Tick]:
     return []
 
 
-def local_days(start: int, end: int, zone: ZoneInfo) -> list[tuple[dt.date, int, int]]:
-    """The local days that touch a half-open range, each with the epoch seconds of its whole self.
-
-    A day is 23 or 25 hours long where the clocks change; one that a place skipped is not listed.
-    """
-    if end <= start:
-        return []
-    found = []
-    for day in _dates(start, end, zone):
-        first, behind = _day_start(day, zone), _day_start(day + dt.timedelta(days=1), zone)
-        if first < behind and first < end and start < behind:
-            found.append((day, first, behind))
-    return found
-
-
 def month_range(month: str, zone: ZoneInfo) -> TimeRange:
     """The local month of a name like ``2026-11``.
 

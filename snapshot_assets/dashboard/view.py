@@ -62,11 +62,6 @@ class View:
     command: str | None = None
     month: str | None = None
 
-    @property
-    def follows(self) -> bool:
-        """Whether the range moves on with time."""
-        return self.custom is None
-
     def range(self, now: float) -> TimeRange:
         """The range in absolute time."""
         return self.custom or TimeRange.latest(QUICK[self.quick], now)

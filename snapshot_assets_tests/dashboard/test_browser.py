@@ -342,7 +342,9 @@ def test_the_table_is_the_readers_and_downloads_without_formulas(
     )
 
 
-def test_a_statement_is_chosen_and_adds_up(world: World, site: str, page: Page) -> None:
+def test_a_statement_is_chosen_and_adds_up(
+    world: World, site: str, page: Page, tmp_path: Path
+) -> None:
     page.goto(f"{site}statement")
     page.locator("#statement-summary a", has_text="ana").click()
     expect(page.locator("#statement-summary h2")).to_have_text("ana, November 2026")
@@ -356,6 +358,14 @@ def test_a_statement_is_chosen_and_adds_up(world: World, site: str, page: Page) 
             )
     expect(page.locator("#statement-summary dd").first).to_have_text(f"{total:,.1f}")
     assert query(page) == {"user": ["ana"]}
+    with page.expect_download() as downloading:
+        page.locator("#statement-download").click()
+    file = tmp_path / "statement.csv"
+    downloading.value.save_as(file)
+    assert downloading.value.suggested_filename == "statement-ana-2026-11.csv"
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+    assert sum(float(row["Core-hours"]) for row in rows) == pytest.approx(total)
+    assert {(row["Host"], row["Command"]) for row in rows} == {("alice", "python"), ("bob", "bwa")}
     page.get_by_role("link", name="October 2026").click()
     expect(page.locator("#notes-statement")).to_contain_text("Nothing is listed")
     page.locator("#statement-user").fill("ben")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -18,7 +17,6 @@ from snapshot_assets.dashboard.time_range import (
     format_input,
     format_local,
     format_range,
-    local_days,
     month_label,
     month_of,
     month_range,
@@ -537,59 +535,6 @@ def test_an_axis_without_length_has_no_more_than_its_own_tick() -> None:
 # Days and months --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("zone", "day", "hours"),
-    [
-        ("Europe/Berlin", "2026-11-22", 24),
-        ("Europe/Berlin", "2026-03-29", 23),
-        ("Europe/Berlin", "2026-10-25", 25),
-        ("Australia/Lord_Howe", "2026-10-04", 23.5),
-        ("America/Santiago", "2026-09-06", 23),
-        ("America/Santiago", "2026-04-04", 25),
-    ],
-)
-def test_a_local_day_is_as_long_as_it_is(zone: str, day: str, hours: float) -> None:
-    place, date = ZoneInfo(zone), dt.date.fromisoformat(day)
-    noon = at(f"{day}T12:00", place)
-    ((found, start, end),) = local_days(noon, noon + 300, place)
-    assert (found, end - start) == (date, hours * HOUR)
-
-
-def test_a_day_that_was_skipped_is_not_listed() -> None:
-    apia = ZoneInfo("Pacific/Apia")
-    found = local_days(at("2011-12-29T12:00", apia), at("2011-12-31T12:00", apia), apia)
-    assert [day.day for day, _, _ in found] == [29, 31]
-    assert found[0][2] == found[1][1]
-
-
-def test_no_day_touches_an_empty_range_or_one_that_ends_at_its_midnight() -> None:
-    midnight = at("2026-11-23T00:00")
-    assert local_days(midnight, midnight, BERLIN) == []
-    assert [day.day for day, _, _ in local_days(midnight - 300, midnight, BERLIN)] == [22]
-
-
-@given(chosen=zones_and_buckets(), seconds=st.integers(1, 4_000))
-def test_days_join_without_a_gap_and_cover_the_range(
-    chosen: tuple[ZoneInfo, int], seconds: int
-) -> None:
-    zone, start = chosen
-    end = start + seconds * BUCKET_SECONDS
-    found = local_days(start, end, zone)
-    assert found[0][1] <= start < found[0][2]
-    assert found[-1][1] < end <= found[-1][2]
-    for (day, _, behind), (next_day, first, _) in itertools.pairwise(found):
-        assert day < next_day
-        assert behind == first
-
-
-@given(chosen=zones_and_buckets(2012))
-def test_a_bucket_lies_in_the_day_that_its_clocks_show(chosen: tuple[ZoneInfo, int]) -> None:
-    """From 2012 on no clock goes back from after midnight to before it."""
-    zone, bucket = chosen
-    ((day, _, _),) = local_days(bucket, bucket + BUCKET_SECONDS, zone)
-    assert day == dt.datetime.fromtimestamp(bucket, zone).date()
-
-
 def test_a_month_is_a_local_one() -> None:
     october = month_range("2026-10", BERLIN)
     assert october.start == at("2026-10-01T00:00+02:00")
@@ -641,13 +586,6 @@ def test_months_go_back_over_the_year_from_the_local_one() -> None:
     assert months_back(new_year, BERLIN, 3) == ["2027-01", "2026-12", "2026-11"]
     assert months_back(new_year + 0.5, ZoneInfo("UTC"), 2) == ["2026-12", "2026-11"]
     assert months_back(new_year, BERLIN, 14)[-1] == "2025-12"
-
-
-def test_an_offset_of_seconds_begins_a_day_and_a_month_with_a_bucket() -> None:
-    monrovia = ZoneInfo("Africa/Monrovia")
-    may = month_range("1971-05", monrovia)
-    assert may.start == bucket_start(at("1971-05-01T00:44:30+00:00"))
-    assert local_days(may.start + 600, may.start + 900, monrovia)[0][1] == may.start
 
 
 def test_an_offset_of_seconds_is_kept_in_the_input() -> None:

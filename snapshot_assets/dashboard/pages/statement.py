@@ -223,7 +223,6 @@ def summary(
                 html.Div([html.Dt("core-hours"), html.Dd(f"{core_hours:,.1f}")]),
                 html.Div([html.Dt("GB-hours"), html.Dd(f"{gb_hours:,.1f}")]),
                 html.Div([html.Dt("hosts"), html.Dd(number(hosts))]),
-                html.Div([html.Dt("days with CPU use"), html.Dd(number(len(found.days)))]),
             ],
             className="figures",
         ),
