@@ -202,6 +202,7 @@ def test_ranges_zones_and_the_way_back(site: str, page: Page) -> None:
     wait_painted(page, "overview")
     count = page.locator("#overview-count")
     expect(count).to_have_text("3 hosts, 19 Nov, 15:35 – 20 Nov 2026, 15:35 CET")
+    expect(page.locator("#zone")).to_have_attribute("placeholder", "Europe/Berlin")
     segment(page, "quick", "1 h").click()
     expect(count).to_have_text("3 hosts, 20 Nov 2026, 14:35 – 15:35 CET")
     page.locator("#zone").fill("Asia/Kathmandu")
@@ -238,6 +239,9 @@ def test_a_custom_range_is_typed_in_the_viewers_zone(site: str, page: Page) -> N
     page.reload()
     expect(page.locator("#custom-from")).to_have_value("2026-11-20 12:00")
     expect(page.locator("#custom-to")).to_have_value("2026-11-20 14:30")
+    segment(page, "quick", "6 h").click()
+    expect(page.locator("#overview-count")).to_contain_text("09:35 – 15:35 CET")
+    assert query(page) == {"range": ["6h"]}
 
 
 def test_a_drag_over_a_chart_zooms_and_back_leaves(site: str, page: Page) -> None:

@@ -552,6 +552,7 @@
         const params = current();
         const before = query(params);
         const touched = triggered.filter((id) => id !== "url");
+        if (!touched.length) window.dash_clientside.set_props("zone", { placeholder: browserZone() });
         for (const id of touched) {
           if (id === "quick" && quick) { params.delete("from"); params.delete("to"); put(params, "range", quick, DEFAULTS.quick); }
           if (id === "zone") put(params, "tz", (zone || "").trim());
