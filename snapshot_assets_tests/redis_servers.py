@@ -184,7 +184,21 @@ class SentinelSetup:
         old.kill(signal.SIGKILL)
         _wait("there is another primary", lambda: self._agreed_on_other_than(old))
         self.replicas.append(old)
+        self.wait_until_up()
         return self.primary
+
+    def wait_until_up(self) -> None:
+        """Wait until each sentinel finds the primary up.
+
+        The one that leads a fail-over names the new primary first and finds it down until the
+        replicas follow; clients do not take its word that long.
+        """
+        _wait("the sentinels find the primary up", lambda: all(map(self._is_up, self.sentinels)))
+
+    def _is_up(self, sentinel: Redis) -> bool:
+        with sentinel.client() as client:
+            state: Any = client.sentinel_master(self.service_name)
+        return not state["is_sdown"] and not state["is_odown"]
 
     def _agreed_on_other_than(self, old: Redis) -> bool:
         named = {self.named_primary(sentinel) for sentinel in self.sentinels}

@@ -132,6 +132,7 @@ def _wait_for(reached: Callable[[], bool]) -> None:
 def test_one_sentinel_that_is_down_or_mute_does_not_matter(
     kind: type[RedisReader | InOneLoop], setup: SentinelSetup
 ) -> None:
+    setup.wait_until_up()
     with MuteServer() as mute:
         for port in (1, mute.port):
             nodes = f"127.0.0.1:{port},127.0.0.1:{setup.sentinels[0].port}"
