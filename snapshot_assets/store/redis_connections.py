@@ -16,7 +16,7 @@ from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
@@ -60,8 +60,12 @@ class Patience:
         return tries * self.timeout_seconds + self.retries * self.longest_pause_seconds
 
     def pause_seconds(self, attempt: int) -> float:
-        """How long to wait before this retry, counted from 1; random, lest all come at once."""
-        pause = ExponentialWithJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
+        """How long to wait before this retry, counted from 1.
+
+        Half of it is random, lest all come at once; the other half is not, so that some luck does
+        not use up all retries while a server restarts.
+        """
+        pause = EqualJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
         return pause.compute(attempt)
 
 

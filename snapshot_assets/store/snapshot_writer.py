@@ -86,7 +86,10 @@ class WriteReport:
 
 
 class SnapshotWriter(RedisBase):
-    """Puts snapshots into Redis. Retries for up to about half a minute.
+    """Puts snapshots into Redis.
+
+    Tries seven times: for three seconds at least while Redis refuses connections, as one does that
+    restarts, and for some forty while it accepts them and is silent.
 
     Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisBase`.
     """

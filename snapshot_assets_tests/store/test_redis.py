@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import random
 import signal
 import threading
 import time
@@ -316,14 +317,20 @@ def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Pa
     """Killed before the write, back empty while the writer retries: the write is complete."""
     rows = [Row(time=NOON + t * 60, cputimes=t * 30, rss=GB) for t in range(300)]
     whole = used(*rows)
-    with Redis(tmp_path) as server, RedisWriter(port=server.port, clock=lambda: NOW) as writer:
+    patient = Patience(5.0, 100, 0.4)  # however long a loaded machine takes to start a server
+    with (
+        Redis(tmp_path) as server,
+        RedisWriter(port=server.port, clock=lambda: NOW, patience=patient) as writer,
+    ):
         writer.replace(["alice"], WINDOW, whole, "settled")
         clean = server.contents()
         server.kill(signal.SIGKILL)
         restart = threading.Timer(1.0, server.start)
         restart.start()
-        writer.replace(["alice"], WINDOW, whole, "settled")
-        restart.join()
+        try:
+            writer.replace(["alice"], WINDOW, whole, "settled")
+        finally:
+            restart.join()  # or the server that it starts would be nobody's
         assert server.contents() == clean
 
 
@@ -413,3 +420,13 @@ def test_every_retry_is_bounded() -> None:
             tries * patience.timeout_seconds + patience.retries * patience.longest_pause_seconds
         )
         assert longest < bound
+
+
+@given(st.integers())
+def test_no_luck_uses_up_the_retries_while_a_server_restarts(seed: int) -> None:
+    """Random pauses of any length could all be next to nothing."""
+    patience = RedisWriter.default_patience
+    random.seed(seed)
+    pauses = [patience.pause_seconds(attempt) for attempt in range(1, patience.retries + 1)]
+    assert sum(pauses) > 3
+    assert max(pauses) <= patience.longest_pause_seconds
