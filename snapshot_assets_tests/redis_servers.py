@@ -6,8 +6,7 @@ import datetime as dt
 import importlib
 import ipaddress
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,10 +20,9 @@ from cryptography.x509.oid import NameOID
 from redis.crc import key_slot
 
 from snapshot_assets.leash import free_port
-from snapshot_assets_tests.servers import Redis, Server
+from snapshot_assets_tests.servers import Redis, Server, wait_for
 
 SLOTS = 16_384
-_SETTLED_SECONDS = 30.0
 
 
 class Valkey(Redis):
@@ -163,12 +161,12 @@ class SentinelSetup:
         with ExitStack() as stack:
             # Replicas before their primary: one that ends in order waits for those that lag.
             _start(stack, [self.primary, *self.replicas])
-            _wait("the replicas follow", self._replicas_follow)
+            wait_for("the replicas follow", self._replicas_follow)
             _start(stack, self.sentinels)
             for sentinel in self.sentinels:
                 with sentinel.client() as client:
                     client.execute_command("SENTINEL", "DEBUG", *_HASTE)
-            _wait("the sentinels know each other", self._sentinels_know_all)
+            wait_for("the sentinels know each other", self._sentinels_know_all)
             self._stack = stack.pop_all()
         return self
 
@@ -182,7 +180,7 @@ class SentinelSetup:
         """
         old = self.primary
         old.kill(signal.SIGKILL)
-        _wait("there is another primary", lambda: self._agreed_on_other_than(old))
+        wait_for("there is another primary", lambda: self._agreed_on_other_than(old))
         self.replicas.append(old)
         self.wait_until_up()
         return self.primary
@@ -193,7 +191,7 @@ class SentinelSetup:
         The one that leads a fail-over names the new primary first and finds it down until the
         replicas follow; clients do not take its word that long.
         """
-        _wait("the sentinels find the primary up", lambda: all(map(self._is_up, self.sentinels)))
+        wait_for("the sentinels find the primary up", lambda: all(map(self._is_up, self.sentinels)))
 
     def _is_up(self, sentinel: Redis) -> bool:
         with sentinel.client() as client:
@@ -308,7 +306,7 @@ class ClusterSetup:
 
     def wait_until_ok(self) -> None:
         """Wait until each node finds the cluster whole."""
-        _wait("the cluster is whole", lambda: all(map(_is_whole, self.nodes)))
+        wait_for("the cluster is whole", lambda: all(map(_is_whole, self.nodes)))
 
     def kill_and_restart(self, node: Redis) -> None:
         """Kill a node, start it again, and wait until the cluster is whole."""
@@ -389,11 +387,3 @@ def _start(stack: ExitStack, servers: Sequence[Server]) -> None:
         stack.callback(server.stop)
     with ThreadPoolExecutor(len(servers)) as pool:
         list(pool.map(lambda server: server.start(), servers))
-
-
-def _wait(what: str, reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SETTLED_SECONDS
-    while not reached():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"it took too long until {what}")
-        time.sleep(0.05)

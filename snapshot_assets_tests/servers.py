@@ -9,8 +9,9 @@ from __future__ import annotations
 import getpass
 import shutil
 import subprocess
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,6 +25,7 @@ from redis.retry import Retry
 
 from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 
+_SETTLED_SECONDS = 30.0
 _READY_SECONDS = 60.0
 _NO_RETRY = Retry(NoBackoff(), 0)
 
@@ -244,3 +246,16 @@ class Redis(Server):
         """The redis:// URL."""
         login = "" if self.password is None else f":{quote(self.password, safe='')}@"
         return f"redis://{login}127.0.0.1:{self.port}/{db}"
+
+
+def wait_for(what: str, reached: Callable[[], bool]) -> None:
+    """Wait until something is as it should be.
+
+    Raises:
+        RuntimeError: it took too long; the message has what was waited for.
+    """
+    deadline = time.monotonic() + _SETTLED_SECONDS
+    while not reached():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"it took too long until {what}")
+        time.sleep(0.02)

@@ -9,10 +9,11 @@ late; a timer for each exchange would cost more than the exchange. For asyncio t
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from redis import exceptions as errors
@@ -92,11 +93,24 @@ class _Watch:
                 for late in [kept for kept in self._kept if kept.moment <= now]:
                     self._kept.discard(late)
                     late.missed = True
-                    late.connection.disconnect()
+                    _hang_up(late.connection)
                 # It also wakes for those that are long done, once: cheaper than to be told of each.
                 self._wakes_at = min((kept.moment for kept in self._kept), default=float("inf"))
                 rest = self._wakes_at - time.monotonic()
                 self._changed.wait(max(rest, 0.0) if self._kept else None)
+
+
+def _hang_up(connection: Any) -> None:
+    """Wake the thread that waits for this connection; it finds it ended, and closes it.
+
+    Not closed here: the number of a closed socket goes to the next one that is opened, and a thread
+    that still used it would talk into somebody else's connection.
+    """
+    waited_for = connection._sock
+    if waited_for is not None:
+        with suppress(OSError):
+            # An SSLSocket's own shutdown() would have others go on in plain text.
+            socket.socket.shutdown(waited_for, socket.SHUT_RDWR)
 
 
 _watch = _Watch()

@@ -17,11 +17,11 @@ import redis
 from redis import exceptions as errors
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.cluster import RedisCluster
-from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError
 
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.store.keys import COMPLETE, Keys, Retention
-from snapshot_assets.store.redis_connections import Patience, Target
+from snapshot_assets.store.redis_connections import Patience, Target, let_go
 from snapshot_assets.store.wire import Batch, Command, exchange, key_of, pack
 
 
@@ -169,14 +169,10 @@ class RedisBase(RedisServer):
         self.close()
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Give back the connections; those that other threads wait for, when they have answered."""
         with self._opening:
             if self._client is not None:
-                self._client.close()
-                # The client does not close what asks the Sentinels for it.
-                pool: Any = getattr(self._client, "connection_pool", None)
-                if isinstance(pool, SentinelConnectionPool):
-                    pool.sentinel_manager.close()
+                let_go(self._client)
                 self._client = None
 
     def execute(self, commands: Sequence[Command]) -> list[Any]:

@@ -7,6 +7,7 @@ is used. What is sent is the business of others.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,9 +19,9 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.connection import SSLConnection, parse_url
+from redis.connection import ConnectionPool, SSLConnection, parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.store.deadline import deadline
@@ -182,6 +183,30 @@ class Target:
         share = 0.9 * patience.timeout_seconds / len(self.nodes)
         timeouts = {"socket_timeout": share, "socket_connect_timeout": share}
         return {**timeouts, **tls, "retry": retry}
+
+
+def let_go(client: redis.Redis | RedisCluster) -> None:
+    """Close a client's idle connections now, and those in use when their users give them back.
+
+    Closing them under their users would free a socket's number for the next one that is opened,
+    and what they still send could end there.
+    """
+    for pool in _pools(client):
+        pool.update_active_connections_for_reconnect()
+        pool.disconnect(inuse_connections=False)
+
+
+def _pools(client: redis.Redis | RedisCluster) -> Iterator[ConnectionPool]:
+    if isinstance(client, RedisCluster):
+        for node in client.get_nodes():
+            if node.redis_connection is not None:
+                yield from _pools(node.redis_connection)
+        return
+    pool: Any = client.connection_pool
+    yield pool
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            yield sentinel.connection_pool
 
 
 def _timeouts(patience: Patience) -> dict[str, Any]:

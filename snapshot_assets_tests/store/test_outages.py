@@ -7,22 +7,26 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from snapshot_assets.domain.usage import Stage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.store.census import disagreements
+from snapshot_assets.store.deadline import deadline
 from snapshot_assets.store.keys import Retention
 from snapshot_assets.store.redis_connections import Patience
 from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets_tests.domain.frames import NOON, Row
 from snapshot_assets_tests.proxies import CuttingProxy, MuteServer, TrickleProxy
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.redis_servers import TlsRedis
+from snapshot_assets_tests.servers import Redis, wait_for
 from snapshot_assets_tests.store.examples import (
     FIRST,
     LAST,
@@ -162,6 +166,47 @@ def test_a_connection_that_is_cut_between_two_questions_is_made_again(
         writer.ping()
         client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "TLS"])
+def test_what_is_late_is_hung_up_but_not_closed_under_its_user(
+    secured: bool, tmp_path: Path
+) -> None:
+    """A closed socket's number is the next one's: its user would talk into that one."""
+    with (
+        TlsRedis(tmp_path) as server,
+        redis.Redis.from_url(server.tls_url() if secured else server.url()) as client,
+    ):
+        connection: Any = client.connection_pool.get_connection()
+        waited_for = connection._get_socket()
+        with (
+            pytest.raises(redis.TimeoutError, match=r"no whole answer within 0\.1 s"),
+            deadline(connection, 0.1),
+        ):
+            heard = waited_for.recv(1)
+        assert heard == b""
+        assert waited_for.fileno() > 0
+        client.connection_pool.release(connection)
+
+
+def test_closing_lets_others_have_their_answers_and_leaves_no_connection(
+    redis_server: Redis,
+) -> None:
+    once = Patience(30.0, 0, 0.1)
+    with (
+        ThreadPoolExecutor(1) as threads,
+        RedisReader(port=redis_server.port, patience=once) as reader,
+    ):
+        reader.ping()
+        client: Any = reader.client
+        in_use = client.connection_pool._in_use_connections
+        with redis_server.paused():
+            asked = threads.submit(reader.ping)
+            wait_for("the question is asked", lambda: bool(in_use))
+            reader.close()
+        asked.result()
+        with redis_server.client() as onlooker:
+            wait_for("no connection is left", lambda: len(onlooker.client_list()) == 1)
 
 
 def test_a_writer_behind_a_proxy_that_dies_carries_on_behind_another(redis_server: Redis) -> None:

@@ -18,7 +18,7 @@ from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
 from snapshot_assets_tests.proxies import MuteServer
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.servers import Redis, wait_for
 from snapshot_assets_tests.store.examples import (
     FIRST,
     LAST,
@@ -52,7 +52,7 @@ def test_a_replica_is_read_and_not_written(tmp_path: Path) -> None:
         write(writer)
         follow = ["--replicaof", f"127.0.0.1 {primary.port}", "--repl-diskless-sync-delay", "0"]
         with Redis(tmp_path / "replica", follow) as replica, opened(replica) as wrong:
-            _wait_for(lambda: replica.contents() == primary.contents())
+            wait_for("the replica follows", lambda: replica.contents() == primary.contents())
             before = replica.contents()
             with pytest.raises(StoreError, match="read-only replica; point SNAPSHOT_REDIS_URL"):
                 write(wrong)
@@ -63,13 +63,6 @@ def test_a_replica_is_read_and_not_written(tmp_path: Path) -> None:
                     kind(port=primary.port, clock=lambda: NOW) as other,
                 ):
                     assert answers(one, HOSTS[:2]) == answers(other, HOSTS[:2])
-
-
-def _wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # --- full ---------------------------------------------------------------------------------------
@@ -127,7 +120,7 @@ def test_a_server_that_evicts_loses_data_and_never_tells_other(
                 write(writer)
             else:
                 client.get("anything")
-                _wait_for(lambda: writer.memory().evicted_keys > before)
+                wait_for("something is evicted", lambda: writer.memory().evicted_keys > before)
             memory = writer.memory()
             assert memory.may_evict
             assert memory.policy == policy

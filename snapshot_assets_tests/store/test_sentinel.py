@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from snapshot_assets.store.redis_reader import RedisReader
 from snapshot_assets.store.redis_writer import RedisWriter
 from snapshot_assets_tests.proxies import MuteServer
 from snapshot_assets_tests.redis_servers import SentinelSetup
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.servers import Redis, wait_for
 from snapshot_assets_tests.store.examples import (
     FIRST,
     LAST,
@@ -85,7 +85,10 @@ def test_a_fail_over_while_writing_and_reading_is_outlasted(
         assert setup.primary is not old
         before = list(seen)
         writer.replace(HOSTS, WINDOW, whole, "settled")
-        _wait_for(lambda: all(now > then for now, then in zip(seen, before, strict=True)))
+        wait_for(
+            "each reader read on",
+            lambda: all(now > then for now, then in zip(seen, before, strict=True)),
+        )
     assert setup.primary.contents() == clean
     for kind in READERS:
         with kind(url=url_of(setup), clock=lambda: NOW) as one:
@@ -119,13 +122,6 @@ def _asking(url: str, expected: dict[int, Any]) -> Iterator[list[int]]:
         for thread in threads:
             thread.join()
     assert not failures, failures
-
-
-def _wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @both_readers
