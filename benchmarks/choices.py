@@ -27,9 +27,9 @@ from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.store import packing, reading
-from snapshot_assets.store.gc_pause import gc_paused
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.snapshot_writer import SnapshotWriter
+from snapshot_assets.store.reading.gc_pause import gc_paused
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets_tests.servers import Redis
 
 DAYS = 30

@@ -32,12 +32,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.naive_dashboard import create_naive_app
 from benchmarks.site import KEPT, Site, name
 from benchmarks.turns import machine, median, number, table
+from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.dashboard.app import create_app
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.domain.time import DAY_SECONDS
-from snapshot_assets.leash import LeashedProcess, free_port, wait_until
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.servers import Redis, find_program
 
 CASES = ((12, "24h"), (12, "30d"), (100, "24h"))

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from dash import Dash, Input, Output, dcc, html
 from plotly.subplots import make_subplots
 
-from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.reading.reader import RedisReader
 
 
 def create_naive_app(reader: RedisReader) -> Dash:

@@ -17,15 +17,15 @@ import pandas as pd
 from benchmarks.measure import Job, answer
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.stages import (
+from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     RawProcessRows,
     validate,
 )
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import usage
-from snapshot_assets.store.redis_writer import RedisWriter
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets.timing import Timer
 
 RULES = AccountingRules()

@@ -35,9 +35,9 @@ from benchmarks.site import KEPT, Site, load_table, name, newest
 from benchmarks.turns import Work, machine, median, number, p99, table, taking_turns
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
-from snapshot_assets.store.async_redis_reader import AsyncRedisReader
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.snapshot_writer import SnapshotWriter
+from snapshot_assets.store.reading.async_reader import AsyncRedisReader
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets_tests.servers import MariaDB, Redis
 
 DAYS = 30

@@ -15,8 +15,8 @@ import pymysql
 import redis
 
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.store.reading import Plan, answers_of, batch_of
-from snapshot_assets.store.wire import exchange
+from snapshot_assets.store.reading.plan import Plan, answers_of, batch_of
+from snapshot_assets.store.transport.wire import exchange
 
 
 class Wire:

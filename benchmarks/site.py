@@ -19,9 +19,9 @@ import pymysql
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import MEASURES, MICRO, Bools, Entries, Ints, Measure, Usage
-from snapshot_assets.store.frame_writer import SUMMARIES
-from snapshot_assets.store.keys import Retention, days_of
-from snapshot_assets.store.snapshot_writer import SnapshotWriter
+from snapshot_assets.store.layout import Retention, days_of
+from snapshot_assets.store.writing.frames import SUMMARIES
+from snapshot_assets.store.writing.writer import SnapshotWriter
 
 INVENTED = 5
 # Long enough that nothing goes while it is measured.

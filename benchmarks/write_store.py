@@ -22,10 +22,10 @@ from benchmarks.turns import machine, median, number, replaced, table
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import MEASURES, Entries, Usage
-from snapshot_assets.store import snapshot_writer
-from snapshot_assets.store.frame_writer import replace_frames
-from snapshot_assets.store.redis_base import RedisBase
-from snapshot_assets.store.snapshot_writer import SnapshotWriter
+from snapshot_assets.store.transport.server import RedisBase
+from snapshot_assets.store.writing import writer as snapshot_writer
+from snapshot_assets.store.writing.frames import replace_frames
+from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets.timing import Timer
 from snapshot_assets_tests.servers import Redis
 

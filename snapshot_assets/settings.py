@@ -19,10 +19,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions, Network
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.store.keys import Retention
-from snapshot_assets.store.live import LiveRules
-from snapshot_assets.store.rows import COLUMNS, RssUnit
-from snapshot_assets.store.source import SourceTable
+from snapshot_assets.pipeline.live import LiveRules
+from snapshot_assets.source.columns import COLUMNS, RssUnit
+from snapshot_assets.source.query import SourceTable
+from snapshot_assets.store.layout import Retention
 
 PREFIX = "SNAPSHOT_"
 _SECONDS_PER_DAY = 86_400

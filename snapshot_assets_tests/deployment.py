@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import dagster as dg
 
-from snapshot_assets.leash import LeashedProcess, free_port, wait_until
+from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.orchestration.partitions import Box, HostDay, add_hosts, known_hosts
 
 # Once a year, on a day when nobody runs tests.

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.query import ProcessSource
 
 FIELD_TABLE = """
 CREATE TABLE processes (

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from redis.crc import key_slot
 
-from snapshot_assets.leash import free_port
+from snapshot_assets.cli.leash import free_port
 from snapshot_assets_tests.servers import Redis, Server, wait_for
 
 SLOTS = 16_384

@@ -23,7 +23,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from snapshot_assets.leash import LeashedProcess, free_port, wait_until
+from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 
 _SETTLED_SECONDS = 30.0
 _READY_SECONDS = 60.0

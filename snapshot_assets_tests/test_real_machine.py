@@ -14,7 +14,7 @@ import pytest
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.stages import (
+from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     RawProcessRows,
     SnapshotDocuments,

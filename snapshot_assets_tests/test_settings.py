@@ -11,9 +11,9 @@ import pytest
 
 from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions
 from snapshot_assets.errors import SettingsError
+from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import Settings, describe_settings
-from snapshot_assets.store.keys import Retention
-from snapshot_assets.store.live import LiveRules
+from snapshot_assets.store.layout import Retention
 
 
 def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:

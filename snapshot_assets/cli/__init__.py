@@ -30,6 +30,9 @@ _COMMANDS = (
     "doctor",
 )
 
+# Commands that are more than one module.
+_PLACES = {"demo": "demo.command"}
+
 EXIT_FAILED = 1
 EXIT_OUTAGE = 3
 
@@ -44,7 +47,8 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"snapshot_assets.cli.{name}")
+        place = _PLACES.get(cmd_name, name)
+        module = importlib.import_module(f"snapshot_assets.cli.{place}")
         command: click.Command = getattr(module, name)
         return command
 

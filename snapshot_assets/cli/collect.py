@@ -9,7 +9,7 @@ import click
 from snapshot_assets.cli.shared import console, open_source
 from snapshot_assets.errors import OutageError
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.collector import Collector, sample_processes, ticks
+from snapshot_assets.source.collector import Collector, sample_processes, ticks
 
 
 @click.command()

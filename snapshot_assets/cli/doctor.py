@@ -16,14 +16,14 @@ import sqlalchemy as sa
 from rich.text import Text
 
 from snapshot_assets.cli.shared import console, open_reader, open_source
-from snapshot_assets.domain.health import cadences, likely_rss_unit
-from snapshot_assets.domain.stages import StageError
+from snapshot_assets.domain.sampling import cadences, likely_rss_unit
+from snapshot_assets.domain.schemas import SchemaError
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
 from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.store.reading.reader import RedisReader
 
 Level = Literal["ok", "warning", "error"]
 
@@ -158,7 +158,7 @@ def _indexes(source: ProcessSource) -> Iterator[Finding]:
 def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[Finding]:
     try:
         rows = source.read_sql(last - _RECENT_SECONDS, last + 1)
-    except StageError as error:
+    except SchemaError as error:
         yield Finding("error", "rows", str(error), "mend the collector")
         return
     found = cadences(source.snapshots(last - _RECENT_SECONDS, last + 1))

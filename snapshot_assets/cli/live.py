@@ -7,9 +7,9 @@ import click
 from snapshot_assets.cli.shared import console, open_source, open_writer
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.live import LiveRules
 
 
 @click.command()

@@ -7,8 +7,8 @@ from rich.progress import Progress
 
 from snapshot_assets.cli.shared import console, open_writer
 from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.lake import Lake
 
 
 @click.command()

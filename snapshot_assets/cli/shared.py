@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.store.reading.reader import RedisReader
 
 console = Console(highlight=False)
 

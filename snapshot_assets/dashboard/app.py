@@ -20,7 +20,7 @@ from snapshot_assets.dashboard.memo import Memo
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.pages.page import Site
 from snapshot_assets.dashboard.tooltip import told_moment
-from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.reading.reader import RedisReader
 
 _INDEX = """<!DOCTYPE html>
 <html lang="en">

@@ -32,7 +32,7 @@ from prometheus_client.registry import Collector
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.domain.time import BUCKET_SECONDS
 from snapshot_assets.errors import OutageError, SnapshotAssetsError, StoreError
-from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.reading.reader import RedisReader
 
 log = logging.getLogger(__name__)
 

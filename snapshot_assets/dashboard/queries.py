@@ -23,7 +23,7 @@ from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.summary import COLUMNS, OTHER, STEP_SECONDS, Resolution, resolution_for
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
 from snapshot_assets.domain.usage import MEASURES, Measure
-from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.reading.reader import RedisReader
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from snapshot_assets.domain.ledger import Ledger, RowClass
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets.domain.stages import UTC_BUCKET
+from snapshot_assets.domain.schemas import UTC_BUCKET
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window
 
 _Floats = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ class Account:
     """What the rows of a window come to.
 
     Attributes:
-        aggregates: a :class:`~snapshot_assets.domain.stages.FiveMinuteAggregates` frame.
+        aggregates: a :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates` frame.
         ledger: what became of every row and of every CPU-second.
     """
 
@@ -50,7 +50,7 @@ def account(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> Accou
     """Attribute the CPU and memory of process rows to the window's buckets.
 
     Args:
-        rows: a :class:`~snapshot_assets.domain.stages.RawProcessRows` frame, in any order, of any
+        rows: a :class:`~snapshot_assets.domain.schemas.RawProcessRows` frame, in any order, of any
             number of hosts, holding at least ``rules.read_range(window)``. More rows than that do
             not change the aggregates.
         window: the buckets to publish.

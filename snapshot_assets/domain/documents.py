@@ -29,7 +29,7 @@ def documents(usage: Usage) -> pd.DataFrame:
         usage: any hosts and buckets.
 
     Returns:
-        A :class:`~snapshot_assets.domain.stages.SnapshotDocuments` frame in the order of the
+        A :class:`~snapshot_assets.domain.schemas.SnapshotDocuments` frame in the order of the
         usage. ``other`` is the rounded total minus the rounded entries, so each document sums up
         to the last digit. The largest entries come first, equal ones by username and comm.
     """

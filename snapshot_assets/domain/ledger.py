@@ -85,7 +85,7 @@ class Ledger:
 
         Args:
             rows: how many were read.
-            aggregates: a :class:`~snapshot_assets.domain.stages.FiveMinuteAggregates` frame, which
+            aggregates: a :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates` frame, which
                 has to hold all attributed core-seconds.
         """
         found = []

@@ -227,7 +227,7 @@ def tidy(
         resolution: of the summaries.
 
     Returns:
-        As :meth:`snapshot_assets.store.redis_reader.RedisReader.get_frame` says.
+        As :meth:`snapshot_assets.store.reading.reader.RedisReader.get_frame` says.
     """
     mean, peak, unit_seconds = COLUMNS[measure]
     stacked = _Stacked(summaries, measure, by)

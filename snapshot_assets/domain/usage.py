@@ -178,7 +178,7 @@ def usage(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> Usage
     """Round the aggregates of any hosts and buckets to millionths, and choose what is listed.
 
     Args:
-        aggregates: a :class:`~snapshot_assets.domain.stages.FiveMinuteAggregates` frame in its
+        aggregates: a :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates` frame in its
             order.
         rules: which (username, comm) are listed by name.
         stage: ``live`` while rows may still arrive, ``settled`` once the day is over.

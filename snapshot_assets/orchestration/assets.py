@@ -20,7 +20,7 @@ import pandera.pandas as pa
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.stages import (
+from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     RawProcessRows,
     SnapshotDocuments,
@@ -29,6 +29,7 @@ from snapshot_assets.domain.stages import (
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, SourceError
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.metadata import (
     column_schema,
     cores_chart,
@@ -43,10 +44,9 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.rows import split_by_host
-from snapshot_assets.store.snapshot_writer import SnapshotWriter
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.columns import split_by_host
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets.timing import Timer
 
 GROUP: Final = "settled"

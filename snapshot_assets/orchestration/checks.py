@@ -16,9 +16,10 @@ from typing import Any
 import dagster as dg
 
 from snapshot_assets.domain.ledger import Ledger
-from snapshot_assets.domain.stages import RawProcessRows, StageError, validate
+from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, validate
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window
 from snapshot_assets.errors import LakeError
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.metadata import culprit_table
 from snapshot_assets.orchestration.partitions import HostDay, host_day_of, host_days
@@ -28,10 +29,9 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
-from snapshot_assets.store.census import census, disagreements
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.proof import Proof, prove
-from snapshot_assets.store.redis_reader import Document, RedisReader
+from snapshot_assets.pipeline.census import census, disagreements
+from snapshot_assets.pipeline.proof import Proof, prove
+from snapshot_assets.store.reading.reader import Document, RedisReader
 
 # Partitions looked at when a check is run on its own, from the newest back.
 _LATEST = 50
@@ -58,7 +58,7 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
                 rows, _ = files.read(RAW, *host_day)
                 try:
                     validate(RawProcessRows, rows, str(host_day))
-                except StageError as error:
+                except SchemaError as error:
                     yield {"partition": str(host_day), "problem": str(error)}
                     return
                 start, end = accounting.read_range(host_day.window)

@@ -1,7 +1,7 @@
 """The live path in Dagster: one asset without partitions, all hosts in one run.
 
 Not annotated lazily: Dagster reads the signatures. What a refresh does is told in
-:mod:`snapshot_assets.store.live`; here it gets its inputs, and tells what it did.
+:mod:`snapshot_assets.pipeline.live`; here it gets its inputs, and tells what it did.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import Any, Final
 import dagster as dg
 
 from snapshot_assets.domain.time import Window, bucket_iso, bucket_start
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.assets import AGGREGATES, OUTAGE_RETRIES, OWNER, SOURCE
 from snapshot_assets.orchestration.metadata import culprit_table, seconds_metadata
 from snapshot_assets.orchestration.partitions import add_hosts
@@ -19,9 +20,8 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.live import LiveReport
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.live import LiveReport
+from snapshot_assets.pipeline.redis_writer import RedisWriter
 
 LIVE: Final = "live_snapshots"
 ROWS_CHECK: Final = "live_rows_match_schema"

@@ -14,12 +14,12 @@ import dagster as dg
 from pydantic import Field
 
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.live import LiveRules
+from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.live import LiveRules
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.store.reading.reader import RedisReader
 
 
 def _settings(**overrides: object) -> Settings:

@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from snapshot_assets.domain.health import cadences
+from snapshot_assets.domain.sampling import cadences
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
 from snapshot_assets.orchestration.live import LIVE
 from snapshot_assets.orchestration.metadata import culprit_table

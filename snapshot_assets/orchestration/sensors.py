@@ -18,6 +18,7 @@ import dagster as dg
 
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.jobs import (
     DAY_TAG,
@@ -36,8 +37,7 @@ from snapshot_assets.orchestration.resources import (
 )
 from snapshot_assets.orchestration.schedules import settle_requests
 from snapshot_assets.settings import Settings
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.source import Tally
+from snapshot_assets.source.query import Tally
 
 _RUNNING = dg.DefaultSensorStatus.RUNNING
 # The nightly schedule comes first; what it has not done an hour after its time is made up for.

@@ -1,5 +1,4 @@
-"""Where the data lives: the source database, the Parquet lake, Redis.
+"""Redis and nothing else: keys, formats, the connection, readers and writers.
 
-Plain classes, usable from cron, notebooks and the dashboard. They move data and call the domain;
-the meaning of the numbers, Dagster and the environment must stay out.
+SQL, files, Dagster and the environment must stay out.
 """

@@ -3,7 +3,7 @@
 Three texts, all with a version and a checksum, none of which can execute anything when it is read:
 a *bucket* (JSON, for the newest buckets, which change one by one), a *day* of buckets, and a day's
 *summary* (arrays, compressed). Where they are kept is told in
-:mod:`snapshot_assets.store.keys`.
+:mod:`snapshot_assets.store.layout`.
 """
 
 from __future__ import annotations

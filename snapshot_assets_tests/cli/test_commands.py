@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets_tests.field import DAY, FIELD_TABLE, MIDNIGHT, busy_host, execute, load, row
 from snapshot_assets_tests.servers import MariaDB, Redis
 
@@ -166,7 +166,7 @@ def test_collect_writes_the_field_table_in_its_own_unit(shell: Shell, mariadb: M
 
 def test_two_collectors_of_one_host_do_not_double_it(mariadb: MariaDB, tmp_path: Path) -> None:
     from snapshot_assets.errors import SourceError
-    from snapshot_assets.store.collector import Collector, sample_processes
+    from snapshot_assets.source.collector import Collector, sample_processes
 
     with ProcessSource(mariadb.url()) as source:
         collector = Collector(source)

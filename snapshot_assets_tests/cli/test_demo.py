@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from snapshot_assets.cli.demo import _temporary_folder
+from snapshot_assets.cli.demo.command import _temporary_folder
 from snapshot_assets_tests.servers import Redis
 
 

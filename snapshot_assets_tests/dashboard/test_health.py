@@ -21,8 +21,8 @@ from snapshot_assets.dashboard.health import StoreWatch, count_store_failure, in
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.dashboard.world import NOW, Clock, World, use
 from snapshot_assets_tests.servers import Redis
 

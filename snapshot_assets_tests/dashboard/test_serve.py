@@ -20,8 +20,8 @@ import psutil
 import pytest
 import requests
 
+from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
-from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets_tests.dashboard.nginx import Nginx
 from snapshot_assets_tests.dashboard.world import Clock, World, use
 from snapshot_assets_tests.servers import Redis

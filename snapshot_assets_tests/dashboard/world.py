@@ -14,14 +14,14 @@ import flask
 import waitress
 from waitress import wasyncore
 
+from snapshot_assets.cli.leash import free_port
 from snapshot_assets.dashboard.app import create_app
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window, bucket_start
 from snapshot_assets.domain.usage import MICRO, Measure, Owner
-from snapshot_assets.leash import free_port
-from snapshot_assets.store.keys import Retention
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.layout import Retention
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.usages import Bucket, usage_of
 from snapshot_assets_tests.servers import Redis
 

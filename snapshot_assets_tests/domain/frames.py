@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from snapshot_assets.domain.accounting import Account, account
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets.domain.stages import FiveMinuteAggregates, RawProcessRows, validate
+from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
 
 DAY = dt.date(2026, 11, 22)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from snapshot_assets.domain.accounting import Account, account
 from snapshot_assets.domain.ledger import Ledger, RowClass
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets.domain.stages import FiveMinuteAggregates, RawProcessRows, validate
+from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets_tests.domain.frames import (
     MIDNIGHT,

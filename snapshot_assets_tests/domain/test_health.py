@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 import pytest
 
-from snapshot_assets.domain.health import cadences, likely_rss_unit
+from snapshot_assets.domain.sampling import cadences, likely_rss_unit
 from snapshot_assets_tests.domain.frames import NOON, Row, raw_rows
 
 

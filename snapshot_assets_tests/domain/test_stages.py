@@ -12,11 +12,11 @@ import pytest
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.stages import (
+from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     RawProcessRows,
+    SchemaError,
     SnapshotDocuments,
-    StageError,
     Violation,
     validate,
 )
@@ -90,9 +90,9 @@ def doubled(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, frame], ignore_index=True)
 
 
-def refused(stage: Any, frame: pd.DataFrame) -> StageError:
+def refused(stage: Any, frame: pd.DataFrame) -> SchemaError:
     """The error, after looking at what all of them must say."""
-    with pytest.raises(StageError) as caught:
+    with pytest.raises(SchemaError) as caught:
         validate(stage, frame, SUBJECT)
     error = caught.value
     assert error.stage == stage.__name__

@@ -16,6 +16,7 @@ import dagster as dg
 
 from snapshot_assets.definitions import build_defs
 from snapshot_assets.domain.time import Window
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.assets import settled_assets
 from snapshot_assets.orchestration.checks import settled_checks
 from snapshot_assets.orchestration.jobs import DAY_TAG, REASON_TAG
@@ -33,10 +34,9 @@ from snapshot_assets.orchestration.resources import (
     SourceResource,
     environment_resources,
 )
-from snapshot_assets.store.keys import Retention
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.source.query import ProcessSource, SourceTable
+from snapshot_assets.store.layout import Retention
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.field import DAY, Row, busy_host, execute, load, row
 from snapshot_assets_tests.servers import Redis
 

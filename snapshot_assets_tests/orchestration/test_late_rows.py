@@ -16,7 +16,7 @@ from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.jobs import DAY_TAG
 from snapshot_assets.orchestration.partitions import known_hosts
 from snapshot_assets.orchestration.sensors import _Memory
-from snapshot_assets.store.source import Tally
+from snapshot_assets.source.query import Tally
 from snapshot_assets_tests.field import execute, load, row
 from snapshot_assets_tests.orchestration.pipelines import (
     FAILURE,

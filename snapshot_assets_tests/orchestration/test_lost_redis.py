@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets_tests.field import execute, load
 from snapshot_assets_tests.orchestration.pipelines import FAILURE, STARTED, Site, recent, whole
 

@@ -11,7 +11,7 @@ import pytest
 import snapshot_assets.deploy
 from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.orchestration.partitions import HostDay
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.query import ProcessSource
 from snapshot_assets_tests.deployment import NEVER, Deployment
 from snapshot_assets_tests.field import busy_host, load
 from snapshot_assets_tests.servers import MariaDB, Redis

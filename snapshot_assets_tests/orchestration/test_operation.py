@@ -23,10 +23,10 @@ import dagster as dg
 import pytest
 
 from snapshot_assets.domain.time import DAY_SECONDS, Window
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.partitions import HostDay
-from snapshot_assets.store.keys import COMPLETE
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.source.query import ProcessSource, SourceTable
+from snapshot_assets.store.layout import COMPLETE
 from snapshot_assets_tests.deployment import NEVER, Deployment
 from snapshot_assets_tests.field import FIELD_TABLE, busy_host, execute, load, row
 from snapshot_assets_tests.servers import MariaDB, Redis

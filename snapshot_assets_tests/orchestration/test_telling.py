@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from snapshot_assets.leash import free_port
+from snapshot_assets.cli.leash import free_port
 from snapshot_assets.orchestration.partitions import Box, HostDay
 from snapshot_assets.orchestration.telling import failure_message, failure_sensor, post
 from snapshot_assets.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snapshot_assets.store.keys import Retention
+from snapshot_assets.store.layout import Retention
 
 FOREVER = Retention(*[100 * 366 * 86_400] * 4)
 
@@ -12,4 +12,4 @@ FOREVER = Retention(*[100 * 366 * 86_400] * 4)
 @pytest.fixture(autouse=True)
 def examples_never_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers and writers keep all for ever, unless a test says otherwise."""
-    monkeypatch.setattr("snapshot_assets.store.redis_base.Retention", lambda: FOREVER)
+    monkeypatch.setattr("snapshot_assets.store.transport.server.Retention", lambda: FOREVER)

@@ -13,9 +13,9 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Measure, Stage, Usage, usage
-from snapshot_assets.store.async_redis_reader import AsyncRedisReader
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.async_reader import AsyncRedisReader
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import DAY, GB, NOON, Row, raw_rows
 
 WINDOW = Window.of_day(DAY)

@@ -11,8 +11,8 @@ import pytest
 from redis.crc import key_slot
 
 from snapshot_assets.errors import StoreOutageError
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import GB, MIDNIGHT, NOON, Row
 from snapshot_assets_tests.redis_servers import ClusterSetup
 from snapshot_assets_tests.servers import Redis

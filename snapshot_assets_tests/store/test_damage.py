@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from snapshot_assets.errors import StoreError, StoreOutageError
-from snapshot_assets.store.keys import COVERED, WHOLE_DAY
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.layout import COVERED, WHOLE_DAY
 from snapshot_assets.store.packing import PackingError, unpack_day
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import MIDNIGHT, minutes
 from snapshot_assets_tests.servers import Redis
 from snapshot_assets_tests.store.examples import (

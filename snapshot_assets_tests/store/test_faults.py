@@ -21,10 +21,10 @@ import pytest
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Stage, Usage
 from snapshot_assets.errors import StoreError, StoreOutageError
-from snapshot_assets.store.census import disagreements
-from snapshot_assets.store.redis_connections import Patience
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.census import disagreements
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets_tests.domain.frames import minutes
 from snapshot_assets_tests.proxies import CuttingProxy
 from snapshot_assets_tests.servers import Redis

@@ -25,8 +25,9 @@ from snapshot_assets.domain.summary import (
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import MEASURES, Measure, Stage, Usage, joined
 from snapshot_assets.errors import StoreError
-from snapshot_assets.store.census import disagreements
-from snapshot_assets.store.keys import Retention
+from snapshot_assets.pipeline.census import disagreements
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.packing import (
     PackingError,
     pack_buckets,
@@ -36,8 +37,7 @@ from snapshot_assets.store.packing import (
     unpack_day,
     unpack_summary,
 )
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
 from snapshot_assets_tests.domain.slow_summary import FIELDS, slow_frame
 from snapshot_assets_tests.domain.usages import Bucket, as_documents, same, usage_of, usages

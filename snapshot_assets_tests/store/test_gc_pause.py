@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from snapshot_assets.store.gc_pause import gc_paused
+from snapshot_assets.store.reading.gc_pause import gc_paused
 
 
 @pytest.fixture(autouse=True)

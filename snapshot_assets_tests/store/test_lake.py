@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.hosts import file_name, host_of_partition_key, partition_key
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets.domain.stages import FiveMinuteAggregates, validate
+from snapshot_assets.domain.schemas import FiveMinuteAggregates, validate
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError
-from snapshot_assets.store.lake import Lake
+from snapshot_assets.lake.lake import Lake
 from snapshot_assets_tests.domain.frames import Row, raw_rows
 
 DAY = dt.date(2026, 11, 22)

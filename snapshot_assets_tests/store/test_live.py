@@ -15,10 +15,10 @@ from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import SourceOutageError, StoreOutageError
-from snapshot_assets.store.keys import Retention
-from snapshot_assets.store.live import LiveReport, LiveRules
-from snapshot_assets.store.redis_writer import RedisWriter
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.pipeline.live import LiveReport, LiveRules
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.source.query import ProcessSource, SourceTable
+from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.field import DAY, MIDNIGHT, Row, busy_host, execute, load, row
 from snapshot_assets_tests.servers import MariaDB, Redis
 

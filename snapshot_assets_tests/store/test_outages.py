@@ -17,12 +17,12 @@ import redis
 
 from snapshot_assets.domain.usage import Stage
 from snapshot_assets.errors import StoreOutageError
-from snapshot_assets.store.census import disagreements
-from snapshot_assets.store.deadline import deadline
-from snapshot_assets.store.keys import Retention
-from snapshot_assets.store.redis_connections import Patience
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.census import disagreements
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.layout import Retention
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.transport.connections import Patience
+from snapshot_assets.store.transport.deadline import deadline
 from snapshot_assets_tests.domain.frames import NOON, Row
 from snapshot_assets_tests.proxies import CuttingProxy, MuteServer, TrickleProxy
 from snapshot_assets_tests.redis_servers import TlsRedis

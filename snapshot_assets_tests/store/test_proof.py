@@ -17,9 +17,9 @@ from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import usage
-from snapshot_assets.store.proof import prove, source_cpu_seconds
-from snapshot_assets.store.redis_reader import Document
-from snapshot_assets.store.source import ProcessSource, SourceTable, Tally
+from snapshot_assets.pipeline.proof import prove, source_cpu_seconds
+from snapshot_assets.source.query import ProcessSource, SourceTable, Tally
+from snapshot_assets.store.reading.reader import Document
 from snapshot_assets_tests.domain.frames import Scenario, scenarios
 from snapshot_assets_tests.field import DAY, MIDNIGHT, busy_host, execute, load, row
 from snapshot_assets_tests.servers import MariaDB

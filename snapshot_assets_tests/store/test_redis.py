@@ -23,10 +23,10 @@ from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import Stage
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
-from snapshot_assets.store.keys import Retention
-from snapshot_assets.store.redis_connections import Patience
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.layout import Retention
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes
 from snapshot_assets_tests.proxies import CuttingProxy
 from snapshot_assets_tests.redis_servers import TlsRedis

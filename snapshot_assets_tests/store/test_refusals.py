@@ -13,9 +13,9 @@ import pytest
 
 from snapshot_assets.domain.time import bucket_iso
 from snapshot_assets.errors import SnapshotAssetsError, StoreError, StoreOutageError
-from snapshot_assets.store.redis_connections import Patience
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
 from snapshot_assets_tests.proxies import MuteServer
 from snapshot_assets_tests.servers import Redis, wait_for

@@ -16,12 +16,12 @@ from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import StoreOutageError
-from snapshot_assets.store.census import census
-from snapshot_assets.store.keys import Keys, Retention
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.redis_connections import Patience
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.census import census
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.layout import Keys, Retention
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets_tests.domain.frames import DAY, MIDNIGHT, Row, raw_rows
 from snapshot_assets_tests.servers import Redis
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from snapshot_assets.errors import StoreError, StoreOutageError
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.proxies import MuteServer
 from snapshot_assets_tests.redis_servers import SentinelSetup
 from snapshot_assets_tests.servers import Redis, wait_for

@@ -13,9 +13,9 @@ import redis
 
 from snapshot_assets.domain.time import bucket_iso
 from snapshot_assets.errors import StoreError, StoreOutageError
-from snapshot_assets.store.census import disagreements
-from snapshot_assets.store.redis_reader import RedisReader
-from snapshot_assets.store.redis_writer import RedisWriter
+from snapshot_assets.pipeline.census import disagreements
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import GB, MIDNIGHT, NOON, Row
 from snapshot_assets_tests.redis_servers import Valkey
 from snapshot_assets_tests.servers import Redis

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from snapshot_assets.domain.stages import RawProcessRows, StageError, validate
+from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, validate
 from snapshot_assets.errors import SourceError, SourceOutageError
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets_tests.field import (
     FIELD_TABLE,
     HOSTILE_HOSTS,
@@ -185,7 +185,7 @@ def test_columns_and_table_can_be_called_otherwise(mariadb: MariaDB) -> None:
 def test_a_missing_value_stops_with_the_column_and_a_sample(mariadb: MariaDB) -> None:
     with ProcessSource(mariadb.url()) as source:
         load(source, [row("a", MIDNIGHT, 1), row("a", MIDNIGHT, 2, rss=None)])
-        with pytest.raises(StageError, match=r"rss: must not be missing \(1 row.*'pid': 2"):
+        with pytest.raises(SchemaError, match=r"rss: must not be missing \(1 row.*'pid': 2"):
             source.read_sql(0, 2e9)
 
 
@@ -219,7 +219,7 @@ def test_what_is_wrong_with_the_source_is_named_without_the_password(
 def test_a_server_that_accepts_and_never_answers_is_an_outage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snapshot_assets.store.database.ANSWER_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("snapshot_assets.source.database.ANSWER_TIMEOUT_SECONDS", 1)
     with MariaDB(tmp_path / "paused") as server, ProcessSource(server.url()) as source:
         load(source, [row("alice", MIDNIGHT, 1)])
         assert source.hosts(0, 2e9) == ["alice"]
@@ -241,7 +241,7 @@ def test_a_columnar_driver_that_cannot_serve_is_replaced(
     def panic(*_: object, **__: object) -> None:
         raise Panic(f"unsupported: {mariadb.url()} {mariadb.password}")
 
-    monkeypatch.setattr("snapshot_assets.store.database.connectorx.read_sql", panic)
+    monkeypatch.setattr("snapshot_assets.source.database.connectorx.read_sql", panic)
     with ProcessSource(mariadb.url()) as source:
         load(source, [row("a", MIDNIGHT, 1)])
         assert len(source.read_sql(0, 2e9)) == 1

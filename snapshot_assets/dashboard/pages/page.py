@@ -24,7 +24,7 @@ from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.time_range import format_range, zone_named
 from snapshot_assets.dashboard.view import View, asked, shown
 from snapshot_assets.errors import OutageError, SnapshotAssetsError
-from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.store.reading.reader import RedisReader
 
 log = logging.getLogger(__name__)
 

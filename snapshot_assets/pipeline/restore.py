@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from snapshot_assets.domain.rules import DocumentRules
-from snapshot_assets.domain.stages import FiveMinuteAggregates, validate
+from snapshot_assets.domain.schemas import FiveMinuteAggregates, validate
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError
-from snapshot_assets.store.lake import Dataset, Lake
-from snapshot_assets.store.snapshot_writer import SnapshotWriter, WriteReport
+from snapshot_assets.lake.lake import Dataset, Lake
+from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 
 log = logging.getLogger(__name__)
 

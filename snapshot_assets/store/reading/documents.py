@@ -14,11 +14,11 @@ from snapshot_assets.domain.summary import GROUPINGS, Resolution, Summary, avera
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
 from snapshot_assets.domain.usage import MEASURES
 from snapshot_assets.errors import StoreError
-from snapshot_assets.store.frame_plans import FramePlans
-from snapshot_assets.store.gc_pause import gc_paused
-from snapshot_assets.store.keys import day_field, day_of
-from snapshot_assets.store.reading import Ask, Plan, chunks, days_in, resolution_of
-from snapshot_assets.store.redis_base import name, pairs
+from snapshot_assets.store.layout import day_field, day_of
+from snapshot_assets.store.reading.frames import FramePlans
+from snapshot_assets.store.reading.gc_pause import gc_paused
+from snapshot_assets.store.reading.plan import Ask, Plan, chunks, days_in, resolution_of
+from snapshot_assets.store.transport.server import name, pairs
 
 Document = dict[str, Any]
 

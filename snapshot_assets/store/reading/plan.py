@@ -4,8 +4,8 @@ A *plan* is a generator. It yields what it wants to know, is sent the answers, a
 result; so the reader for threads and the one for asyncio do the same, and differ only in how they
 wait. Keys are computed from the asked range, never searched: the cost follows the range, not the
 keyspace. Here lives what all plans share; the plans are in
-:mod:`snapshot_assets.store.document_plans` and :mod:`snapshot_assets.store.frame_plans`. Nothing
-here opens a connection.
+:mod:`snapshot_assets.store.reading.documents` and :mod:`snapshot_assets.store.reading.frames`.
+Nothing here opens a connection.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from redis.exceptions import ResponseError
 
 from snapshot_assets.domain.summary import Resolution, resolution_for
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start, epoch
-from snapshot_assets.store.keys import day_of
-from snapshot_assets.store.redis_base import RedisServer, refusal
-from snapshot_assets.store.wire import Batch, pack
+from snapshot_assets.store.layout import day_of
+from snapshot_assets.store.transport.server import RedisServer, refusal
+from snapshot_assets.store.transport.wire import Batch, pack
 
 _Result = TypeVar("_Result")
 _Item = TypeVar("_Item")

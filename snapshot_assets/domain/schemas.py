@@ -1,7 +1,7 @@
 """What a frame looks like at each stage: one strict Pandera model each, and one way to validate.
 
 Column names carry their units. Every boundary of the pipeline calls :func:`validate`; a violation
-is a :class:`StageError` that says stage, rows, check and sample. No computation lives here.
+is a :class:`SchemaError` that says stage, rows, check and sample. No computation lives here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COVER_ROUNDING = 1e-6
 UTC_BUCKET = pd.DatetimeTZDtype("us", "UTC")
 
 
-class _Stage(pa.DataFrameModel):
+class _Schema(pa.DataFrameModel):
     """What all stages share: exactly these columns, these dtypes, nothing coerced."""
 
     class Config:
@@ -36,7 +36,7 @@ class _Stage(pa.DataFrameModel):
         coerce = False
 
 
-class RawProcessRows(_Stage):
+class RawProcessRows(_Schema):
     """One row per process per snapshot, as the source has it; duplicates are still in.
 
     Order: host, snapshot_time_epoch, pid, cputimes, rss.
@@ -63,7 +63,7 @@ class RawProcessRows(_Stage):
     )
 
 
-class FiveMinuteAggregates(_Stage):
+class FiveMinuteAggregates(_Schema):
     """One row per bucket, host, username and comm that used CPU or memory.
 
     A covered bucket in which nobody used anything has a single row without username and comm, so
@@ -121,7 +121,7 @@ class FiveMinuteAggregates(_Stage):
         return pd.Series(right, index=frame.index)
 
 
-class SnapshotDocuments(_Stage):
+class SnapshotDocuments(_Schema):
     """One document per bucket and host, as Redis gets it. Key and order: bucket_start, host."""
 
     class Config:
@@ -186,7 +186,7 @@ class Violation:
         return f"{where}{self.check} ({count}{shown})"
 
 
-class StageError(SnapshotAssetsError):
+class SchemaError(SnapshotAssetsError):
     """A frame that is not what its stage promises. Nothing was written.
 
     Attributes:
@@ -208,7 +208,7 @@ class StageError(SnapshotAssetsError):
         )
 
 
-def validate(stage: type[_Stage], frame: pd.DataFrame, subject: str) -> pd.DataFrame:
+def validate(stage: type[_Schema], frame: pd.DataFrame, subject: str) -> pd.DataFrame:
     """Hand the frame back if it is what the stage promises.
 
     Args:
@@ -217,7 +217,7 @@ def validate(stage: type[_Stage], frame: pd.DataFrame, subject: str) -> pd.DataF
         subject: what it is about, for the error.
 
     Raises:
-        StageError: every broken rule at once, with counts and a sample.
+        SchemaError: every broken rule at once, with counts and a sample.
     """
     # Rows are counted and shown by position, whatever labels the frame has put together.
     rows = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(drop=True)
@@ -227,11 +227,11 @@ def validate(stage: type[_Stage], frame: pd.DataFrame, subject: str) -> pd.DataF
     except pa.errors.SchemaErrors as errors:
         violations += _violations(rows, errors.failure_cases)
     if violations:
-        raise StageError(stage.__name__, subject, len(frame), violations)
+        raise SchemaError(stage.__name__, subject, len(frame), violations)
     return frame
 
 
-def _nullable_numbers(stage: type[_Stage], frame: pd.DataFrame) -> list[Violation]:
+def _nullable_numbers(stage: type[_Schema], frame: pd.DataFrame) -> list[Violation]:
     """Columns of pandas' nullable types, which Pandera takes for the plain ones."""
     found = []
     for name, column in stage.to_schema().columns.items():

@@ -21,8 +21,8 @@ from redis import exceptions as errors
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.cluster import RedisCluster
 
-from snapshot_assets.store.deadline import deadline, no_whole_answer
-from snapshot_assets.store.redis_connections import Patience
+from snapshot_assets.store.transport.connections import Patience
+from snapshot_assets.store.transport.deadline import deadline, no_whole_answer
 
 # A command and its arguments.
 Command: TypeAlias = tuple[str | bytes | int | float, ...]

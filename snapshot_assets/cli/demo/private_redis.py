@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
+from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.errors import SnapshotAssetsError
-from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 
 _READY_SECONDS = 20.0
 

@@ -14,7 +14,7 @@ from typing import Any
 from snapshot_assets.domain.summary import Resolution, summarise
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import Stage, Usage
-from snapshot_assets.store.keys import (
+from snapshot_assets.store.layout import (
     COVERED,
     WHOLE_DAY,
     bucket_field,
@@ -23,8 +23,8 @@ from snapshot_assets.store.keys import (
     days_of,
 )
 from snapshot_assets.store.packing import SETTLED_MARK, pack_buckets, pack_day, pack_summary
-from snapshot_assets.store.redis_base import RedisBase
-from snapshot_assets.store.wire import Command
+from snapshot_assets.store.transport.server import RedisBase
+from snapshot_assets.store.transport.wire import Command
 
 SUMMARIES: tuple[Resolution, ...] = ("hour", "day")
 # Commands for about a megabyte go out before their answers are read.

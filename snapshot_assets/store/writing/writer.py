@@ -1,9 +1,9 @@
 """Writing snapshots to Redis: exact replacement of hosts in a window, as documents and as frames.
 
 Documents, see docs/documents.md: one hash per bucket, one field per host. How frames are written is
-told in :mod:`snapshot_assets.store.frame_writer`; both are made of the same usage, so they agree.
-What is written when is decided in :mod:`snapshot_assets.store.live` and by the assets; reading is
-:mod:`snapshot_assets.store.redis_reader`'s business.
+told in :mod:`snapshot_assets.store.writing.frames`; both are made of the same usage, so they agree.
+What is written when is decided by the use cases in :mod:`snapshot_assets.pipeline`; reading is
+:mod:`snapshot_assets.store.reading.reader`'s business.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from snapshot_assets.domain.documents import SETTLED_ENDING, documents
-from snapshot_assets.domain.stages import SnapshotDocuments, validate
+from snapshot_assets.domain.schemas import SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Stage, Usage
 from snapshot_assets.errors import StoreOutageError
-from snapshot_assets.store.frame_writer import SUMMARIES, replace_frames
-from snapshot_assets.store.keys import COMPLETE, days_of
-from snapshot_assets.store.redis_base import RedisBase, name
-from snapshot_assets.store.redis_connections import Patience
-from snapshot_assets.store.wire import Command
+from snapshot_assets.store.layout import COMPLETE, days_of
+from snapshot_assets.store.transport.connections import Patience
+from snapshot_assets.store.transport.server import RedisBase, name
+from snapshot_assets.store.transport.wire import Command
+from snapshot_assets.store.writing.frames import SUMMARIES, replace_frames
 from snapshot_assets.timing import Timer
 
 # Commands for about a megabyte go out before their answers are read.
@@ -91,7 +91,7 @@ class SnapshotWriter(RedisBase):
     Tries seven times: for three seconds at least while Redis refuses connections, as one does that
     restarts, and for some forty while it accepts them and is silent.
 
-    Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisBase`.
+    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisBase`.
     """
 
     default_patience: ClassVar[Patience] = Patience(5.0, 6, 4.0)
@@ -117,7 +117,7 @@ class SnapshotWriter(RedisBase):
             timer: gets the seconds of document, validate and write.
 
         Raises:
-            StageError: the documents are not what they should be; nothing was written.
+            SchemaError: the documents are not what they should be; nothing was written.
             StoreOutageError: Redis did not answer, also not after retries.
             StoreError: Redis refuses to write.
         """

@@ -1,7 +1,7 @@
 """What the readers and the writer share: server, keys, the words for what went wrong.
 
-How connections are made is told in :mod:`snapshot_assets.store.redis_connections`. No command that
-reads or writes snapshots belongs here.
+How connections are made is in :mod:`snapshot_assets.store.transport.connections`. No command
+that reads or writes snapshots belongs here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from redis.cluster import RedisCluster
 from redis.sentinel import MasterNotFoundError
 
 from snapshot_assets.errors import StoreError, StoreOutageError
-from snapshot_assets.store.keys import COMPLETE, Keys, Retention
-from snapshot_assets.store.redis_connections import Patience, Target, let_go
-from snapshot_assets.store.wire import Batch, Command, exchange, key_of, pack
+from snapshot_assets.store.layout import COMPLETE, Keys, Retention
+from snapshot_assets.store.transport.connections import Patience, Target, let_go
+from snapshot_assets.store.transport.wire import Batch, Command, exchange, key_of, pack
 
 
 @dataclass(frozen=True, slots=True)

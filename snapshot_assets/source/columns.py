@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from snapshot_assets.domain.stages import RawProcessRows, StageError, Violation
+from snapshot_assets.arrow import categorical
+from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, Violation
 from snapshot_assets.errors import SourceError
-from snapshot_assets.store.arrow import categorical
 
 RssUnit = Literal["bytes", "KiB"]
 
@@ -83,7 +83,7 @@ def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
         subject: what was read, for errors.
 
     Returns:
-        An unvalidated :class:`~snapshot_assets.domain.stages.RawProcessRows` frame in its order.
+        An unvalidated :class:`~snapshot_assets.domain.schemas.RawProcessRows` frame in its order.
     """
     for name in ("pid", "rss"):
         if table.column(name).null_count:
@@ -122,7 +122,7 @@ def _refuse_missing(table: pa.Table, name: str, subject: str) -> None:
     missing = table.filter(pc.is_null(table.column(name)))
     sample = tuple(str(row) for row in missing.slice(0, 3).to_pylist())
     violation = Violation(name, "must not be missing", missing.num_rows, sample)
-    raise StageError(RawProcessRows.__name__, subject, table.num_rows, [violation])
+    raise SchemaError(RawProcessRows.__name__, subject, table.num_rows, [violation])
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window
-from snapshot_assets.store.redis_reader import Document
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.store.reading.reader import Document
 
 Verdict = Literal["match", "mismatch", "inconclusive"]
 

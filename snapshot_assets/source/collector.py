@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from snapshot_assets.errors import SourceError
-from snapshot_assets.store.rows import BYTES_PER_RSS_UNIT, COLUMNS
-from snapshot_assets.store.source import ProcessSource, SourceTable
+from snapshot_assets.source.columns import BYTES_PER_RSS_UNIT, COLUMNS
+from snapshot_assets.source.query import ProcessSource, SourceTable
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Reading the source: the table that the collectors write, its queries, and what its columns mean.
 
-How a database is reached and asked is :mod:`snapshot_assets.store.database`'s business: no URL and
+How a database is reached and asked is :mod:`snapshot_assets.source.database`'s business: no URL and
 no driver belongs here. Nor does writing to the table, which is the collector's
-(:mod:`snapshot_assets.store.collector`).
+(:mod:`snapshot_assets.source.collector`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import sqlalchemy as sa
 
 from snapshot_assets.domain.time import bucket_iso, epoch
 from snapshot_assets.errors import SourceError
-from snapshot_assets.store.database import Database, bound_text
-from snapshot_assets.store.rows import (
+from snapshot_assets.source.columns import (
     COLUMNS,
     OPTIONAL_COLUMNS,
     RssUnit,
     raw_rows,
     to_canonical_types,
 )
+from snapshot_assets.source.database import Database, bound_text
 
 Moment = dt.datetime | int | float
 
@@ -92,12 +92,12 @@ class ProcessSource(Database):
             hosts: only these hosts, compared exactly, whatever the table's collation; all if None.
 
         Returns:
-            An unvalidated :class:`~snapshot_assets.domain.stages.RawProcessRows` frame, sorted.
+            An unvalidated :class:`~snapshot_assets.domain.schemas.RawProcessRows` frame, sorted.
 
         Raises:
             SourceOutageError: the database does not answer.
             SourceError: wrong password, missing table or column, or a column of the wrong type.
-            StageError: a value is missing where there must be one.
+            SchemaError: a value is missing where there must be one.
         """
         first, last = _seconds(start), _seconds(end)
         subject = f"{_whose(hosts)} in [{_iso(first)}, {_iso(last)})"
@@ -139,7 +139,7 @@ class ProcessSource(Database):
 
         Returns:
             One row per host and time: ``host``, ``snapshot_time_epoch``, ``rows`` and ``pids``, the
-            number of different ones; for :func:`snapshot_assets.domain.health.cadences`.
+            number of different ones; for :func:`snapshot_assets.domain.sampling.cadences`.
         """
         columns = self._require_columns()
         time, pid = columns["snapshot_time_epoch"], columns["pid"]
@@ -156,8 +156,8 @@ class ProcessSource(Database):
     ) -> sa.Select[tuple[Any, ...]]:
         """The rows of these hosts in ``[start, end)`` as a query to build on.
 
-        Its columns are :data:`~snapshot_assets.store.rows.COLUMNS`, NULL where the table has none;
-        its values are bound. A case-insensitive collation lets other hosts through.
+        Its columns are :data:`~snapshot_assets.source.columns.COLUMNS`, NULL where the table has
+        none; its values are bound. A case-insensitive collation lets other hosts through.
         """
         self._require_columns()
         columns = [

@@ -22,16 +22,16 @@ from snapshot_assets.domain.summary import (
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import MEASURES, Measure, Usage, joined
 from snapshot_assets.errors import StoreError
-from snapshot_assets.store.gc_pause import gc_paused
-from snapshot_assets.store.keys import COVERED, WHOLE_DAY, bucket_field, day_field
+from snapshot_assets.store.layout import COVERED, WHOLE_DAY, bucket_field, day_field
 from snapshot_assets.store.packing import (
     PackingError,
     unpack_buckets,
     unpack_day,
     unpack_summary,
 )
-from snapshot_assets.store.reading import Ask, Plan, Reading, chunks, days_in, resolution_of
-from snapshot_assets.store.redis_base import name, pairs
+from snapshot_assets.store.reading.gc_pause import gc_paused
+from snapshot_assets.store.reading.plan import Ask, Plan, Reading, chunks, days_in, resolution_of
+from snapshot_assets.store.transport.server import name, pairs
 
 # About three megabytes of frames.
 _HOST_DAYS_PER_REQUEST = 500

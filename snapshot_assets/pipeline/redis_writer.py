@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.live import LiveReport, LiveRules, refresh
-from snapshot_assets.store.restore import RestoreReport, restore
-from snapshot_assets.store.snapshot_writer import SnapshotWriter, WriteReport
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.live import LiveReport, LiveRules, refresh
+from snapshot_assets.pipeline.restore import RestoreReport, restore
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 
 __all__ = ["LiveReport", "LiveRules", "RedisWriter", "RestoreReport", "WriteReport"]
 
@@ -19,7 +19,7 @@ __all__ = ["LiveReport", "LiveRules", "RedisWriter", "RestoreReport", "WriteRepo
 class RedisWriter(SnapshotWriter):
     """Puts snapshots into Redis. Retries for up to about half a minute.
 
-    Takes the arguments of :class:`~snapshot_assets.store.redis_base.RedisServer`.
+    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisServer`.
     """
 
     def store_data(self, source: ProcessSource, **options: Any) -> LiveReport:
@@ -27,13 +27,13 @@ class RedisWriter(SnapshotWriter):
 
         Fit for cron: it needs nothing but the source and Redis, doing it again is harmless, and
         after an outage it catches up. Options, report and errors are those of
-        :func:`snapshot_assets.store.live.refresh`.
+        :func:`snapshot_assets.pipeline.live.refresh`.
         """
         return refresh(source, self, **options)
 
     def restore(self, lake: Lake, **options: Any) -> RestoreReport:
         """Put all settled days of the lake into this Redis, the newest first.
 
-        Options, report and errors are those of :func:`snapshot_assets.store.restore.restore`.
+        Options, report and errors are those of :func:`snapshot_assets.pipeline.restore.restore`.
         """
         return restore(lake, self, **options)

@@ -27,20 +27,20 @@ import click
 import psutil
 from rich.progress import track
 
-from snapshot_assets.cli.demo_data import MACHINES, demo_rows, snapshot_times
+from snapshot_assets.cli.demo.data import MACHINES, demo_rows, snapshot_times
+from snapshot_assets.cli.demo.private_redis import start_private_redis
 from snapshot_assets.cli.instance import dagster_instance
-from snapshot_assets.cli.private_redis import start_private_redis
+from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.cli.settle import settle_days
 from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
 from snapshot_assets.cli.ui import ui_command
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError, StoreError
-from snapshot_assets.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.orchestration.partitions import add_hosts
+from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import PREFIX, Settings
-from snapshot_assets.store.collector import Collector, sample_processes, ticks
-from snapshot_assets.store.live import LiveRules
-from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.source.collector import Collector, sample_processes, ticks
+from snapshot_assets.store.reading.reader import RedisReader
 
 _DAYS = 7
 _FOLDER_PREFIX = "snapshot-assets-demo-"

@@ -14,8 +14,8 @@ import orjson
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError
-from snapshot_assets.store.lake import Lake
-from snapshot_assets.store.redis_reader import RedisReader
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.store.reading.reader import RedisReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 How far back a refresh reaches is decided here: for late rows, after an outage, for hosts that come
 back with a backlog. How they get into Redis is the business of
-:mod:`snapshot_assets.store.snapshot_writer`. Needs no Dagster: what it has to remember is kept in
+:mod:`snapshot_assets.store.writing.writer`. Needs no Dagster: what it has to remember is kept in
 Redis, beside the documents, and lost with them.
 """
 
@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.stages import (
+from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     RawProcessRows,
-    StageError,
+    SchemaError,
     validate,
 )
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
 from snapshot_assets.domain.usage import MICRO, Usage, usage
-from snapshot_assets.store.snapshot_writer import SnapshotWriter, WriteReport
-from snapshot_assets.store.source import ProcessSource
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 from snapshot_assets.timing import Timer
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class LiveReport:
     newest_epoch: float | None
     ledger: Ledger
     written: WriteReport
-    defects: dict[str, StageError]
+    defects: dict[str, SchemaError]
     coverage_now: float
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -169,7 +169,7 @@ class _Published:
     newest_epoch: dict[str, float] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     written: WriteReport = field(default_factory=WriteReport)
-    defects: dict[str, StageError] = field(default_factory=dict)
+    defects: dict[str, SchemaError] = field(default_factory=dict)
     newest_bucket: tuple[int, float] = (0, 0.0)  # its start, and its mean coverage
 
     def __add__(self, other: _Published) -> _Published:
@@ -213,7 +213,7 @@ class _Publisher:
         read_range = self.accounting.read_range(window)
         try:
             return self._publish(window, read_range, hosts)
-        except StageError as defect:
+        except SchemaError as defect:
             names = sorted(self.source.hosts(*read_range) if hosts is None else hosts)
             if len(names) < 2 and hosts is not None:
                 return _Published(defects=dict.fromkeys(names, defect))

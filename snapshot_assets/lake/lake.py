@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from snapshot_assets.arrow import to_arrow, to_pandas
 from snapshot_assets.domain.hosts import file_name
 from snapshot_assets.errors import LakeError
-from snapshot_assets.store.arrow import to_arrow, to_pandas
 
 Dataset = Literal["raw_process_rows", "five_minute_aggregates"]
 

@@ -24,7 +24,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.store.deadline import deadline
+from snapshot_assets.store.transport.deadline import deadline
 
 Kind = Literal["server", "sentinel", "cluster"]
 

@@ -2,7 +2,7 @@
 
 Columnar (connectorx into Arrow) on MySQL and MariaDB, row by row through SQLAlchemy everywhere else
 and whenever the first cannot serve. No table and no column belongs here: what is asked for, and
-what it means, is :mod:`snapshot_assets.store.source`'s business.
+what it means, is :mod:`snapshot_assets.source.query`'s business.
 """
 
 from __future__ import annotations

@@ -1,0 +1,4 @@
+"""The durable history: Parquet files by dataset, day and host, and the notes kept inside them.
+
+Redis, the source table and the meaning of the numbers must stay out.
+"""

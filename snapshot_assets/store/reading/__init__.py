@@ -1,0 +1,1 @@
+"""Reading documents and frames from Redis. Writing must stay out."""
