@@ -179,7 +179,7 @@ class _Bench:
             raise RuntimeError("not all buckets are there")
         plans: dict[str, tuple[Any, Work, Work]] = {
             "documents": (
-                reader._data_plan(host, start, end, "5min"),
+                reader._documents.data(host, start, end, "5min"),
                 lambda: reader.get_data(host, start, end),
                 lambda: run(self._async.get_data(host, start, end)),
             )
@@ -187,13 +187,13 @@ class _Bench:
         for form, (by, resolution) in forms.items():
             given = {"by": by, "resolution": resolution}
             plans[form] = (
-                reader._frame_plan(host, start, end, ("cpu",), by, resolution),
+                reader._frames.frames(host, start, end, ("cpu",), by, resolution),
                 partial(reader.get_frame, host, start, end, **given),
                 partial(self._wait_for_frame, host, start, end, **given),
             )
         works: dict[str, Work] = {}
         for form, (plan, ours, with_asyncio) in plans.items():
-            requests = requests_of(plan, reader.client, reader.patience)
+            requests = requests_of(plan, reader.base.client, reader.base.patience)
             decode = form == "documents"
             works[form] = ours
             works[f"{form}/async"] = with_asyncio

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pymysql
 
+from snapshot_assets.domain.measures import MEASURES, Measure
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.domain.usage import MEASURES, MICRO, Bools, Entries, Ints, Measure, Usage
+from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, Usage
 from snapshot_assets.store.layout import Retention, days_of
 from snapshot_assets.store.writing.frames import SUMMARIES
 from snapshot_assets.store.writing.writer import SnapshotWriter
@@ -128,7 +129,7 @@ class Site:
         self.hosts = INVENTED
 
     def _copy(self, first: int, last: int) -> None:
-        keys, execute = self._writer.keys, self._writer.execute
+        keys, execute = self._writer.keys, self._writer.base.execute
         buckets = self.window.buckets()
         for chunk in range(0, len(buckets), _BUCKETS_PER_COPY):
             found = [keys.document(b) for b in buckets[chunk : chunk + _BUCKETS_PER_COPY]]

@@ -20,11 +20,11 @@ import numpy as np
 from benchmarks.site import KEPT, as_live, invent, name
 from benchmarks.turns import machine, median, number, replaced, table
 from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.measures import MEASURES
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.domain.usage import MEASURES, Entries, Usage
-from snapshot_assets.store.transport.server import RedisBase
-from snapshot_assets.store.writing import writer as snapshot_writer
-from snapshot_assets.store.writing.frames import replace_frames
+from snapshot_assets.domain.usage import Entries, Usage
+from snapshot_assets.store.transport.base import RedisBase
+from snapshot_assets.store.writing.frames import FrameWriter
 from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets.timing import Timer
 from snapshot_assets_tests.servers import Redis
@@ -117,12 +117,13 @@ def _memory(writer: SnapshotWriter, day: Window) -> str:
     def write_frames(live: bool) -> None:
         for host, usage in zip(hosts, usages, strict=True):
             given = as_live(usage) if live else usage
-            replace_frames(writer, [host], day, given, "live" if live else "settled")
+            frames = FrameWriter(writer.base, writer.keys, writer.clock)
+            frames.replace([host], day, given, "live" if live else "settled")
 
     def write_summaries() -> None:
         write_frames(False)
         keys = [writer.keys.frame(host, day.start) for host in hosts]
-        writer.execute([("DEL", *keys)])
+        writer.base.execute([("DEL", *keys)])
 
     settled, summaries = (
         _grown(writer, lambda: write_frames(False)),
@@ -143,17 +144,17 @@ def _memory(writer: SnapshotWriter, day: Window) -> str:
 
 def _grown(writer: SnapshotWriter, work: Callable[[], None]) -> float:
     """Bytes for each host by which an empty server grows."""
-    writer.execute([("FLUSHALL", "SYNC")])
-    before = writer.memory().used_bytes
+    writer.base.execute([("FLUSHALL", "SYNC")])
+    before = writer.base.memory().used_bytes
     work()
-    return (writer.memory().used_bytes - before) / SETTLED_HOSTS
+    return (writer.base.memory().used_bytes - before) / SETTLED_HOSTS
 
 
 @contextmanager
 def _watched() -> Iterator[dict[str, float]]:
     """How many seconds go into frames and into talking to the server."""
     seconds = {"frames": 0.0, "wire": 0.0, "wire in frames": 0.0}
-    execute = RedisBase.execute
+    execute, replace_frames = RedisBase.execute, FrameWriter.replace
     inside = False
 
     def timed_execute(self: RedisBase, commands: Any) -> Any:
@@ -176,7 +177,7 @@ def _watched() -> Iterator[dict[str, float]]:
 
     with (
         replaced(RedisBase, "execute", timed_execute),
-        replaced(snapshot_writer, "replace_frames", timed_frames),
+        replaced(FrameWriter, "replace", timed_frames),
     ):
         yield seconds
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snapshot_assets.pipeline.redis_writer import RedisWriter
     from snapshot_assets.store.reading.async_reader import AsyncRedisReader
     from snapshot_assets.store.reading.reader import RedisReader
-    from snapshot_assets.store.transport.server import RedisBase
+    from snapshot_assets.store.transport.base import RedisBase
 
     __version__: str
 
@@ -23,7 +23,7 @@ __all__ = ["AsyncRedisReader", "RedisBase", "RedisReader", "RedisWriter", "__ver
 
 _MODULES = {
     "AsyncRedisReader": "snapshot_assets.store.reading.async_reader",
-    "RedisBase": "snapshot_assets.store.transport.server",
+    "RedisBase": "snapshot_assets.store.transport.base",
     "RedisReader": "snapshot_assets.store.reading.reader",
     "RedisWriter": "snapshot_assets.pipeline.redis_writer",
 }

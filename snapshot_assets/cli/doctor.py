@@ -217,11 +217,8 @@ def _silent(host: str, seconds: float | None) -> Finding:
 
 
 def _redis(reader: RedisReader) -> Iterator[Finding]:
-    reader.ping()
-    with reader.explained():
-        server = reader.client.info("server")
-    memory = reader.memory()
-    version = server.get("valkey_version") or server.get("redis_version")
+    reader.base.ping()
+    memory, version = reader.base.memory(), reader.base.server_version()
     yield Finding("ok", "redis", f"{reader.address} answers, version {version}")
     if memory.may_evict:
         yield Finding(

@@ -48,7 +48,7 @@ def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
     settings = Settings.load()
     _check_days(first, last, settings.start_date)
     with open_source(settings) as source, open_writer(settings) as writer:
-        writer.ping()
+        writer.base.ping()
         margin = settings.accounting().read_range
         found = source.hosts(margin(Window.of_day(first))[0], margin(Window.of_day(last))[1])
     with dagster_instance() as instance:

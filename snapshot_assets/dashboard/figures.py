@@ -27,8 +27,8 @@ from snapshot_assets.dashboard.colours import (
 )
 from snapshot_assets.dashboard.queries import Bools, Consumers, Floats, Grid, HostUse, Known
 from snapshot_assets.dashboard.time_range import TimeRange, ticks
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.summary import OTHER
-from snapshot_assets.domain.usage import Measure
 
 Figure: TypeAlias = dict[str, Any]
 Interval: TypeAlias = tuple[int, int]

@@ -19,10 +19,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from snapshot_assets.dashboard.time_range import TimeRange, month_range
+from snapshot_assets.domain.measures import (
+    MEASURES,
+    STEP_SECONDS,
+    Measure,
+    Resolution,
+    resolution_for,
+)
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets.domain.summary import COLUMNS, OTHER, STEP_SECONDS, Resolution, resolution_for
+from snapshot_assets.domain.summary import COLUMNS, OTHER
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
-from snapshot_assets.domain.usage import MEASURES, Measure
 from snapshot_assets.store.reading.reader import RedisReader
 
 Floats: TypeAlias = npt.NDArray[np.float64]

@@ -111,9 +111,9 @@ class TimeRange:
 
     @property
     def moments(self) -> tuple[dt.datetime, dt.datetime]:
-        """The first and the last bucket, both included, as the reader is asked for them."""
-        first, last = (dt.datetime.fromtimestamp(t, dt.UTC) for t in (self.start, self.last_bucket))
-        return first, last
+        """Start, included, and end, excluded, as the reader takes them."""
+        start, end = (dt.datetime.fromtimestamp(t, dt.UTC) for t in (self.start, self.end))
+        return start, end
 
     @property
     def last_bucket(self) -> int:

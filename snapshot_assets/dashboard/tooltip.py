@@ -10,7 +10,7 @@ from snapshot_assets.dashboard.figures import printable
 from snapshot_assets.dashboard.health import count_store_failure
 from snapshot_assets.dashboard.pages.page import Site
 from snapshot_assets.dashboard.queries import Share, moment
-from snapshot_assets.domain.summary import STEP_SECONDS
+from snapshot_assets.domain.measures import STEP_SECONDS
 from snapshot_assets.errors import SnapshotAssetsError
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 from snapshot_assets.dashboard.time_range import QUICK, TimeRange, month_range, zone_named
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.time import DAY_SECONDS, bucket_start
-from snapshot_assets.domain.usage import Measure
 
 Page: TypeAlias = Literal["overview", "users", "commands", "statement", "now"]
 PATHS: Mapping[Page, str] = {

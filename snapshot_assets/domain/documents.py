@@ -11,8 +11,9 @@ import json
 import numpy as np
 import pandas as pd
 
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.time import bucket_iso
-from snapshot_assets.domain.usage import MICRO, Ints, Measure, Usage
+from snapshot_assets.domain.usage import MICRO, Ints, Usage
 
 # How the text of every settled document ends, by which a live refresh knows to leave it alone.
 SETTLED_ENDING = '"stage":"settled"}}'

@@ -9,31 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
-from snapshot_assets.domain.usage import (
+from snapshot_assets.domain.measures import (
+    GROUPINGS,
     MEASURES,
-    MICRO,
-    Bools,
-    Entries,
-    Ints,
+    STEP_SECONDS,
+    Grouping,
     Measure,
     Owner,
-    Usage,
+    Resolution,
 )
+from snapshot_assets.domain.time import BUCKET_SECONDS
+from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, Usage
 
-Resolution = Literal["5min", "hour", "day"]
-Grouping: TypeAlias = tuple[str, ...]
-
-STEP_SECONDS: Mapping[Resolution, int] = {"5min": BUCKET_SECONDS, "hour": 3_600, "day": DAY_SECONDS}
-# By whom a summary is broken down: users and commands have peaks of their own, which those of
-# their pairs do not tell.
-GROUPINGS: tuple[Grouping, ...] = (("username", "comm"), ("username",), ("comm",))
 # What is not listed by name. No account can have parentheses in its name.
 OTHER = "(other)"
 # Mean, peak and sum, by measure.
@@ -41,16 +34,6 @@ COLUMNS: Mapping[Measure, tuple[str, str, str]] = {
     "cpu": ("cores_mean", "cores_peak", "core_seconds"),
     "mem": ("gb_mean", "gb_peak", "gb_seconds"),
 }
-# Charts of a few hundred points: a week, a quarter.
-_AUTO_5MIN_SECONDS = 2 * DAY_SECONDS
-_AUTO_HOUR_SECONDS = 45 * DAY_SECONDS
-
-
-def resolution_for(seconds: float) -> Resolution:
-    """The resolution that shows a range of this length in some hundred points."""
-    if seconds <= _AUTO_5MIN_SECONDS:
-        return "5min"
-    return "hour" if seconds <= _AUTO_HOUR_SECONDS else "day"
 
 
 class Amount(NamedTuple):

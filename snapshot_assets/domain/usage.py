@@ -11,22 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from snapshot_assets.domain.measures import MEASURES, Measure, Owner, Stage
 from snapshot_assets.domain.rules import DocumentRules
 from snapshot_assets.domain.time import BUCKET_SECONDS
 
-Stage = Literal["live", "settled"]
-Measure = Literal["cpu", "mem"]
-Owner: TypeAlias = tuple[str, str]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-MEASURES: tuple[Measure, ...] = ("cpu", "mem")
 DECIMALS = 6
 MICRO = 10**DECIMALS
 

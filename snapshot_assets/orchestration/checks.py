@@ -202,7 +202,7 @@ def _take_census(
         for day in days
         for found in day.irregularities
     ]
-    memory = reader.memory()
+    memory = reader.base.memory()
     if memory.evicted_keys:
         culprits.append(
             {

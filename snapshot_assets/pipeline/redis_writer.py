@@ -1,39 +1,63 @@
-"""The writer that everybody uses: snapshots, the live refresh, restoring a lost Redis.
+"""The writer that the package offers: for cron and notebooks, without Dagster.
 
-Only the three put together; how each works is told in the modules it comes from.
+It adds to the store's writer the use cases that fill Redis; how they work must stay out.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from collections.abc import Callable
 
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.pipeline.live import LiveReport, LiveRules, refresh
 from snapshot_assets.pipeline.restore import RestoreReport, restore
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
-
-__all__ = ["LiveReport", "LiveRules", "RedisWriter", "RestoreReport", "WriteReport"]
+from snapshot_assets.store.writing.writer import SnapshotWriter
+from snapshot_assets.timing import Timer
 
 
 class RedisWriter(SnapshotWriter):
-    """Puts snapshots into Redis. Retries for up to about half a minute.
+    """Fills Redis from the source or from the lake. Retries for up to about half a minute.
 
-    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisServer`.
+    Takes the arguments of :class:`~snapshot_assets.store.writing.writer.SnapshotWriter`.
     """
 
-    def store_data(self, source: ProcessSource, **options: Any) -> LiveReport:
-        """Fetch what is new of all hosts, account it and store it as ``live``.
+    def store_data(
+        self,
+        source: ProcessSource,
+        *,
+        accounting: AccountingRules | None = None,
+        documents_rules: DocumentRules | None = None,
+        rules: LiveRules | None = None,
+        settled_until: float | None = None,
+        timer: Timer | None = None,
+    ) -> LiveReport:
+        """Account what is new of all hosts and store it as ``live``.
 
         Fit for cron: it needs nothing but the source and Redis, doing it again is harmless, and
-        after an outage it catches up. Options, report and errors are those of
+        after an outage it catches up. Arguments, report and errors are those of
         :func:`snapshot_assets.pipeline.live.refresh`.
         """
-        return refresh(source, self, **options)
+        return refresh(
+            source,
+            self,
+            accounting=accounting,
+            documents_rules=documents_rules,
+            rules=rules,
+            settled_until=settled_until,
+            timer=timer,
+        )
 
-    def restore(self, lake: Lake, **options: Any) -> RestoreReport:
+    def restore(
+        self,
+        lake: Lake,
+        *,
+        documents_rules: DocumentRules | None = None,
+        progress: Callable[[dt.date, int], None] | None = None,
+    ) -> RestoreReport:
         """Put all settled days of the lake into this Redis, the newest first.
 
-        Options, report and errors are those of :func:`snapshot_assets.pipeline.restore.restore`.
+        Arguments, report and errors are those of :func:`snapshot_assets.pipeline.restore.restore`.
         """
-        return restore(lake, self, **options)
+        return restore(lake, self, documents_rules=documents_rules, progress=progress)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from snapshot_assets.domain.hosts import file_name
-from snapshot_assets.domain.summary import Resolution
+from snapshot_assets.domain.measures import Resolution
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window, bucket_iso
 
 _NAMESPACE = "snapshot_assets:"

@@ -18,20 +18,18 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from snapshot_assets.domain.summary import (
+from snapshot_assets.domain.measures import (
     GROUPINGS,
+    MEASURES,
     STEP_SECONDS,
-    Amount,
-    Group,
     Grouping,
-    Part,
+    Measure,
+    Owner,
     Resolution,
-    Summary,
-    regrouped,
-    remainder,
 )
+from snapshot_assets.domain.summary import Amount, Group, Part, Summary, regrouped, remainder
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
-from snapshot_assets.domain.usage import MEASURES, Entries, Ints, Measure, Owner, Usage
+from snapshot_assets.domain.usage import Entries, Ints, Usage
 
 VERSION = 1
 

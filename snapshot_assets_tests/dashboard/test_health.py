@@ -245,7 +245,7 @@ def test_installing_asks_nothing_of_redis() -> None:
     server = flask.Flask(__name__)
     with RedisReader(url="redis://127.0.0.1:1") as reader:
         install_health(server, reader, Clock(), DashboardOptions())
-        assert reader._client is None
+        assert reader.base._client is None
 
 
 def test_requests_are_counted_by_endpoint_and_status(client: flask.testing.FlaskClient) -> None:

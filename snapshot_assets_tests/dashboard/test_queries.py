@@ -20,9 +20,9 @@ from snapshot_assets.dashboard.queries import (
     statement,
 )
 from snapshot_assets.dashboard.time_range import TimeRange
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.summary import OTHER
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
-from snapshot_assets.domain.usage import Measure
 from snapshot_assets_tests.dashboard.world import (
     HOSTILE_COMM,
     HOSTILE_HOST,

@@ -17,8 +17,9 @@ from waitress import wasyncore
 from snapshot_assets.cli.leash import free_port
 from snapshot_assets.dashboard.app import create_app
 from snapshot_assets.dashboard.options import DashboardOptions
+from snapshot_assets.domain.measures import Measure, Owner
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window, bucket_start
-from snapshot_assets.domain.usage import MICRO, Measure, Owner
+from snapshot_assets.domain.usage import MICRO
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader

@@ -11,19 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshot_assets.domain.summary import (
-    COLUMNS,
+from snapshot_assets.domain.measures import (
     GROUPINGS,
-    OTHER,
+    MEASURES,
     STEP_SECONDS,
     Grouping,
+    Measure,
+    Owner,
     Resolution,
-    coarsened,
     resolution_for,
-    summarise,
-    tidy,
 )
-from snapshot_assets.domain.usage import MEASURES, Measure, Owner, Usage, joined
+from snapshot_assets.domain.summary import COLUMNS, OTHER, coarsened, summarise, tidy
+from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
 from snapshot_assets_tests.domain.slow_summary import slow_frame
 from snapshot_assets_tests.domain.usages import as_documents, usage_of, usages

@@ -10,7 +10,8 @@ import orjson
 from hypothesis import strategies as st
 
 from snapshot_assets.domain.documents import documents
-from snapshot_assets.domain.usage import MEASURES, Entries, Measure, Owner, Usage
+from snapshot_assets.domain.measures import MEASURES, Measure, Owner
+from snapshot_assets.domain.usage import Entries, Usage
 from snapshot_assets_tests.domain.frames import COMMS, MIDNIGHT, USERS
 
 # Bucket: coverage and snapshots, whether settled, rest and entries by measure, in millionths.

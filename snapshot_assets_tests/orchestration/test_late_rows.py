@@ -88,7 +88,7 @@ def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: Site) -> 
         assert check.passed == (dataset == RAW)
         assert settled.late() == {"alice"}
         with settled.reader() as reader:
-            reader.client.flushall()
+            reader.base.client.flushall()
             settled.run("restore_redis")
             assert set(reader.hosts(*day_of(settled))) >= {"bob", "web|01"}
             assert reader.progress().complete, "there is nothing more to be had"

@@ -21,7 +21,7 @@ def test_an_emptied_redis_is_restored_and_today_is_published(settled: Site) -> N
     with settled.reader() as reader:
         documents = reader.get_data("web|01", *whole(settled.day))
         assert len(documents) == 12
-        reader.client.flushall()
+        reader.base.client.flushall()
     requests, _ = settled.look("redis_lost")
     assert [request.job_name for request in requests] == ["live", "restore_redis"]
     assert len({request.run_key for request in requests}) == 2
@@ -60,13 +60,13 @@ def test_a_redis_that_was_set_back_is_not_complete(
     assert site.run("live").success
     with site.reader() as reader:
         if before_the_first_refresh:
-            reader.client.hdel("snapshot_assets:state", "live_until")
+            reader.base.client.hdel("snapshot_assets:state", "live_until")
         else:
             assert site.run("live").success
             assert site.complete(), "nothing was set back"
             until = reader.progress().live_until
             assert until is not None
-            reader.client.hset("snapshot_assets:state", "live_until", repr(until - 3_600))
+            reader.base.client.hset("snapshot_assets:state", "live_until", repr(until - 3_600))
     assert site.complete()
     assert site.run("live").success
     assert not site.complete()

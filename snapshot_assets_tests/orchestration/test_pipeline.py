@@ -114,7 +114,7 @@ def test_later_stages_can_be_made_again_without_the_source(pipeline: Pipeline) -
     before = pipeline.state()
     execute(pipeline.source, "DROP TABLE processes")
     with pipeline.reader() as reader:
-        reader.client.flushall()
+        reader.base.client.flushall()
     result = pipeline.settle(["alice"], select=["five_minute_aggregates", "redis_snapshots"])
     assert result.success
     assert metadata(result, "raw_process_rows") == {}

@@ -10,9 +10,10 @@ from typing import Any, Self, TypeAlias, TypeVar
 import pandas as pd
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.measures import Measure, Stage
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Measure, Stage, Usage, usage
+from snapshot_assets.domain.usage import Usage, usage
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
 from snapshot_assets.store.reading.reader import RedisReader
@@ -22,6 +23,8 @@ WINDOW = Window.of_day(DAY)
 NOW = NOON + 6 * 3600
 UTC = dt.UTC
 FIRST = dt.datetime.fromtimestamp(WINDOW.start, UTC)
+# get_data includes its end, get_frame does not
+END = dt.datetime.fromtimestamp(WINDOW.end, UTC)
 LAST = dt.datetime.fromtimestamp(WINDOW.end - 300, UTC)
 _Result = TypeVar("_Result")
 
@@ -59,11 +62,11 @@ def answers(reader: RedisReader | InOneLoop, hosts: list[str]) -> dict[str, Any]
     }
     for resolution in ("5min", "hour", "day"):
         for by in (None, "username", ("username", "comm")):
-            frame = reader.get_frame(None, FIRST, LAST, by=by, resolution=resolution)
+            frame = reader.get_frame(None, FIRST, END, by=by, resolution=resolution)
             found[f"{resolution} by {by}"] = exact(frame)
-    for measure, frame in reader.get_frames(hosts, FIRST, LAST, by="comm").items():
+    for measure, frame in reader.get_frames(hosts, FIRST, END, by="comm").items():
         found[f"{measure} with the other"] = exact(frame)
-    found["mem"] = exact(reader.get_frame(hosts, FIRST, LAST, measure="mem", resolution="hour"))
+    found["mem"] = exact(reader.get_frame(hosts, FIRST, END, measure="mem", resolution="hour"))
     return found
 
 
@@ -93,8 +96,8 @@ class InOneLoop:
         return repr(self.reader)
 
     @property
-    def target(self) -> Any:
-        return self.reader.target
+    def base(self) -> Any:
+        return self.reader.base
 
     def get_data(self, *arguments: Any) -> dict[int, dict[str, Any]]:
         return self._run(self.reader.get_data(*arguments))

@@ -77,12 +77,14 @@ def test_the_answers_are_those_of_a_single_server(
     assert round_trip({"url": url_of(cluster), "protocol": protocol}) == expected
     assert contents(cluster) == redis_server.contents()
     with RedisWriter(url=url_of(cluster), clock=lambda: NOW) as writer:
-        writer.ping()
+        writer.base.ping()
         assert writer.progress().complete is False
         writer.record_live(NOW, {"alice": NOW}, writer.begin_live())
         assert writer.progress().newest_epoch == {"alice": NOW}
-        used_bytes = [RedisWriter(url=node.url()).memory().used_bytes for node in cluster.nodes]
-        assert writer.memory().used_bytes > sum(used_bytes) / 2
+        used_bytes = [
+            RedisWriter(url=node.url()).base.memory().used_bytes for node in cluster.nodes
+        ]
+        assert writer.base.memory().used_bytes > sum(used_bytes) / 2
         writer.remove_all(WINDOW)
     assert contents(cluster) == {}
 
@@ -118,7 +120,7 @@ def test_a_slot_that_moves_meanwhile_is_followed(
         RedisWriter(url=url_of(cluster), clock=lambda: NOW) as writer,
     ):
         seen = answers(reader, HOSTS)
-        writer.ping()
+        writer.base.ping()
         for key in (
             writer.keys.frame("alice", MIDNIGHT),
             writer.keys.document(NOON),
@@ -152,7 +154,7 @@ def test_a_node_that_is_killed_and_back_is_used_again(
         RedisWriter(url=url_of(cluster), clock=lambda: NOW) as writer,
     ):
         seen = answers(reader, HOSTS)
-        writer.ping()
+        writer.base.ping()
         for node in cluster.nodes:
             node.kill(signal.SIGKILL)
             start = time.monotonic()

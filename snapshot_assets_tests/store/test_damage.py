@@ -21,6 +21,7 @@ from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import MIDNIGHT, minutes
 from snapshot_assets_tests.servers import Redis
 from snapshot_assets_tests.store.examples import (
+    END,
     FIRST,
     LAST,
     NOW,
@@ -244,7 +245,7 @@ def test_a_future_version_says_so(kind: type[RedisReader | InOneLoop], redis_ser
         keys = writer.keys
     hour = minutes("12:00", "13:00")
     with redis_server.client() as client, kind(port=redis_server.port, clock=lambda: NOW) as reader:
-        expected = exact(reader.get_frame("alice", FIRST, LAST, resolution="5min"))
+        expected = exact(reader.get_frame("alice", FIRST, END, resolution="5min"))
         places: list[tuple[str, bytes, int, bytes, str]] = [
             (keys.frame("alice", MIDNIGHT), b"day", 4, b"\x02", "5min"),
             (keys.summary("alice", "hour", MIDNIGHT), b"22", 4, b"\x02", "hour"),
@@ -257,7 +258,7 @@ def test_a_future_version_says_so(kind: type[RedisReader | InOneLoop], redis_ser
                 reader, key, resolution
             )
             _put(redis_server, key, field, text)
-        assert exact(reader.get_frame("alice", FIRST, LAST, resolution="5min")) == expected
+        assert exact(reader.get_frame("alice", FIRST, END, resolution="5min")) == expected
         with RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer:
             writer.replace(["alice"], hour, used(*worked_example(), window=hour), "settled")
         key = keys.frame("alice", MIDNIGHT)

@@ -18,17 +18,20 @@ from typing import Any
 import psutil
 import pytest
 
+from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Stage, Usage
+from snapshot_assets.domain.usage import Usage
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
+from snapshot_assets.store.writing.writer import WRITER_PATIENCE
 from snapshot_assets_tests.domain.frames import minutes
 from snapshot_assets_tests.proxies import CuttingProxy
 from snapshot_assets_tests.servers import Redis
 from snapshot_assets_tests.store.examples import (
+    END,
     FIRST,
     LAST,
     NOW,
@@ -83,7 +86,7 @@ class Look:
             {host: dict(reader.get_data(host, FIRST, LAST)) for host in HOSTS},
             {
                 (host, resolution): exact(
-                    reader.get_frame(host, FIRST, LAST, by="username", resolution=resolution)
+                    reader.get_frame(host, FIRST, END, by="username", resolution=resolution)
                 )
                 for host in HOSTS
                 for resolution in ("5min", "hour")
@@ -108,7 +111,7 @@ class Look:
 
 
 def open_writer(port: int, patience: Patience | None = None) -> RedisWriter:
-    return RedisWriter(port=port, patience=patience, clock=lambda: NOW)
+    return RedisWriter(port=port, patience=patience or WRITER_PATIENCE, clock=lambda: NOW)
 
 
 def require_agreement(reader: RedisReader) -> None:

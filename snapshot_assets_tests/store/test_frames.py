@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snapshot_assets.domain.summary import (
-    COLUMNS,
+from snapshot_assets.domain.measures import (
     GROUPINGS,
+    MEASURES,
     STEP_SECONDS,
     Grouping,
+    Measure,
     Resolution,
-    summarise,
-    tidy,
+    Stage,
 )
+from snapshot_assets.domain.summary import COLUMNS, summarise, tidy
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import MEASURES, Measure, Stage, Usage, joined
+from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
@@ -59,6 +61,7 @@ def at(epoch: float) -> dt.datetime:
 
 
 RANGE = at(DAYS.start), at(DAYS.end - 300)
+FRAME_RANGE = at(DAYS.start), at(DAYS.end)
 
 
 @pytest.fixture
@@ -198,7 +201,7 @@ def test_whatever_is_replaced_frames_and_documents_say_the_same(
         assert disagreements(reader, host, DAYS) == []
         for resolution, step in STEP_SECONDS.items():
             frame = reader.get_frame(
-                host, *RANGE, measure=measure, by=by or None, resolution=resolution
+                host, *FRAME_RANGE, measure=measure, by=by or None, resolution=resolution
             )
             slow = slow_frame(expected, measure, by, step)
             rows = frame.to_dict("records")
@@ -211,7 +214,7 @@ def test_whatever_is_replaced_frames_and_documents_say_the_same(
                 assert row["settled"] == told.settled
     present = {host for host in HOSTS if model.buckets[host]}
     assert set(reader.hosts(*RANGE)) == present
-    assert set(reader.get_frame(None, *RANGE)["host"]) == present
+    assert set(reader.get_frame(None, *FRAME_RANGE)["host"]) == present
 
 
 def _key(row: dict[Any, Any], by: Grouping) -> tuple[int, tuple[str, ...]]:
@@ -242,7 +245,7 @@ def test_a_settled_day_is_read_from_its_summary_and_a_changed_one_from_its_bucke
 ) -> None:
     """A live bucket in a gap of a settled day takes its summaries away, until it settles again."""
     day = Window(MIDNIGHT, MIDNIGHT + DAY_SECONDS)
-    whole = at(day.start), at(day.end - 300)
+    whole = at(day.start), at(day.end)
     summary = writer.keys.summary("alice", "day", MIDNIGHT)
     writer.replace(["alice"], day, busy([0, 5]), "settled")
     frame = reader.get_frame("alice", *whole, resolution="day")
@@ -276,7 +279,7 @@ def test_each_form_is_kept_as_long_as_its_setting_says(redis_server: Redis) -> N
             client.flushall()
         now = window.end + age * day + 1
         with RedisWriter(
-            port=redis_server.port, clock=lambda now=now: now, retention=retention
+            port=redis_server.port, clock=partial(float, now), retention=retention
         ) as writer:
             usage = busy([1435])
             usage = replace(usage, start=usage.start + midnight - MIDNIGHT)
@@ -327,7 +330,9 @@ def test_documents_of_hours_and_days_are_the_means_of_the_frames(
     found = reader.get_data("alice", *RANGE, resolution=resolution)
     for measure, field in FIELDS.items():
         by: Grouping = ("username", "comm")
-        frame = reader.get_frame("alice", *RANGE, measure=measure, by=by, resolution=resolution)
+        frame = reader.get_frame(
+            "alice", *FRAME_RANGE, measure=measure, by=by, resolution=resolution
+        )
         mean = COLUMNS[measure][0]
         for row in frame.to_dict("records"):
             document = found[int(row["start"].timestamp())]
@@ -372,8 +377,33 @@ def test_a_damaged_frame_is_an_error_that_names_it(
         blob = client.hget(key, "day") or b""
         client.hset(key, "day", blob[:-1])
     with pytest.raises(StoreError, match=r"frame of 'alice' under .*:5min:2026-11-22.*checksum"):
-        reader.get_frame("alice", *RANGE, resolution="5min")
+        reader.get_frame("alice", *FRAME_RANGE, resolution="5min")
     assert len(reader.get_data("alice", *RANGE)) == 2, "documents are still there"
+
+
+def test_consecutive_ranges_share_no_bucket_and_leave_none_out(
+    writer: RedisWriter, reader: RedisReader
+) -> None:
+    """Midnight belongs to the day that begins with it."""
+    writer.replace(["alice"], DAYS, busy([0, 5, 287 * 5, 288 * 5]), "settled")
+    midnight = at(MIDNIGHT + DAY_SECONDS)
+    for resolution in STEP_SECONDS:
+        first, second, both = (
+            reader.get_frame("alice", start, end, resolution=resolution)
+            for start, end in (
+                (at(DAYS.start), midnight),
+                (midnight, at(DAYS.end)),
+                (at(DAYS.start), at(DAYS.end)),
+            )
+        )
+        assert first["covered_seconds"].sum() == 3 * 300
+        assert second["covered_seconds"].sum() == 300
+        assert (
+            both["core_seconds"].sum() == first["core_seconds"].sum() + second["core_seconds"].sum()
+        )
+    empty = reader.get_frame("alice", midnight, midnight)
+    assert len(empty) == 0
+    assert list(empty.columns) == list(both.columns)
 
 
 def test_auto_chooses_by_the_range(writer: RedisWriter, reader: RedisReader) -> None:
@@ -392,9 +422,9 @@ def test_both_measures_from_one_reading_are_those_of_two(
     for host in ("alice", "bob"):
         settled = busy(range(0, 600, 5), host=host)
         writer.replace([host], Window.of_day(at(MIDNIGHT).date()), settled, "settled")
-    found = reader.get_frames(None, *RANGE, by=by, resolution=resolution)
+    found = reader.get_frames(None, *FRAME_RANGE, by=by, resolution=resolution)
     assert list(found) == ["cpu", "mem"]
     for measure, frame in found.items():
-        alone = reader.get_frame(None, *RANGE, measure=measure, by=by, resolution=resolution)
+        alone = reader.get_frame(None, *FRAME_RANGE, measure=measure, by=by, resolution=resolution)
         pd.testing.assert_frame_equal(frame, alone)
         assert len(frame)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from snapshot_assets.domain.usage import Stage
+from snapshot_assets.domain.measures import Stage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
@@ -28,6 +28,7 @@ from snapshot_assets_tests.proxies import CuttingProxy, MuteServer, TrickleProxy
 from snapshot_assets_tests.redis_servers import TlsRedis
 from snapshot_assets_tests.servers import Redis, wait_for
 from snapshot_assets_tests.store.examples import (
+    END,
     FIRST,
     LAST,
     NOW,
@@ -163,7 +164,7 @@ def test_a_connection_that_is_cut_between_two_questions_is_made_again(
         RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer,
         redis_server.client() as client,
     ):
-        writer.ping()
+        writer.base.ping()
         client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
 
@@ -197,11 +198,11 @@ def test_closing_lets_others_have_their_answers_and_leaves_no_connection(
         ThreadPoolExecutor(1) as threads,
         RedisReader(port=redis_server.port, patience=once) as reader,
     ):
-        reader.ping()
-        client: Any = reader.client
+        reader.base.ping()
+        client: Any = reader.base.client
         in_use = client.connection_pool._in_use_connections
         with redis_server.paused():
-            asked = threads.submit(reader.ping)
+            asked = threads.submit(reader.base.ping)
             wait_for("the question is asked", lambda: bool(in_use))
             reader.close()
         asked.result()
@@ -264,7 +265,7 @@ def test_a_clock_that_is_an_hour_off_changes_nothing_that_is_kept(
     for clock in (NOW, NOW + hours * 3600):
         with redis_server.client() as client:
             client.flushall()
-        with RedisWriter(port=redis_server.port, clock=lambda at=clock: at) as writer:
+        with RedisWriter(port=redis_server.port, clock=partial(float, clock)) as writer:
             for stage in stages:
                 rows = busy("alice", 1.0, 96 if stage == "settled" else 110)
                 writer.replace(["alice"], WINDOW, used(*rows, stage=stage), stage)
@@ -275,7 +276,7 @@ def test_a_clock_that_is_an_hour_off_changes_nothing_that_is_kept(
     found = []
     for kind in READERS:
         for clock in (NOW, NOW + hours * 3600, int(newest.timestamp()) - 3600):
-            with kind(port=redis_server.port, clock=lambda at=clock: at) as reader:
+            with kind(port=redis_server.port, clock=partial(float, clock)) as reader:
                 assert reader.last_update() == reader.last_update("alice") == newest
                 found.append(answers(reader, ["alice"]))
     assert found.count(found[0]) == len(found)
@@ -296,5 +297,5 @@ def test_a_fast_clock_drops_early_only_what_expires_within_the_hour(redis_server
     kept = [key for key in redis_server.contents() if key.startswith(b"2026")]
     assert sorted(kept) == [f"2026-11-22T12:{m}:00+00:00".encode() for m in (30, 35)]
     with RedisReader(port=redis_server.port, clock=lambda: now) as reader:
-        assert len(reader.get_frame("alice", FIRST, LAST, resolution="5min")) == 8
+        assert len(reader.get_frame("alice", FIRST, END, resolution="5min")) == 8
         assert disagreements(reader, "alice", WINDOW) == [NOON + 300 * i for i in range(6)]

@@ -20,13 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import Stage
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
-from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.reading.reader import READER_PATIENCE, RedisReader
 from snapshot_assets.store.transport.connections import Patience
+from snapshot_assets.store.writing.writer import WRITER_PATIENCE
 from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes
 from snapshot_assets_tests.proxies import CuttingProxy
 from snapshot_assets_tests.redis_servers import TlsRedis
@@ -253,7 +254,7 @@ def test_reading_never_searches_the_keyspace(
         reader.last_update()
         whole_day = (
             dt.datetime(2026, 11, 22, tzinfo=UTC),
-            dt.datetime(2026, 11, 22, 23, 55, tzinfo=UTC),
+            dt.datetime(2026, 11, 23, tzinfo=UTC),
         )
         for resolution in ("5min", "hour", "day"):
             reader.get_frame(None, *whole_day, resolution=resolution, by="username")
@@ -284,7 +285,7 @@ def test_an_answer_that_is_cut_is_asked_for_again(
     """Wherever the connection breaks: the right answer, or none and an error; never a part."""
     writer.replace(["alice"], WINDOW, used(*_long_day()), "settled")
     expected = reader.get_data("alice")
-    port: int = reader.target.nodes[0][1]
+    port: int = reader.base.target.nodes[0][1]
     for cuts in ([cut_after], [cut_after, cut_after, cut_after]):
         with (
             CuttingProxy(port, cuts) as proxy,
@@ -413,8 +414,7 @@ def test_opening_does_not_connect() -> None:
 
 def test_every_retry_is_bounded() -> None:
     """The reader answers a person, the writer a schedule."""
-    for kind, bound in ((RedisReader, 2.5), (RedisWriter, 60)):
-        patience = kind.default_patience
+    for patience, bound in ((READER_PATIENCE, 2.5), (WRITER_PATIENCE, 60)):
         tries = patience.retries + 1
         longest = (
             tries * patience.timeout_seconds + patience.retries * patience.longest_pause_seconds
@@ -425,7 +425,7 @@ def test_every_retry_is_bounded() -> None:
 @given(st.integers())
 def test_no_luck_uses_up_the_retries_while_a_server_restarts(seed: int) -> None:
     """Random pauses of any length could all be next to nothing."""
-    patience = RedisWriter.default_patience
+    patience = WRITER_PATIENCE
     random.seed(seed)
     pauses = [patience.pause_seconds(attempt) for attempt in range(1, patience.retries + 1)]
     assert sum(pauses) > 3

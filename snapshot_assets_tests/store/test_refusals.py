@@ -20,6 +20,7 @@ from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
 from snapshot_assets_tests.proxies import MuteServer
 from snapshot_assets_tests.servers import Redis, wait_for
 from snapshot_assets_tests.store.examples import (
+    END,
     FIRST,
     LAST,
     NOW,
@@ -72,9 +73,9 @@ def test_a_full_server_says_so_and_with_more_memory_the_same_write_mends_it(
     redis_server: Redis,
 ) -> None:
     with opened(redis_server) as writer, redis_server.client() as client:
-        empty = writer.memory().used_bytes
+        empty = writer.base.memory().used_bytes
         write(writer)
-        clean, full = redis_server.contents(), writer.memory().used_bytes
+        clean, full = redis_server.contents(), writer.base.memory().used_bytes
         try:
             for share in (0.05, 0.3, 0.6, 0.9):
                 client.flushall()
@@ -82,7 +83,7 @@ def test_a_full_server_says_so_and_with_more_memory_the_same_write_mends_it(
                 with pytest.raises(StoreError, match="out of memory; raise maxmemory") as caught:
                     write(writer)
                 assert not isinstance(caught.value, StoreOutageError)
-                assert not writer.memory().may_evict
+                assert not writer.base.memory().may_evict
                 _require_right_or_absent(redis_server)
                 client.config_set("maxmemory", 0)
                 write(writer)
@@ -108,11 +109,11 @@ def test_a_server_that_evicts_loses_data_and_never_tells_other(
     evicting: Redis, policy: str
 ) -> None:
     with opened(evicting) as writer, evicting.client() as client:
-        empty = writer.memory().used_bytes
+        empty = writer.base.memory().used_bytes
         write(writer)
         writer.record_complete(True)
-        full = writer.memory().used_bytes
-        before = writer.memory().evicted_keys
+        full = writer.base.memory().used_bytes
+        before = writer.base.memory().evicted_keys
         client.config_set("maxmemory-policy", policy)
         client.config_set("maxmemory", int(empty + 0.6 * (full - empty)))
         for again in (False, True):
@@ -120,8 +121,8 @@ def test_a_server_that_evicts_loses_data_and_never_tells_other(
                 write(writer)
             else:
                 client.get("anything")
-                wait_for("something is evicted", lambda: writer.memory().evicted_keys > before)
-            memory = writer.memory()
+                wait_for("something is evicted", lambda: writer.base.memory().evicted_keys > before)
+            memory = writer.base.memory()
             assert memory.may_evict
             assert memory.policy == policy
             assert memory.evicted_keys > before, "the census reads this"
@@ -153,7 +154,7 @@ def _seen(reader: RedisReader | InOneLoop, host: str) -> dict[str, dict[Any, Any
         "data": {at: str(document) for at, document in reader.get_data(host, FIRST, LAST).items()}
     }
     for resolution in ("5min", "hour", "day"):
-        frame = reader.get_frame(host, FIRST, LAST, by="username", resolution=resolution)
+        frame = reader.get_frame(host, FIRST, END, by="username", resolution=resolution)
         rows = list(zip(*exact(frame).values(), strict=True))
         seen[resolution] = {(row[0], row[2]): row for row in rows}
     return seen
@@ -214,7 +215,7 @@ def test_neither_user_nor_password_is_ever_told(
             ):
                 for opener in (*READERS, RedisWriter):
                     with opener(url=url, patience=once) as one:
-                        told += [repr(one), str(one), repr(one.target), str(one.target)]
+                        told += [repr(one), str(one), repr(one.base.target), str(one.base.target)]
                         with pytest.raises(SnapshotAssetsError) as caught:
                             _ = one.progress() if isinstance(one, RedisWriter) else one.hosts()
                         error: BaseException | None = caught.value
@@ -244,7 +245,7 @@ def test_a_key_of_another_type_is_named(
         keys = writer.keys
 
         def frame(resolution: str) -> Callable[[], object]:
-            return lambda: reader.get_frame("alice", FIRST, LAST, resolution=resolution)
+            return lambda: reader.get_frame("alice", FIRST, END, resolution=resolution)
 
         cases: list[tuple[str, list[Callable[[], object]]]] = [
             (

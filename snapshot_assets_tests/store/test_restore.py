@@ -163,7 +163,7 @@ def test_a_file_replaced_meanwhile_wins(
 
     monkeypatch.setattr(lake, "read", slow)
     writer.restore(lake)
-    body: Any = writer.client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
+    body: Any = writer.base.client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
     assert json.loads(body)["cpu"]["command"]["cpu_norm"] == 3.0
 
 
@@ -206,7 +206,7 @@ def test_the_census_names_what_is_wrong(
 ) -> None:
     for host in HOSTS:
         settle(lake, writer, DAYS[1], host)
-    damage(writer.client, bucket_iso(Window.of_day(DAYS[1]).start + 600))
+    damage(writer.base.client, bucket_iso(Window.of_day(DAYS[1]).start + 600))
     found = {
         (one.host, one.problem, len(one.buckets))
         for one in census(lake, reader, DAYS[1]).irregularities

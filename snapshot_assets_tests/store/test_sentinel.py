@@ -51,8 +51,8 @@ def test_a_round_trip_is_the_same_as_without(setup: SentinelSetup, redis_server:
     assert round_trip({"url": url_of(setup)}) == expected
     assert setup.primary.contents() == redis_server.contents()
     with RedisWriter(url=url_of(setup)) as writer:
-        writer.ping()
-        assert writer.memory().limit_bytes == 0
+        writer.base.ping()
+        assert writer.base.memory().limit_bytes == 0
 
 
 def test_a_fail_over_while_writing_and_reading_is_outlasted(
@@ -162,7 +162,7 @@ def test_sentinels_that_are_gone_do_not_end_a_connection(tmp_path: Path) -> None
     """They are asked for a new connection only."""
     with SentinelSetup(tmp_path) as setup:
         with RedisWriter(url=url_of(setup), clock=lambda: NOW) as writer:
-            writer.ping()
+            writer.base.ping()
             for sentinel in setup.sentinels:
                 sentinel.kill(signal.SIGKILL)
             writer.replace(["alice"], WINDOW, used(*busy("alice", 1.0)), "settled")

@@ -20,8 +20,8 @@ from snapshot_assets_tests.domain.frames import GB, MIDNIGHT, NOON, Row
 from snapshot_assets_tests.redis_servers import Valkey
 from snapshot_assets_tests.servers import Redis
 from snapshot_assets_tests.store.examples import (
+    END,
     FIRST,
-    LAST,
     NOW,
     READERS,
     WINDOW,
@@ -52,7 +52,7 @@ def test_a_round_trip_is_the_same_everywhere(
     expected = round_trip({"port": redis_server.port})
     with server.client() as client:
         client.flushall()
-    options = {"port": server.port, "protocol": protocol}
+    options: dict[str, Any] = {"port": server.port, "protocol": protocol}
     assert round_trip(options) == expected
     assert server.contents() == redis_server.contents()
     with RedisReader(clock=lambda: NOW, **options) as reader:
@@ -62,7 +62,7 @@ def test_a_round_trip_is_the_same_everywhere(
         frames = reader.frame_holdings(MIDNIGHT, ["alice", "bob", "nobody"])
         # Alice's 24 live buckets are newer than her day, and bob's hour that settled again.
         assert [frames[host].newer for host in frames] == [24, 12, 0]
-        assert reader.memory().policy == "noeviction"
+        assert reader.base.memory().policy == "noeviction"
 
 
 @SERVERS
@@ -85,7 +85,7 @@ def require_hostile(options: dict[str, Any], rows: list[Row]) -> None:
             assert reader.hosts() == sorted(HOSTILE)
             for resolution in ("5min", "hour", "day"):
                 frame = reader.get_frame(
-                    HOSTILE, FIRST, LAST, by=("username", "comm"), resolution=resolution
+                    HOSTILE, FIRST, END, by=("username", "comm"), resolution=resolution
                 )
                 named = frame[frame["username"] != "(other)"]
                 assert named["host"].tolist() == list(HOSTILE)
@@ -140,9 +140,9 @@ def test_the_users_can_do_what_they_have_to(
         assert round_trip(writes) == expected
         for options in (writes, reads):
             with RedisReader(clock=lambda: NOW, **options) as reader:
-                reader.ping()
+                reader.base.ping()
                 assert reader.progress().complete is False
-                assert reader.memory().used_bytes > 0
+                assert reader.base.memory().used_bytes > 0
                 assert reader.holdings([NOON])[NOON].hosts == {"alice", "bob"}
                 assert reader.frame_holdings(MIDNIGHT, ["alice"])["alice"].summaries is False
                 assert disagreements(reader, "alice", WINDOW) == []

@@ -96,7 +96,7 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
     stack.enter_context(_environment(folder, url, first, prefix="" if given is None else "demo:"))
     settings = Settings.load()
     with open_writer(settings) as writer:
-        writer.ping()
+        writer.base.ping()
     console.print(f"Redis at {writer.address}, everything else in {folder}")
 
     if given is not None:

@@ -20,7 +20,7 @@ from snapshot_assets.dashboard.pages.page import (
     unknown_hosts,
 )
 from snapshot_assets.dashboard.queries import HostUse, Overview, overview
-from snapshot_assets.domain.usage import MEASURES
+from snapshot_assets.domain.measures import MEASURES
 
 NAME = "overview"
 SORTS = {"load": "Load", "memory": "Memory", "name": "Name"}

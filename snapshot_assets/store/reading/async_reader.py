@@ -7,45 +7,54 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Callable, Sequence
+from time import time
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
-import redis.asyncio
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.sentinel import SentinelConnectionPool
-
-from snapshot_assets.domain.summary import Resolution
-from snapshot_assets.domain.usage import MEASURES, Measure
-from snapshot_assets.store.reading.documents import Plans
-from snapshot_assets.store.reading.plan import Plan, answers_of, batch_of
+from snapshot_assets.domain.measures import MEASURES, Measure, Resolution
+from snapshot_assets.store.layout import Keys, Retention
+from snapshot_assets.store.reading.documents import DocumentPlans
+from snapshot_assets.store.reading.plan import run_async
+from snapshot_assets.store.reading.presence import PresencePlans
 from snapshot_assets.store.reading.reader import READER_PATIENCE
+from snapshot_assets.store.transport.async_base import AsyncRedisBase
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets.store.transport.wire import exchange_async
 
-_Result = TypeVar("_Result")
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from snapshot_assets.store.reading.frames import FramePlans
 
 
-class AsyncRedisReader(Plans):
+class AsyncRedisReader:
     """Reads what the writer put there, without blocking the event loop while it waits.
 
-    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisServer`. Tasks of
-    one event loop may share one, and its connections; an asynchronous context manager. Its
-    methods are those of :class:`~snapshot_assets.store.reading.reader.RedisReader`, awaited.
+    Takes the arguments of :class:`~snapshot_assets.store.reading.reader.RedisReader`. Tasks of one
+    event loop may share one, and its connections; an asynchronous context manager. Its methods are
+    those of ``RedisReader``, awaited.
     """
 
-    default_patience: ClassVar[Patience] = READER_PATIENCE
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 6379,
+        db: int = 0,
+        *,
+        url: str | None = None,
+        prefix: str = "",
+        retention: Retention | None = None,
+        patience: Patience = READER_PATIENCE,
+        clock: Callable[[], float] = time,
+        **client_options: Any,
+    ) -> None:
+        self.base = AsyncRedisBase(host, port, db, url=url, patience=patience, **client_options)
+        self.keys = Keys(prefix, retention or Retention())
+        self.clock = clock
+        self._documents = DocumentPlans(self.keys, clock, self.base.address)
+        self._presence = PresencePlans(self.keys, clock)
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._client: redis.asyncio.Redis | RedisCluster | None = None
-
-    @property
-    def client(self) -> redis.asyncio.Redis | RedisCluster:
-        """redis-py's client."""
-        if self._client is None:
-            self._client = self.target.async_client(self.patience, **self._client_options)
-        return self._client
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base.address!r}, prefix={self.keys.prefix!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,13 +64,7 @@ class AsyncRedisReader(Plans):
 
     async def close(self) -> None:
         """Give back the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
-            # The client does not close what asks the Sentinels for it.
-            pool: Any = getattr(client, "connection_pool", None)
-            if isinstance(pool, SentinelConnectionPool):
-                await pool.sentinel_manager.aclose()
+        await self.base.close()
 
     async def get_data(
         self,
@@ -71,7 +74,8 @@ class AsyncRedisReader(Plans):
         resolution: Resolution | str = "5min",
     ) -> OrderedDict[int, dict[str, Any]]:
         """As :meth:`RedisReader.get_data`."""
-        return await self._run(self._data_plan(host, start_time, end_time, resolution))
+        plan = self._documents.data(host, start_time, end_time, resolution)
+        return await run_async(plan, self.base)
 
     async def get_frame(
         self,
@@ -84,8 +88,8 @@ class AsyncRedisReader(Plans):
         resolution: Resolution | str = "auto",
     ) -> pd.DataFrame:
         """As :meth:`RedisReader.get_frame`."""
-        plan = self._frame_plan(hosts, start_time, end_time, (measure,), by, resolution)
-        return (await self._run(plan))[measure]
+        plan = self._frames.frames(hosts, start_time, end_time, (measure,), by, resolution)
+        return (await run_async(plan, self.base))[measure]
 
     async def get_frames(
         self,
@@ -97,26 +101,22 @@ class AsyncRedisReader(Plans):
         resolution: Resolution | str = "auto",
     ) -> dict[Measure, pd.DataFrame]:
         """As :meth:`RedisReader.get_frames`."""
-        plan = self._frame_plan(hosts, start_time, end_time, MEASURES, by, resolution)
-        return await self._run(plan)
+        plan = self._frames.frames(hosts, start_time, end_time, MEASURES, by, resolution)
+        return await run_async(plan, self.base)
 
     async def hosts(
         self, start_time: dt.datetime | None = None, end_time: dt.datetime | None = None
     ) -> list[str]:
         """As :meth:`RedisReader.hosts`."""
-        return await self._run(self._hosts_plan(start_time, end_time))
+        return await run_async(self._presence.hosts(start_time, end_time), self.base)
 
     async def last_update(self, host: str | None = None) -> dt.datetime | None:
         """As :meth:`RedisReader.last_update`."""
-        return await self._run(self._last_update_plan(host))
+        return await run_async(self._presence.last_update(host), self.base)
 
-    async def _run(self, plan: Plan[_Result]) -> _Result:
-        with self.explained():
-            try:
-                asks = next(plan)
-                while True:
-                    answers = await exchange_async(self.client, batch_of(asks), self.patience)
-                    asks = plan.send(answers_of(asks, answers))
-            except StopIteration as done:
-                result: _Result = done.value
-                return result
+    @property
+    def _frames(self) -> FramePlans:
+        # Documents are read without pandas.
+        from snapshot_assets.store.reading.frames import FramePlans
+
+        return FramePlans(self.keys, self.clock, self.base.address)

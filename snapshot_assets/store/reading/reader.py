@@ -1,44 +1,102 @@
 """Reading from Redis with threads. What every page view waits for.
 
-Here live the public methods and how their requests get to the server and back; what they ask and
-make of it is told in :mod:`snapshot_assets.store.reading.documents` and
-:mod:`snapshot_assets.store.reading.frames`. Writing is
-:mod:`snapshot_assets.store.writing.writer`'s business.
+Here are the public methods; what they request, and what is made of the answers, is in the plans of
+this package. Writing is :mod:`snapshot_assets.store.writing`'s business.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Sequence
+from time import time
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
-
-from snapshot_assets.domain.summary import Resolution
-from snapshot_assets.domain.usage import MEASURES, Measure, Usage
-from snapshot_assets.store.reading.documents import Document, Holding, Plans
-from snapshot_assets.store.reading.frames import FrameHolding
-from snapshot_assets.store.reading.plan import Plan, answers_of, batch_of
+from snapshot_assets.domain.measures import MEASURES, Measure, Resolution
+from snapshot_assets.store.layout import Keys, Retention
+from snapshot_assets.store.reading.documents import Document, DocumentPlans
+from snapshot_assets.store.reading.plan import run
+from snapshot_assets.store.reading.presence import (
+    FrameHolding,
+    Holding,
+    PresencePlans,
+    Progress,
+)
+from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets.store.transport.server import RedisBase
-from snapshot_assets.store.transport.wire import exchange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from snapshot_assets.domain.usage import Usage
+    from snapshot_assets.store.reading.frames import FramePlans
 
 __all__ = ["Document", "FrameHolding", "Holding", "RedisReader"]
-
-_Result = TypeVar("_Result")
 
 READER_PATIENCE = Patience(0.9, 1, 0.1)
 
 
-class RedisReader(Plans, RedisBase):
+class RedisReader:
     """Reads what the writer put there. Gives up after about two seconds without an answer.
 
-    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisServer`. Threads may
-    share one, and its connections.
+    Opening one does not connect. Threads may share one, and its connections. A context manager.
+
+    Args:
+        host: server name.
+        port: TCP port.
+        db: database number.
+        url: instead of the three above, as ``RedisBase`` describes.
+        prefix: put before each key, so that several installations can share a server.
+        retention: how long each form is kept.
+        patience: timeouts and retries.
+        clock: epoch seconds now, for tests.
+        client_options: further arguments of redis-py's client, for example ``password``.
+
+    Attributes:
+        base: the connection.
+        keys: what is called how in Redis.
+        clock: as given.
+
+    Raises:
+        SettingsError: the URL is not one of Redis.
     """
 
-    default_patience: ClassVar[Patience] = READER_PATIENCE
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 6379,
+        db: int = 0,
+        *,
+        url: str | None = None,
+        prefix: str = "",
+        retention: Retention | None = None,
+        patience: Patience = READER_PATIENCE,
+        clock: Callable[[], float] = time,
+        **client_options: Any,
+    ) -> None:
+        self.base = RedisBase(host, port, db, url=url, patience=patience, **client_options)
+        self.keys = Keys(prefix, retention or Retention())
+        self.clock = clock
+        self._documents = DocumentPlans(self.keys, clock, self.address)
+        self._presence = PresencePlans(self.keys, clock)
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user and password."""
+        return self.base.address
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r}, prefix={self.keys.prefix!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections; those that other threads wait for, when they have answered."""
+        self.base.close()
 
     def get_data(
         self,
@@ -53,21 +111,23 @@ class RedisReader(Plans, RedisBase):
             host: one host; all if None.
             start_time: aware; the first bucket start wanted, included. Default: 24 hours before
                 ``end_time``.
-            end_time: aware; the last bucket start wanted, included. Default: now.
+            end_time: aware; the last bucket start wanted, included (:meth:`get_frame` excludes it).
+                Default: now.
             resolution: ``5min`` for the documents as they are kept. ``hour``, ``day`` and ``auto``,
                 as in :meth:`get_frame`, give means over the covered time in the same layout, with
                 ``resolution`` instead of ``snapshots`` in ``meta``.
 
         Returns:
             Epoch second of the bucket to its document, ascending; to ``{host: document}`` where
-            ``host`` is None. Buckets without a document are absent: a gap is not a zero.
+            ``host`` is None. Buckets without coverage have no document and are absent.
 
         Raises:
             ValueError: a naive datetime, or a range that ends before it starts.
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no document.
         """
-        return self._run(self._data_plan(host, start_time, end_time, resolution))
+        plan = self._documents.data(host, start_time, end_time, resolution)
+        return run(plan, self.base)
 
     def get_frame(
         self,
@@ -83,9 +143,10 @@ class RedisReader(Plans, RedisBase):
 
         Args:
             hosts: one or several; all if None.
-            start_time: aware; the first bucket start wanted, included. Default: 24 hours before
+            start_time: aware, included: buckets that start at it or later. Default: 24 hours before
                 ``end_time``.
-            end_time: aware; the last bucket start wanted, included. Default: now.
+            end_time: aware, excluded: buckets that start before it, so that consecutive ranges
+                share no bucket. Default: now.
             measure: ``cpu`` (cores) or ``mem`` (GB, 1e9 bytes).
             by: what each interval is broken down by: ``username``, ``comm``, both, or None for the
                 host's total.
@@ -101,15 +162,15 @@ class RedisReader(Plans, RedisBase):
             * ``host`` (category)
             * ``username``, ``comm`` (category): as asked. ``(other)`` is the rest that is not
               listed by name, last in each interval
-            * ``cores_mean`` or ``gb_mean`` (float64): average while the host was looked at
+            * ``cores_mean`` or ``gb_mean`` (float64): average over the covered time
             * ``cores_peak`` or ``gb_peak`` (float64): highest 5 minutes
             * ``core_seconds`` or ``gb_seconds`` (float64): use by time; these add up
-            * ``covered_seconds`` (float64): how much of the interval was looked at
+            * ``covered_seconds`` (float64): how much of the interval snapshots cover
             * ``coverage`` (float64): the same as a share of the whole interval
-            * ``settled`` (bool): whether all of it was accounted for good
+            * ``settled`` (bool): whether all of it is settled
 
-            An interval that was not looked at has no row: a gap is absent. One in which nothing was
-            used has a zero, in the total and in ``(other)``. Rows add up to the host's total.
+            An interval without coverage has no row. A covered one in which nothing was used has a
+            zero, in the total and in ``(other)``. Rows add up to the host's total.
 
         Raises:
             ValueError: a naive datetime, a backward range, or an unknown measure, grouping or
@@ -117,8 +178,8 @@ class RedisReader(Plans, RedisBase):
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no frame of this version.
         """
-        plan = self._frame_plan(hosts, start_time, end_time, (measure,), by, resolution)
-        return self._run(plan)[measure]
+        plan = self._frames.frames(hosts, start_time, end_time, (measure,), by, resolution)
+        return run(plan, self.base)[measure]
 
     def get_frames(
         self,
@@ -137,20 +198,20 @@ class RedisReader(Plans, RedisBase):
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_frame`.
         """
-        plan = self._frame_plan(hosts, start_time, end_time, MEASURES, by, resolution)
-        return self._run(plan)
+        plan = self._frames.frames(hosts, start_time, end_time, MEASURES, by, resolution)
+        return run(plan, self.base)
 
     def hosts(
         self, start_time: dt.datetime | None = None, end_time: dt.datetime | None = None
     ) -> list[str]:
-        """The hosts with anything on the UTC days that the range touches, sorted.
+        """The hosts with anything on the UTC days that ``[start_time, end_time)`` touches, sorted.
 
         By default the last 24 hours.
 
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return self._run(self._hosts_plan(start_time, end_time))
+        return run(self._presence.hosts(start_time, end_time), self.base)
 
     def last_update(self, host: str | None = None) -> dt.datetime | None:
         """The start of the newest bucket with a document, UTC, of one host or of any.
@@ -160,7 +221,7 @@ class RedisReader(Plans, RedisBase):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return self._run(self._last_update_plan(host))
+        return run(self._presence.last_update(host), self.base)
 
     def holdings(self, buckets: Sequence[int]) -> dict[int, Holding]:
         """Who has a document in each of these buckets, and until when it is kept.
@@ -170,26 +231,30 @@ class RedisReader(Plans, RedisBase):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return self._run(self._holdings_plan(buckets))
+        return run(self._presence.holdings(buckets), self.base)
 
     def frame_holdings(self, day: int, hosts: Sequence[str]) -> dict[str, FrameHolding]:
         """What frames these hosts have of the UTC day that starts at this epoch second.
 
         For the census, as :meth:`holdings`.
         """
-        return self._run(self._frame_holdings_plan(day, hosts))
+        return run(self._presence.frame_holdings(day, hosts), self.base)
 
     def usage(self, host: str, buckets: range) -> Usage | None:
         """What a host's frames say of these buckets, for comparing it with the documents."""
-        return self._run(self._usage_plan(host, buckets))
+        return run(self._frames.usage(host, buckets), self.base)
 
-    def _run(self, plan: Plan[_Result]) -> _Result:
-        with self.explained():
-            try:
-                asks = next(plan)
-                while True:
-                    answers = exchange(self.client, batch_of(asks), self.patience)
-                    asks = plan.send(answers_of(asks, answers))
-            except StopIteration as done:
-                result: _Result = done.value
-                return result
+    def progress(self) -> Progress:
+        """How far this server was filled, and with whom.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_data`.
+        """
+        return run(self._presence.progress(), self.base)
+
+    @property
+    def _frames(self) -> FramePlans:
+        # Documents are read without pandas.
+        from snapshot_assets.store.reading.frames import FramePlans
+
+        return FramePlans(self.keys, self.clock, self.address)

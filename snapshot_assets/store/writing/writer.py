@@ -9,25 +9,32 @@ What is written when is decided by the use cases in :mod:`snapshot_assets.pipeli
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from time import time
+from typing import Any, Self
 
 import pandas as pd
 
 from snapshot_assets.domain.documents import SETTLED_ENDING, documents
+from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.schemas import SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Stage, Usage
+from snapshot_assets.domain.usage import Usage
 from snapshot_assets.errors import StoreOutageError
-from snapshot_assets.store.layout import COMPLETE, days_of
+from snapshot_assets.store.layout import COMPLETE, Keys, Retention, days_of
+from snapshot_assets.store.reading.plan import run
+from snapshot_assets.store.reading.presence import PresencePlans, Progress
+from snapshot_assets.store.transport.answers import decoded_host
+from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets.store.transport.server import RedisBase, name
 from snapshot_assets.store.transport.wire import Command
-from snapshot_assets.store.writing.frames import SUMMARIES, replace_frames
+from snapshot_assets.store.writing.frames import SUMMARIES, FrameWriter
 from snapshot_assets.timing import Timer
+
+WRITER_PATIENCE = Patience(5.0, 6, 4.0)
 
 # Commands for about a megabyte go out before their answers are read.
 _BUCKETS_PER_PIPELINE = 100
@@ -85,16 +92,67 @@ class WriteReport:
         return WriteReport(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-class SnapshotWriter(RedisBase):
-    """Puts snapshots into Redis.
+class SnapshotWriter:
+    """Puts snapshots into Redis, and remembers there how far it was filled.
 
     Tries seven times: for three seconds at least while Redis refuses connections, as one does that
-    restarts, and for some forty while it accepts them and is silent.
+    restarts, and for some forty while it accepts them and is silent. A context manager.
 
-    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisBase`.
+    Args:
+        host: server name.
+        port: TCP port.
+        db: database number.
+        url: instead of the three above, as ``RedisBase`` describes.
+        prefix: put before each key, so that several installations can share a server.
+        retention: how long each form is kept.
+        patience: timeouts and retries.
+        clock: epoch seconds now, for tests.
+        client_options: further arguments of redis-py's client, for example ``password``.
+
+    Attributes:
+        base: the connection.
+        keys: what is called how in Redis.
+        clock: as given.
+
+    Raises:
+        SettingsError: the URL is not one of Redis.
     """
 
-    default_patience: ClassVar[Patience] = Patience(5.0, 6, 4.0)
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 6379,
+        db: int = 0,
+        *,
+        url: str | None = None,
+        prefix: str = "",
+        retention: Retention | None = None,
+        patience: Patience = WRITER_PATIENCE,
+        clock: Callable[[], float] = time,
+        **client_options: Any,
+    ) -> None:
+        self.base = RedisBase(host, port, db, url=url, patience=patience, **client_options)
+        self.keys = Keys(prefix, retention or Retention())
+        self.clock = clock
+        self._frames = FrameWriter(self.base, self.keys, clock)
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user and password."""
+        return self.base.address
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r}, prefix={self.keys.prefix!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections; those that other threads wait for, when they have answered."""
+        self.base.close()
 
     def replace(
         self,
@@ -131,7 +189,7 @@ class SnapshotWriter(RedisBase):
         with timer("validate"):
             validate(SnapshotDocuments, frame, f"{_whose(hosts)} in {window}")
         with timer("write"):
-            frame_bytes = replace_frames(self, hosts, window, usage, stage)
+            frame_bytes = self._frames.replace(hosts, window, usage, stage)
             written, removed, kept = self._replace_documents(hosts, alive, frame, stage)
         return WriteReport(
             written=written,
@@ -152,12 +210,20 @@ class SnapshotWriter(RedisBase):
         doomed = [keys.document(bucket) for bucket in window.buckets()]
         for day in days_of(window):
             index = keys.hosts_of_day(day)
-            for raw in self.execute([("SMEMBERS", index)])[0]:
-                host = name(raw, index)
+            for raw in self.base.execute([("SMEMBERS", index)])[0]:
+                host = decoded_host(raw, index)
                 doomed += [keys.frame(host, day), *(keys.summary(host, r, day) for r in SUMMARIES)]
             doomed.append(index)
         doomed += [keys.state, keys.newest_snapshots]
-        self.execute([("DEL", key) for key in dict.fromkeys(doomed)])
+        self.base.execute([("DEL", key) for key in dict.fromkeys(doomed)])
+
+    def progress(self) -> Progress:
+        """How far this server was filled, and with whom.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`replace`.
+        """
+        return run(PresencePlans(self.keys, self.clock).progress(), self.base)
 
     def begin_live(self) -> bytes:
         """What this server is known by until it is emptied; for :meth:`record_live`.
@@ -166,7 +232,7 @@ class SnapshotWriter(RedisBase):
             StoreOutageError, StoreError: as :meth:`replace`.
         """
         state = self.keys.state
-        _, found = self.execute(
+        _, found = self.base.execute(
             [("HSETNX", state, "filling", uuid.uuid4().hex), ("HGET", state, "filling")]
         )
         return bytes(found or b"")
@@ -184,7 +250,7 @@ class SnapshotWriter(RedisBase):
                 watermark must not outlive it.
             StoreOutageError, StoreError: as :meth:`replace`.
         """
-        (same,) = self.execute(
+        (same,) = self.base.execute(
             [("EVAL", _RECORD_LIVE, 1, self.keys.state, filling, repr(float(until)))]
         )
         if not same:
@@ -194,7 +260,7 @@ class SnapshotWriter(RedisBase):
             )
         if newest_epoch:
             pairs = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
-            self.execute([("HSET", self.keys.newest_snapshots, *pairs)])
+            self.base.execute([("HSET", self.keys.newest_snapshots, *pairs)])
 
     def record_complete(self, complete: bool) -> None:
         """Remember that all settled days are here, or that they have to be restored.
@@ -203,9 +269,9 @@ class SnapshotWriter(RedisBase):
             StoreOutageError, StoreError: as :meth:`replace`.
         """
         if complete:
-            self.execute([("HSET", self.keys.state, COMPLETE, repr(self.clock()))])
+            self.base.execute([("HSET", self.keys.state, COMPLETE, repr(self.clock()))])
         else:
-            self.execute([("HDEL", self.keys.state, COMPLETE)])
+            self.base.execute([("HDEL", self.keys.state, COMPLETE)])
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
@@ -215,10 +281,10 @@ class SnapshotWriter(RedisBase):
             StoreOutageError: it was emptied once more meanwhile, or did not answer.
             StoreError: as :meth:`replace`.
         """
-        self.execute([("HSET", self.keys.state, "restoring", uuid.uuid4().hex)])
+        self.base.execute([("HSET", self.keys.state, "restoring", uuid.uuid4().hex)])
         yield
         # Another restoration that began meanwhile is as good.
-        if self.execute([("HGET", self.keys.state, "restoring")])[0] is None:
+        if self.base.execute([("HGET", self.keys.state, "restoring")])[0] is None:
             raise StoreOutageError(
                 f"Redis at {self.address} was emptied while it was being restored; restore it again"
             )
@@ -257,7 +323,7 @@ class SnapshotWriter(RedisBase):
             if found:
                 commands.append(("HSET", key, *(x for pair in found.items() for x in pair)))
                 commands.append(("EXPIREAT", key, self.keys.document_expiry(bucket)))
-        answers = iter(self.execute(commands))
+        answers = iter(self.base.execute(commands))
         counts = []
         for found in buckets.values():
             removed = next(answers) if len(found) < len(hosts) else 0
@@ -275,7 +341,7 @@ class SnapshotWriter(RedisBase):
             for host in hosts:
                 arguments += [host, found.get(host, b"")]
             commands.append(("EVAL", _WRITE_LIVE, 1, self.keys.document(bucket), *arguments))
-        return [tuple(answer) for answer in self.execute(commands)]
+        return [tuple(answer) for answer in self.base.execute(commands)]
 
 
 def _require_covered(hosts: Collection[str], window: Window, usage: Usage) -> None:
