@@ -12,5 +12,4 @@ FOREVER = Retention(*[100 * 366 * 86_400] * 4)
 @pytest.fixture(autouse=True)
 def examples_never_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers and writers keep all for ever, unless a test says otherwise."""
-    for module in ("reading.reader", "reading.async_reader", "writing.writer"):
-        monkeypatch.setattr(f"snapshot_assets.store.{module}.Retention", lambda: FOREVER)
+    monkeypatch.setattr("snapshot_assets.store.client.Retention", lambda: FOREVER)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from time import time
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from snapshot_assets.domain.measures import MEASURES, Measure, Resolution
-from snapshot_assets.store.layout import Keys, Retention
+from snapshot_assets.store.client import StoreClient
 from snapshot_assets.store.reading.documents import DocumentPlans
 from snapshot_assets.store.reading.plan import run_async
 from snapshot_assets.store.reading.presence import PresencePlans
@@ -26,35 +25,24 @@ if TYPE_CHECKING:
     from snapshot_assets.store.reading.frames import FramePlans
 
 
-class AsyncRedisReader:
+class AsyncRedisReader(StoreClient[AsyncRedisBase]):
     """Reads what the writer put there, without blocking the event loop while it waits.
 
-    Takes the arguments of :class:`~snapshot_assets.store.reading.reader.RedisReader`. Tasks of one
-    event loop may share one, and its connections; an asynchronous context manager. Its methods are
-    those of ``RedisReader``, awaited.
+    Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. Tasks of one event
+    loop may share one, and its connections; an asynchronous context manager. Its methods are those
+    of :class:`~snapshot_assets.store.reading.reader.RedisReader`, awaited.
     """
 
-    def __init__(
-        self,
-        host: str = "localhost",
-        port: int = 6379,
-        db: int = 0,
-        *,
-        url: str | None = None,
-        prefix: str = "",
-        retention: Retention | None = None,
-        patience: Patience = READER_PATIENCE,
-        clock: Callable[[], float] = time,
-        **client_options: Any,
-    ) -> None:
-        self.base = AsyncRedisBase(host, port, db, url=url, patience=patience, **client_options)
-        self.keys = Keys(prefix, retention or Retention())
-        self.clock = clock
-        self._documents = DocumentPlans(self.keys, clock, self.base.address)
-        self._presence = PresencePlans(self.keys, clock)
+    default_patience: ClassVar[Patience] = READER_PATIENCE
+    _base_class = AsyncRedisBase
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.base.address!r}, prefix={self.keys.prefix!r})"
+    @property
+    def _documents(self) -> DocumentPlans:
+        return DocumentPlans(self.keys, self.clock, self.address)
+
+    @property
+    def _presence(self) -> PresencePlans:
+        return PresencePlans(self.keys, self.clock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,4 +107,4 @@ class AsyncRedisReader:
         # Documents are read without pandas.
         from snapshot_assets.store.reading.frames import FramePlans
 
-        return FramePlans(self.keys, self.clock, self.base.address)
+        return FramePlans(self.keys, self.clock, self.address)

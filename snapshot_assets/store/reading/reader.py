@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from time import time
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from snapshot_assets.domain.measures import MEASURES, Measure, Resolution
-from snapshot_assets.store.layout import Keys, Retention
+from snapshot_assets.store.client import StoreClient
 from snapshot_assets.store.reading.documents import Document, DocumentPlans
 from snapshot_assets.store.reading.plan import run
 from snapshot_assets.store.reading.presence import (
@@ -36,57 +35,23 @@ __all__ = ["Document", "FrameHolding", "Holding", "RedisReader"]
 READER_PATIENCE = Patience(0.9, 1, 0.1)
 
 
-class RedisReader:
+class RedisReader(StoreClient[RedisBase]):
     """Reads what the writer put there. Gives up after about two seconds without an answer.
 
-    Opening one does not connect. Threads may share one, and its connections. A context manager.
-
-    Args:
-        host: server name.
-        port: TCP port.
-        db: database number.
-        url: instead of the three above, as ``RedisBase`` describes.
-        prefix: put before each key, so that several installations can share a server.
-        retention: how long each form is kept.
-        patience: timeouts and retries.
-        clock: epoch seconds now, for tests.
-        client_options: further arguments of redis-py's client, for example ``password``.
-
-    Attributes:
-        base: the connection.
-        keys: what is called how in Redis.
-        clock: as given.
-
-    Raises:
-        SettingsError: the URL is not one of Redis.
+    Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. Threads may share
+    one, and its connections. A context manager.
     """
 
-    def __init__(
-        self,
-        host: str = "localhost",
-        port: int = 6379,
-        db: int = 0,
-        *,
-        url: str | None = None,
-        prefix: str = "",
-        retention: Retention | None = None,
-        patience: Patience = READER_PATIENCE,
-        clock: Callable[[], float] = time,
-        **client_options: Any,
-    ) -> None:
-        self.base = RedisBase(host, port, db, url=url, patience=patience, **client_options)
-        self.keys = Keys(prefix, retention or Retention())
-        self.clock = clock
-        self._documents = DocumentPlans(self.keys, clock, self.address)
-        self._presence = PresencePlans(self.keys, clock)
+    default_patience: ClassVar[Patience] = READER_PATIENCE
+    _base_class = RedisBase
 
     @property
-    def address(self) -> str:
-        """Where the server is, without user and password."""
-        return self.base.address
+    def _documents(self) -> DocumentPlans:
+        return DocumentPlans(self.keys, self.clock, self.address)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.address!r}, prefix={self.keys.prefix!r})"
+    @property
+    def _presence(self) -> PresencePlans:
+        return PresencePlans(self.keys, self.clock)
 
     def __enter__(self) -> Self:
         return self

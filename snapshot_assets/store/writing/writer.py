@@ -9,12 +9,11 @@ What is written when is decided by the use cases in :mod:`snapshot_assets.pipeli
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import islice
-from time import time
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
@@ -24,7 +23,8 @@ from snapshot_assets.domain.schemas import SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.errors import StoreOutageError
-from snapshot_assets.store.layout import COMPLETE, Keys, Retention, days_of
+from snapshot_assets.store.client import StoreClient
+from snapshot_assets.store.layout import COMPLETE, days_of
 from snapshot_assets.store.reading.plan import run
 from snapshot_assets.store.reading.presence import PresencePlans, Progress
 from snapshot_assets.store.transport.answers import decoded_host
@@ -92,57 +92,17 @@ class WriteReport:
         return WriteReport(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-class SnapshotWriter:
+class SnapshotWriter(StoreClient[RedisBase]):
     """Puts snapshots into Redis, and remembers there how far it was filled.
 
-    Tries seven times: for three seconds at least while Redis refuses connections, as one does that
-    restarts, and for some forty while it accepts them and is silent. A context manager.
+    Tries seven times: for three seconds at least while Redis refuses connections, as a server does
+    that restarts, and for some forty while Redis accepts them and is silent.
 
-    Args:
-        host: server name.
-        port: TCP port.
-        db: database number.
-        url: instead of the three above, as ``RedisBase`` describes.
-        prefix: put before each key, so that several installations can share a server.
-        retention: how long each form is kept.
-        patience: timeouts and retries.
-        clock: epoch seconds now, for tests.
-        client_options: further arguments of redis-py's client, for example ``password``.
-
-    Attributes:
-        base: the connection.
-        keys: what is called how in Redis.
-        clock: as given.
-
-    Raises:
-        SettingsError: the URL is not one of Redis.
+    Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. A context manager.
     """
 
-    def __init__(
-        self,
-        host: str = "localhost",
-        port: int = 6379,
-        db: int = 0,
-        *,
-        url: str | None = None,
-        prefix: str = "",
-        retention: Retention | None = None,
-        patience: Patience = WRITER_PATIENCE,
-        clock: Callable[[], float] = time,
-        **client_options: Any,
-    ) -> None:
-        self.base = RedisBase(host, port, db, url=url, patience=patience, **client_options)
-        self.keys = Keys(prefix, retention or Retention())
-        self.clock = clock
-        self._frames = FrameWriter(self.base, self.keys, clock)
-
-    @property
-    def address(self) -> str:
-        """Where the server is, without user and password."""
-        return self.base.address
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.address!r}, prefix={self.keys.prefix!r})"
+    default_patience: ClassVar[Patience] = WRITER_PATIENCE
+    _base_class = RedisBase
 
     def __enter__(self) -> Self:
         return self
@@ -189,7 +149,9 @@ class SnapshotWriter:
         with timer("validate"):
             validate(SnapshotDocuments, frame, f"{_whose(hosts)} in {window}")
         with timer("write"):
-            frame_bytes = self._frames.replace(hosts, window, usage, stage)
+            frame_bytes = FrameWriter(self.base, self.keys, self.clock).replace(
+                hosts, window, usage, stage
+            )
             written, removed, kept = self._replace_documents(hosts, alive, frame, stage)
         return WriteReport(
             written=written,
