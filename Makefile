@@ -37,10 +37,10 @@ lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
 clean:  ## Remove the environment and caches, not your data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
-.venv/ready: requirements.txt pyproject.toml tools/bootstrap.sh
-	@sh tools/bootstrap.sh requirements.txt
+.venv/ready: requirements/all.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements/all.txt
 	@touch $@
 
-.venv/ready-dev: requirements-dev.txt pyproject.toml tools/bootstrap.sh
-	@sh tools/bootstrap.sh requirements-dev.txt
+.venv/ready-dev: requirements/dev.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements/dev.txt
 	@touch $@ .venv/ready
