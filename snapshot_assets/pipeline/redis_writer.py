@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.pipeline.live import LiveReport, LiveRules, refresh
+from snapshot_assets.pipeline.live import LiveReport, refresh
 from snapshot_assets.pipeline.restore import RestoreReport, restore
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
