@@ -18,6 +18,7 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
 	@.venv/bin/pytest $(ARGS)
 
 dev: .venv/ready  ## Dagster's UI and daemon on your own settings
@@ -37,10 +38,10 @@ lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
 clean:  ## Remove the environment and caches, not your data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
-.venv/ready: requirements.txt pyproject.toml tools/bootstrap.sh
-	@sh tools/bootstrap.sh requirements.txt
+.venv/ready: requirements/all.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements/all.txt
 	@touch $@
 
-.venv/ready-dev: requirements-dev.txt pyproject.toml tools/bootstrap.sh
-	@sh tools/bootstrap.sh requirements-dev.txt
+.venv/ready-dev: requirements/dev.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements/dev.txt
 	@touch $@ .venv/ready

@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from snapshot_assets.errors import require_extra
+
 if TYPE_CHECKING:
     from snapshot_assets.pipeline.redis_writer import RedisWriter
     from snapshot_assets.store.reading.async_reader import AsyncRedisReader
@@ -36,6 +38,8 @@ def __getattr__(name: str) -> Any:
         return version("snapshot-assets")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "RedisWriter":
+        require_extra("pipeline", name)
     return getattr(import_module(_MODULES[name]), name)
 
 

@@ -17,11 +17,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions, Network
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.pipeline.live import LiveRules
-from snapshot_assets.source.columns import COLUMNS, RssUnit
-from snapshot_assets.source.query import SourceTable
+from snapshot_assets.source.table import COLUMNS, RssUnit, SourceTable
 from snapshot_assets.store.layout import Retention
 
 PREFIX = "SNAPSHOT_"

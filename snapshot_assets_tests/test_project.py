@@ -23,7 +23,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
 
 
 def test_the_locks_pin_every_hash_and_name_no_index() -> None:
-    for lock in ("requirements.txt", "requirements-dev.txt"):
+    for lock in ("requirements/all.txt", "requirements/dev.txt"):
         text = (ROOT / lock).read_text()
         pinned = re.findall(r"^[a-z0-9._-]+==\S+", text, re.M)
         assert len(pinned) > 50
@@ -46,7 +46,7 @@ def bare_path(tmp_path: Path) -> Path:
 
 def bootstrap(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", str(ROOT / "tools" / "bootstrap.sh"), "requirements.txt"],
+        ["sh", str(ROOT / "tools" / "bootstrap.sh"), "requirements/all.txt"],
         cwd=folder,
         env={"PATH": str(path), "HOME": os.environ.get("HOME", "/")},
         capture_output=True,

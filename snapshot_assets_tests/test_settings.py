@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions
+from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import Settings, describe_settings
 from snapshot_assets.store.layout import Retention
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from snapshot_assets.cli.shared import console, open_source, open_writer
+from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import Settings
 
 

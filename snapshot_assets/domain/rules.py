@@ -1,4 +1,4 @@
-"""The knobs of the accounting and of the documents, with their defaults and units.
+"""The knobs of the accounting, the documents and the live path, with their defaults and units.
 
 Values only: where they are read from is the business of :mod:`snapshot_assets.settings`.
 """
@@ -55,3 +55,17 @@ class DocumentRules:
 
     cpu_threshold_cores: float = 0.05
     mem_threshold_gb: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRules:
+    """How far back a refresh reaches.
+
+    Attributes:
+        lookback_seconds: buckets this far before the last refresh are published again, for rows
+            that come late.
+        limit_seconds: never further back than this; what is older is the settled path's.
+    """
+
+    lookback_seconds: float = 1_800
+    limit_seconds: float = 36 * 3_600

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.ledger import Ledger
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     RawProcessRows,
@@ -32,20 +32,6 @@ log = logging.getLogger(__name__)
 
 # A catch-up works through its window in parts of this length, so that memory stays bounded.
 _SLICE_SECONDS = 7_200
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRules:
-    """How far back a refresh reaches.
-
-    Attributes:
-        lookback_seconds: buckets this far before the last refresh are published again, for rows
-            that come late.
-        limit_seconds: never further back than this; what is older is the settled path's.
-    """
-
-    lookback_seconds: float = 1_800
-    limit_seconds: float = 36 * 3_600
 
 
 @dataclass(frozen=True, slots=True)

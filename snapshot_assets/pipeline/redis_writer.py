@@ -8,9 +8,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.pipeline.live import LiveReport, LiveRules, refresh
+from snapshot_assets.pipeline.live import LiveReport, refresh
 from snapshot_assets.pipeline.restore import RestoreReport, restore
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter

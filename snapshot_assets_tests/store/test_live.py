@@ -11,11 +11,11 @@ import pytest
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import SourceOutageError, StoreOutageError
-from snapshot_assets.pipeline.live import LiveReport, LiveRules
+from snapshot_assets.pipeline.live import LiveReport
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets.store.layout import Retention

@@ -34,10 +34,10 @@ from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.cli.settle import settle_days
 from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
 from snapshot_assets.cli.ui import ui_command
+from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError, StoreError
 from snapshot_assets.orchestration.partitions import add_hosts
-from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import PREFIX, Settings
 from snapshot_assets.source.collector import Collector, sample_processes, ticks
 from snapshot_assets.store.reading.reader import RedisReader
