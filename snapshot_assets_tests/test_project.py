@@ -1,4 +1,4 @@
-"""The project's own promises: the README's settings, the bootstrap's words, the locks."""
+"""The project's own promises: the bootstrap's words, the locks. The pages are in test_docs.py."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from pathlib import Path
 import plotly
 import pytest
 
-from snapshot_assets.settings import describe_settings
-
 ROOT = Path(__file__).parent.parent
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| `(SNAPSHOT_\w+)` \|([^|]*)\|", (ROOT / "README.md").read_text(), re.M)
-    listed = {name: default.strip(" `") for name, default in rows}
-    assert listed == {name: default for name, default, _ in describe_settings()}
 
 
 def test_the_locks_pin_every_hash_and_name_no_index() -> None:

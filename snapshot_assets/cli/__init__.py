@@ -86,13 +86,13 @@ def _without_extra(name: str, extra: str, error: MissingExtraError) -> click.Com
     "1 failed, 2 wrong usage, 3 a server did not answer.",
 )
 @click.version_option(package_name="snapshot-assets")
-@click.option("-v", "--verbose", is_flag=True, help="Tell more, on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, on standard error.")
 def cli(verbose: bool) -> None:
     """Who uses which machine, with what, right now and last month.
 
-    Process snapshots from MySQL or SQLite, accounted to 5 minutes, served from Redis. New here?
-    Start with 'snapshot-assets demo'; then point the settings at your own servers and let
-    'snapshot-assets doctor' look at them.
+    Accounts process snapshots from MySQL or SQLite to 5 minutes and serves them from Redis. New
+    here? Start with 'snapshot-assets demo'; then point the settings at your own servers and check
+    them with 'snapshot-assets doctor'.
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,

@@ -44,7 +44,7 @@ class Finding:
 
 @click.command()
 def doctor() -> None:
-    """Connect to everything and say what is wrong, and how to mend it.
+    """Check every connection; report problems and fixes.
 
     Source: table, columns, indexes, cadence, silent hosts, duplicate collectors, the unit of rss.
     Redis: reachable, eviction policy, age of the newest bucket. Lake: writable. Ends with code 1 if

@@ -35,11 +35,18 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @click.command()
-@click.option("--from", "first", type=Day(), required=True, help="First day, UTC.")
-@click.option("--to", "last", type=Day(), required=True, help="Last day, included; must be over.")
-@click.option("--host", "hosts", multiple=True, help="Only this host; may be given several times.")
+@click.option("--from", "first", type=Day(), metavar="DAY", required=True, help="First day, UTC.")
+@click.option(
+    "--to",
+    "last",
+    type=Day(),
+    metavar="DAY",
+    required=True,
+    help="Last day, included; must be over.",
+)
+@click.option("--host", "hosts", multiple=True, help="Settle this host only; may be repeated.")
 def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
-    """Account whole days and store them, through Dagster.
+    """Account whole UTC days through Dagster.
 
     Materializes raw_process_rows, five_minute_aggregates and redis_snapshots for every day and host
     in the range, records them in Dagster's instance, runs the checks and prints a summary. Settling

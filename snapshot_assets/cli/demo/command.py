@@ -49,23 +49,24 @@ _SAMPLE_SECONDS = 60
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End after the table instead of running on.")
+@click.option("--once", is_flag=True, help="End after the tables instead of running on.")
 @click.option(
-    "--port", default=3000, show_default=True, help="Of Dagster's UI, or else a free one."
+    "--port", default=3000, show_default=True, help="Port of Dagster's UI; if taken, a free one."
 )
 @click.option(
     "--dashboard-port",
+    metavar="PORT",
     default=8050,
     show_default=True,
-    help="Of the dashboard, or else a free one.",
+    help="Port of the dashboard; if taken, a free one.",
 )
 def demo(once: bool, port: int, dashboard_port: int) -> None:
-    """Show it all: a week of six invented machines, and this one, live.
+    """Show everything at once, on invented machines.
 
-    Starts a private Redis (or uses SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a
-    source, settles the week through Dagster, prints who was busiest, serves the dashboard, and goes
-    on sampling this machine until Ctrl-C. Everything lives in a temporary folder and goes away with
-    it.
+    Invents a week of six machines and samples this one beside them. Starts a private Redis (or
+    uses SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a source, settles the week through
+    Dagster, prints who was busiest, serves the dashboard, and goes on sampling this machine until
+    Ctrl-C. Keeps everything in a temporary folder and removes it at the end.
     """
     # SIGINT as well: a shell starts its background jobs with it ignored, and Dagster then copies
     # that to SIGTERM.

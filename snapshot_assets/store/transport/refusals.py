@@ -65,7 +65,10 @@ def refusal(error: errors.ResponseError, command: str, key: str) -> errors.Respo
 _HINTS: tuple[tuple[type[errors.RedisError], str], ...] = (
     (errors.ReadOnlyError, "it is a read-only replica; point SNAPSHOT_REDIS_URL at the primary"),
     (errors.OutOfMemoryError, "it is out of memory; raise maxmemory or shorten the retention"),
-    (errors.NoPermissionError, "the user may not do this; see ACL in the docs"),
+    (
+        errors.NoPermissionError,
+        "the user may not do this; see 'Redis users' in docs/operations.md",
+    ),
 )
 
 
