@@ -5,10 +5,10 @@
 PYTHON := .venv/bin/python
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test dev bench lock check clean
+.PHONY: help demo test test-long dev bench lock check clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: .venv/ready  ## See it all at work on invented machines and on this one; Ctrl-C ends it
 	@.venv/bin/snapshot-assets demo $(ARGS)
@@ -20,6 +20,9 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache --no-logo
 	@.venv/bin/pytest $(ARGS)
+
+test-long: test  ## Before a release, and nightly in CI: the tests, then again at four clocks (Linux)
+	@$(PYTHON) tools/clocks.py $(ARGS)
 
 dev: .venv/ready  ## Dagster's UI and daemon on your own settings
 	@.venv/bin/snapshot-assets ui $(ARGS)
@@ -36,7 +39,7 @@ lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
 	@sh tools/lock.sh
 
 clean:  ## Remove the environment and caches, not your data
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .clocks .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 .venv/ready: requirements/all.txt pyproject.toml tools/bootstrap.sh
 	@sh tools/bootstrap.sh requirements/all.txt

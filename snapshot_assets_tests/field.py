@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -64,6 +64,36 @@ def busy_host(
         yield row(
             host, time, 40, username="b'en\\ |", comm="gcc 😀", cputimes=30 + step % 5, etimes=60
         )
+
+
+def hosts_at_the_edge(midnight: int = MIDNIGHT) -> dict[str, tuple[int, ...]]:
+    """The snapshot times of hosts with a row, or a covered second, just within a day."""
+    end = midnight + 86_400
+    return {
+        "first second": (midnight,),
+        "last second": (end - 1,),
+        "across its start": (midnight - 120, midnight + 120),
+        "across its end": (end - 120, end + 120),
+    }
+
+
+def hosts_in_the_margins(midnight: int = MIDNIGHT) -> dict[str, tuple[int, ...]]:
+    """The snapshot times of hosts with rows that are read for a day, and none in it."""
+    end = midnight + 86_400
+    return {
+        "before it": (midnight - 600, midnight - 300, midnight - 1),
+        "after it": (end, end + 300, end + 600),
+        "on both sides": (midnight - 1, end),
+    }
+
+
+def rows_at(times: Mapping[str, Sequence[int]]) -> list[Row]:
+    """A process of each host that keeps a core busy, at these times."""
+    return [
+        row(host, time, 1, cputimes=time - sampled[0] + 1000, etimes=time - sampled[0] + 1000)
+        for host, sampled in times.items()
+        for time in sampled
+    ]
 
 
 def load(source: ProcessSource, rows: Iterable[Row], create: str | None = FIELD_TABLE) -> None:

@@ -25,6 +25,7 @@ import pandas as pd
 import pytest
 
 from snapshot_assets import RedisReader, RedisWriter
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.lake.lake import Lake
@@ -85,7 +86,7 @@ def load(server: Redis, wanted: Callable[[Key], bool] = lambda _: True) -> None:
     with server.client() as client:
         for key in filter(wanted, dump()):
             if key.fields is not None:
-                client.hset(key.name, mapping=dict(key.fields))  # type: ignore[arg-type]
+                client.hset(key.name, mapping=dict(key.fields))
             else:
                 client.sadd(key.name, *(key.members or []))
 
@@ -254,7 +255,8 @@ def test_its_frames_agree_with_its_documents(loaded: Redis, reader: RedisReader)
             for entry in document[measure]["user"]:
                 sums[host, hour, entry["username"]] += entry[value] * seconds
             sums[host, hour, "(other)"] += document[measure]["other"][value] * seconds
-    for measure, column in (("cpu", "core_seconds"), ("mem", "gb_seconds")):
+    columns: dict[Measure, str] = {"cpu": "core_seconds", "mem": "gb_seconds"}
+    for measure, column in columns.items():
         frame = reader.get_frame(
             None, START, END, measure=measure, by="username", resolution="hour"
         )

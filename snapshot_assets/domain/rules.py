@@ -39,6 +39,17 @@ class AccountingRules:
         before = self.max_gap_seconds + 2 * self.slack_seconds
         return window.start - before, window.end + self.max_gap_seconds
 
+    @staticmethod
+    def own_range(window: Window) -> tuple[float, float]:
+        """The half-open range of snapshot times that make the window a host's own.
+
+        This is the rule for which host-days exist: a row or a covered second lies in the day.
+        Covered seconds lie between two snapshots at most ``max_gap`` apart, which is a day at most.
+        So a day with a covered second also has a row: one of the two snapshots lies in the day.
+        Rows that only touch the margins, which :meth:`read_range` adds, make no host-day.
+        """
+        return float(window.start), float(window.end)
+
     def excludes(self, username: str) -> bool:
         """Whether this account is left out of CPU and memory."""
         return any(fnmatchcase(username, pattern) for pattern in self.excluded_users)

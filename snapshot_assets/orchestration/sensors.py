@@ -83,7 +83,9 @@ def sensors(
             told = f"{day} is being settled by run {running[0].run_id}"
             return dg.SensorResult(skip_reason=told, cursor=cursor())
         with source.open() as table, lake.open() as files:
-            tally = table.tally(*rules.accounting().read_range(Window.of_day(day)))
+            window, accounting = Window.of_day(day), rules.accounting()
+            own = accounting.own_range(window)
+            tally = table.tally(*accounting.read_range(window), own=own)
             wanted = _unsettled(files, context.instance, partitions, day, tally, context.log)
         tried = {
             host: why for host, why in wanted.items() if memory.may_try(day, host, tally.get(host))

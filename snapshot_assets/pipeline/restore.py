@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import DocumentRules
 from snapshot_assets.domain.schemas import FiveMinuteAggregates, validate
 from snapshot_assets.domain.time import Window
@@ -29,7 +30,7 @@ class RestoreReport:
 
     Attributes:
         days: the UTC days gone through, newest first.
-        host_days: files of the lake that were put into Redis.
+        host_days: those that were put into Redis; a day that a host has no row in is none.
         written: what happened in Redis.
         defects: what could not be read, by day and host.
     """
@@ -73,19 +74,23 @@ def restore(
     with writer.restoring():
         for day in reversed(alive):
             damaged: list[LakeError] = []
-            hosts = [entry.host for entry in lake.entries(_AGGREGATES, day, damaged.append)]
+            # Whether the host-day exists. If not, its file still clears what is stale in Redis.
+            hosts = {
+                entry.host: Ledger.from_dict(entry.note["ledger"]).touches_window
+                for entry in lake.entries(_AGGREGATES, day, damaged.append)
+            }
             defects |= {f"a file of {day} ({i})": str(told) for i, told in enumerate(damaged, 1)}
-            for host in hosts:
+            for host, exists in hosts.items():
                 try:
                     total += _restore(lake, writer, documents_rules or DocumentRules(), day, host)
-                    host_days += 1
+                    host_days += exists
                 except OutageError:
                     raise
                 except SnapshotAssetsError as defect:
                     defects[f"{host} on {day}"] = str(defect)
-            log.info("restored %s: %d hosts", day, len(hosts))
+            log.info("restored %s: %d hosts", day, sum(hosts.values()))
             if progress is not None:
-                progress(day, len(hosts))
+                progress(day, sum(hosts.values()))
     return RestoreReport(tuple(reversed(alive)), host_days, total, defects)
 
 

@@ -94,16 +94,31 @@ class ProcessSource(Database):
             return sorted(str(name) for name, *_ in connection.execute(query))
 
     def tally(
-        self, start: Moment, end: Moment, hosts: Collection[str] | None = None
+        self,
+        start: Moment,
+        end: Moment,
+        hosts: Collection[str] | None = None,
+        *,
+        own: tuple[Moment, Moment] | None = None,
     ) -> dict[str, Tally]:
         """How many rows each host has in ``[start, end)``, and the newest of their times.
 
         What a partition was made from can be compared with it, without reading the rows.
+
+        Args:
+            start: aware datetime or epoch seconds, included.
+            end: aware datetime or epoch seconds, excluded.
+            hosts: only these hosts; all if None.
+            own: only hosts with a row in this half-open part of the range, too.
         """
         time = self._require_columns()["snapshot_time_epoch"]
         query = self._by_host(start, end, sa.func.count(), sa.func.max(time))
         if hosts is not None:
             query = query.where(self._of_hosts(hosts))
+        if own is not None:
+            first, last = map(_seconds, own)
+            within = sa.and_(time >= _number(first), time < _number(last))
+            query = query.having(sa.func.sum(sa.case((within, 1), else_=0)) > 0)
         with self.connect() as connection:
             found = connection.execute(query).all()
         return {str(host): Tally(int(rows), float(newest)) for host, rows, newest in found}
