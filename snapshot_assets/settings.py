@@ -340,6 +340,7 @@ class Settings(BaseSettings):
             url_prefix=self.dashboard_prefix,
             poll_seconds=self.dashboard_poll,
             stale_seconds=self.dashboard_stale,
+            max_gap_seconds=self.max_gap,
             capacity_file=self.dashboard_capacity,
             access=AccessOptions(
                 user_header=self.dashboard_user_header,

@@ -93,6 +93,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         url_prefix="/our/usage/",
         poll_seconds=2.5,
         stale_seconds=1200,
+        max_gap_seconds=700,
         capacity_file=Path("/etc/machines.csv"),
         access=AccessOptions(
             user_header="X-Remote-User",

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from snapshot_assets.dashboard.access import password_line
+from snapshot_assets.dashboard.http.passwords import password_line
 
 
 @click.command("dashboard-password")

@@ -24,19 +24,19 @@ def test_it_is_read_and_read_again_when_it_changes(tmp_path: Path) -> None:
     file, time = tmp_path / "capacity.csv", Time()
     file.write_text('host,cores,memory_gb\nalice,64,512\n"b,ob",8,\n\nZoë,,16.5\n')
     found = Capacities(file, time)
-    assert found.of("alice") == Capacity(64, 512)
-    assert found.of("b,ob") == Capacity(8, None)
-    assert found.of("Zoë") == Capacity(None, 16.5)
-    assert found.of("nobody") == Capacity(None, None)
+    assert found.get("alice") == Capacity(64, 512)
+    assert found.get("b,ob") == Capacity(8, None)
+    assert found.get("Zoë") == Capacity(None, 16.5)
+    assert found.get("nobody") == Capacity(None, None)
     file.write_text("memory_gb,cores,host\n1024,128,alice\n")
-    assert found.of("alice") == Capacity(64, 512), "looked at a moment ago"
+    assert found.get("alice") == Capacity(64, 512), "looked at a moment ago"
     time.now += 2
-    assert found.of("alice") == Capacity(128, 1024)
+    assert found.get("alice") == Capacity(128, 1024)
     assert found.problem is None
 
 
 def test_nothing_is_known_without_a_file() -> None:
-    assert Capacities(None).of("alice") == Capacity()
+    assert Capacities(None).get("alice") == Capacity()
     assert Capacities(None).problem is None
 
 
@@ -65,10 +65,10 @@ def test_a_wrong_file_is_told_and_the_last_good_one_stays(
     problem = found.problem or ""
     assert problem.startswith("capacity.csv, ")
     assert told in problem
-    assert found.of("alice") == Capacity(64, 512)
+    assert found.get("alice") == Capacity(64, 512)
     file.write_text("host,cores,memory_gb\nalice,65,512\n")
     time.now += 2
-    assert (found.of("alice").cores, found.problem) == (65, None)
+    assert (found.get("alice").cores, found.problem) == (65, None)
 
 
 def test_a_missing_file_is_told_until_it_is_there(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Store:
         return self.asked
 
     def ask(self, question: Hashable = "overview") -> int:
-        return self.memo.of(question, self.answer)
+        return self.memo.answer(question, self.answer)
 
 
 def test_the_same_question_is_asked_once_until_there_is_news() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from snapshot_assets.dashboard.options import AccessOptions
 from snapshot_assets.dashboard.shell import PAGES
+from snapshot_assets.domain.time import bucket_start
 from snapshot_assets_tests.dashboard.world import (
     HOSTILE_COMM,
     HOSTILE_HOST,
@@ -39,7 +40,7 @@ def ask(
     (dependency,) = [
         found
         for found in dependencies
-        if found["inputs"] == [{"id": f"asked-{section}", "property": "data"}]
+        if found["inputs"] == [{"id": f"request-{section}", "property": "data"}]
     ]
     request = {
         "pathname": f"{prefix}{path.strip('/')}",
@@ -52,7 +53,7 @@ def ask(
         "output": dependency["output"],
         "outputs": [dict(zip(("id", "property"), o.split("."), strict=True)) for o in outputs],
         "inputs": [{**dependency["inputs"][0], "value": {**request, "revision": 7}}],
-        "changedPropIds": [f"asked-{section}.data"],
+        "changedPropIds": [f"request-{section}.data"],
     }
     answer = client.post(f"{prefix}_dash-update-component", json=body, **options)
     assert answer.status_code == 200, answer.get_data(as_text=True)
@@ -67,6 +68,10 @@ def ask(
 def notes(told: Mapping[str, Any]) -> list[str]:
     (found,) = [value for key, value in told.items() if key.startswith("notes-")]
     return [note["props"]["children"] for note in found]
+
+
+def iso(epoch_seconds: int) -> str:
+    return f"{dt.datetime.fromtimestamp(epoch_seconds, dt.UTC):%Y-%m-%dT%H:%MZ}"
 
 
 def texts(component: Any) -> list[str]:
@@ -95,14 +100,29 @@ def test_the_overview_draws_each_host_on_an_even_grid(world: World) -> None:
         rest, each = parts["cpu"]
         assert value == pytest.approx((rest + sum(each.values())) / 1e6, abs=0.01)
     assert data["zone"] == "Europe/Berlin"
-    assert data["told"] == "20 Nov 2026, 09:35 – 15:35 CET"
+    assert data["range_text"] == "20 Nov 2026, 09:35 – 15:35 CET"
     assert notes(told) == []
     assert told["outcome-overview.data"] == {
         "revision": 7,
         "failed": False,
-        "zone": "Europe/Berlin",
-        "now": NOW,
     }
+
+
+@pytest.mark.parametrize(("max_gap_seconds", "drawn"), [(900, True), (1_800, False)])
+@pytest.mark.parametrize("path", ["/", "/users"])
+def test_a_gap_is_drawn_once_no_snapshot_can_cover_it_any_more(
+    empty_world: World, path: str, max_gap_seconds: float, drawn: bool
+) -> None:
+    newest = bucket_start(NOW)
+    empty_world.write("alice", {b: use({}) for b in (newest - 1_800, newest)})
+    with empty_world.app(max_gap_seconds=max_gap_seconds) as app:
+        answer = ask(app, path, f"?from={iso(newest - 1_800)}&to={iso(newest + 300)}")
+    if path == "/":
+        (card,) = answer["overview-data.data"]["cards"]
+        figure = card["figure"]
+    else:
+        figure = answer["consumers-chart.figure"]
+    assert ("gap" in [trace.get("name") for trace in figure["data"]]) is drawn
 
 
 def test_users_and_commands_filter_each_other(world: World) -> None:
@@ -138,11 +158,11 @@ def test_layers_drawn_add_up_to_what_the_host_is_drawn_with(world: World) -> Non
 @pytest.mark.parametrize(
     ("path", "search", "told"),
     [
-        ("/", "?host=nobody", "nothing of a host 'nobody'"),
-        ("/", "?from=2020-01-01&to=2020-01-02", "Nothing is known of this range"),
-        ("/users", "?host=nobody", "nothing of a host 'nobody'"),
+        ("/", "?host=nobody", "no data of a host 'nobody'"),
+        ("/", "?from=2020-01-01&to=2020-01-02", "There is no data for this range"),
+        ("/users", "?host=nobody", "no data of a host 'nobody'"),
         ("/users", "?user=nobody", "Nothing is listed under 'nobody'"),
-        ("/users", "?from=2020-01-01&to=2020-01-02", "Nothing is known of this range"),
+        ("/users", "?from=2020-01-01&to=2020-01-02", "There is no data for this range"),
         ("/commands", "?command=nothing", "Nothing is listed under 'nothing'"),
         ("/statement", "?user=nobody", "Nothing is listed under the user 'nobody'"),
         ("/statement", "?month=2026-99", "month=2026-99 is not used"),
@@ -161,7 +181,7 @@ def test_what_is_not_there_is_told(world: World, path: str, search: str, told: s
 def test_a_zone_that_is_not_known_becomes_utc_and_says_so(world: World) -> None:
     with world.app() as app:
         found = ask(app, "/", "", "Mars/Olympus")
-    assert "Mars/Olympus is not known here; this is UTC" in notes(found)[0]
+    assert "Mars/Olympus is not known here; times are shown in UTC" in notes(found)[0]
     assert found["overview-data.data"]["zone"] == "UTC"
 
 
@@ -212,7 +232,9 @@ def test_a_store_that_refuses_is_told_without_its_words(world: World) -> None:
         client.set(f"snapshot_assets:hosts:{day}", "not a set")
     with world.app() as app:
         found = ask(app, "/")
-    assert notes(found) == ["The data store refuses; its operator finds the reason in the log."]
+    assert notes(found) == [
+        "The data store refuses to answer; the log of the dashboard has the reason."
+    ]
 
 
 @pytest.mark.parametrize("path", ["/", "/users", "/commands", "/statement", "/now"])
@@ -220,7 +242,7 @@ def test_an_empty_store_is_told(empty_world: World, path: str) -> None:
     with empty_world.app() as app:
         found = ask(app, path)
     words = json.dumps(found)
-    assert "Nothing is known" in words or "Nothing yet" in words or "Nobody is listed" in words
+    assert re.search("There is no data|No data yet|No user is listed", words)
 
 
 def test_whoever_is_logged_in_is_first_in_the_list(world: World) -> None:

@@ -22,7 +22,7 @@ import requests
 
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
-from snapshot_assets_tests.dashboard.nginx import Nginx
+from snapshot_assets_tests.dashboard.http.nginx import Nginx
 from snapshot_assets_tests.dashboard.world import Clock, World, use
 from snapshot_assets_tests.servers import Redis
 
@@ -353,7 +353,7 @@ def test_a_proxy_that_is_not_trusted_signs_nobody_in(redis_server: Redis, tmp_pa
     with behind_nginx(redis_server, tmp_path, "192.0.2.1", [login]) as (nginx, dashboard):
         answer = nginx.get("/usage/pulse", login)
         assert answer.status_code == 403
-        assert "127.0.0.1 is none" in answer.text
+        assert "127.0.0.1 is not one of them" in answer.text
         claims = {
             "X-Remote-User": "ana",
             "X-Forwarded-For": "192.0.2.1",

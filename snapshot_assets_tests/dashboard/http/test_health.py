@@ -16,8 +16,10 @@ import flask
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from snapshot_assets.dashboard import health
-from snapshot_assets.dashboard.health import StoreWatch, count_store_failure, install_health
+from snapshot_assets.dashboard.http import store_watch
+from snapshot_assets.dashboard.http.health import install_health
+from snapshot_assets.dashboard.http.metrics import count_store_failure
+from snapshot_assets.dashboard.http.store_watch import StoreWatch
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
@@ -65,7 +67,7 @@ def told(client: flask.testing.FlaskClient, path: str) -> tuple[int, Any]:
 
 def forget(client: flask.testing.FlaskClient) -> None:
     """What was known is no longer fresh."""
-    time.sleep(health._FRESH_SECONDS)
+    time.sleep(store_watch._FRESH_SECONDS)
 
 
 def samples(client: flask.testing.FlaskClient, path: str = "/metrics") -> dict[Any, float]:
@@ -162,7 +164,7 @@ def test_redis_lost_and_back(frail: Redis, caplog: pytest.LogCaptureFixture) -> 
         assert client.get("/healthz").status_code == 200
         assert samples(client)["redis_up",] == 1
     # Once each, not every second.
-    logged = [r.getMessage() for r in caplog.records if r.name == health.__name__]
+    logged = [r.getMessage() for r in caplog.records if r.name == store_watch.__name__]
     assert len(logged) == 2
     assert "does not answer" in logged[0]
     assert "answers again" in logged[1]
@@ -183,7 +185,7 @@ def test_a_redis_that_is_silent_keeps_one_thread_waiting(frail: Redis) -> None:
     with world.reader() as reader:
         watch = StoreWatch(reader, failures.append)
         assert not isinstance(watch.latest(), StoreError)
-        time.sleep(health._FRESH_SECONDS)
+        time.sleep(store_watch._FRESH_SECONDS)
         waits: list[float] = []
 
         def ask() -> None:
@@ -198,7 +200,7 @@ def test_a_redis_that_is_silent_keeps_one_thread_waiting(frail: Redis) -> None:
             for thread in threads:
                 thread.join()
         assert sum(wait > 0.5 for wait in waits) == 1
-        assert max(waits) < health._OLDEST_SECONDS
+        assert max(waits) < store_watch._OLDEST_SECONDS
         assert [type(error) for error in failures] == [StoreOutageError]
 
 
@@ -230,7 +232,9 @@ def test_many_viewers_cost_as_much_as_one(filled: World) -> None:
             thread.join()
         lasted = time.monotonic() - started
         # 200 questions; a bit more than one a second if the machine is slow.
-        assert commands(filled.redis) - before <= one * (1 + int(lasted / health._FRESH_SECONDS))
+        assert commands(filled.redis) - before <= one * (
+            1 + int(lasted / store_watch._FRESH_SECONDS)
+        )
 
 
 def test_news_are_not_held_back(filled: World) -> None:
