@@ -167,7 +167,7 @@ def test_a_file_of_capacities_is_understood(block: Block, tmp_path: Path) -> Non
     capacities = Capacities(tmp_path / "capacity.csv")
     assert capacities.problem is None
     rows = list(csv.DictReader(block.text.splitlines()))
-    assert [str(capacities.of(line["host"]).cores) for line in rows] == ["64.0", "128.0"]
+    assert [str(capacities.get(line["host"]).cores) for line in rows] == ["64.0", "128.0"]
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
