@@ -1,17 +1,20 @@
 """The writer that everybody uses: snapshots, the live refresh, restoring a lost Redis.
 
-Only the three put together; how each works is told in the modules it comes from.
+Only the three put together; how each works is decided in the modules it comes from.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from collections.abc import Callable
 
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.pipeline.live import LiveReport, LiveRules, refresh
 from snapshot_assets.pipeline.restore import RestoreReport, restore
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
+from snapshot_assets.timing import Timer
 
 __all__ = ["LiveReport", "LiveRules", "RedisWriter", "RestoreReport", "WriteReport"]
 
@@ -22,18 +25,60 @@ class RedisWriter(SnapshotWriter):
     Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisServer`.
     """
 
-    def store_data(self, source: ProcessSource, **options: Any) -> LiveReport:
+    def store_data(
+        self,
+        source: ProcessSource,
+        *,
+        accounting: AccountingRules | None = None,
+        documents_rules: DocumentRules | None = None,
+        rules: LiveRules | None = None,
+        settled_until: float | None = None,
+        timer: Timer | None = None,
+    ) -> LiveReport:
         """Fetch what is new of all hosts, account it and store it as ``live``.
 
         Fit for cron: it needs nothing but the source and Redis, doing it again is harmless, and
-        after an outage it catches up. Options, report and errors are those of
-        :func:`snapshot_assets.pipeline.live.refresh`.
-        """
-        return refresh(source, self, **options)
+        after an outage it catches up.
 
-    def restore(self, lake: Lake, **options: Any) -> RestoreReport:
+        Args:
+            source: where the rows are.
+            accounting: gaps, slack, exclusions.
+            documents_rules: which entries are listed.
+            rules: how far back to reach.
+            settled_until: end of the newest settled day, epoch seconds; a first refresh of this
+                Redis starts there.
+            timer: gets the seconds of read, account, validate, document and write.
+
+        Raises:
+            SourceError: the source cannot be read.
+            StoreError: Redis cannot be written.
+        """
+        return refresh(
+            source,
+            self,
+            accounting=accounting,
+            documents_rules=documents_rules,
+            rules=rules,
+            settled_until=settled_until,
+            timer=timer,
+        )
+
+    def restore(
+        self,
+        lake: Lake,
+        *,
+        documents_rules: DocumentRules | None = None,
+        progress: Callable[[dt.date, int], None] | None = None,
+    ) -> RestoreReport:
         """Put all settled days of the lake into this Redis, the newest first.
 
-        Options, report and errors are those of :func:`snapshot_assets.pipeline.restore.restore`.
+        Args:
+            lake: where the aggregates are.
+            documents_rules: which entries are listed.
+            progress: called after each day with the day and how many hosts it has.
+
+        Raises:
+            StoreError: Redis cannot be written.
+            LakeError: the lake cannot be listed.
         """
-        return restore(lake, self, **options)
+        return restore(lake, self, documents_rules=documents_rules, progress=progress)

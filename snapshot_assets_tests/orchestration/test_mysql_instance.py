@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 
 import snapshot_assets.deploy
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import DAY_SECONDS, Window
-from snapshot_assets.orchestration.partitions import HostDay
+from snapshot_assets.orchestration.partitions import dagster_key
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets_tests.deployment import NEVER, Deployment
 from snapshot_assets_tests.field import busy_host, load
@@ -58,7 +59,7 @@ def test_schedule_daemon_and_webserver_on_mysql(
         assert deployment.partition_counts("redis_snapshots")["numMaterialized"] == len(hosts)
         with deployment.instance() as instance:
             done = instance.get_materialized_partitions(dg.AssetKey("redis_snapshots"))
-    assert done == {HostDay(yesterday, host).key for host in hosts}
+    assert done == {dagster_key(HostDay(yesterday, host)) for host in hosts}
     assert not list((tmp_path / "dagster").rglob("*.db")), "nothing is kept in SQLite"
     with mariadb.connect("dagster") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM runs WHERE run_id = %s", (run["runId"],))
