@@ -27,6 +27,7 @@ import psutil
 import pymysql
 
 from benchmarks import field_day
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import (
     BUCKET_SECONDS,
     DAY_SECONDS,
@@ -35,7 +36,7 @@ from snapshot_assets.domain.time import (
     bucket_start,
 )
 from snapshot_assets.orchestration.assets import AGGREGATES, PARTITIONS_PER_RUN, RAW, SNAPSHOTS
-from snapshot_assets.orchestration.partitions import HostDay, boxes
+from snapshot_assets.orchestration.partitions import boxes
 from snapshot_assets_tests.deployment import NEVER, Deployment
 from snapshot_assets_tests.servers import MariaDB, Redis
 

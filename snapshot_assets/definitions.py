@@ -8,12 +8,12 @@ from snapshot_assets.orchestration.assets import settled_assets, source_asset
 from snapshot_assets.orchestration.checks import settled_checks
 from snapshot_assets.orchestration.jobs import asset_jobs
 from snapshot_assets.orchestration.live import live_assets
+from snapshot_assets.orchestration.notify import failure_sensor
 from snapshot_assets.orchestration.partitions import host_day_partitions
 from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets.orchestration.review import review_checks
 from snapshot_assets.orchestration.schedules import schedules
 from snapshot_assets.orchestration.sensors import sensors
-from snapshot_assets.orchestration.telling import failure_sensor
 from snapshot_assets.orchestration.upkeep import upkeep_jobs
 from snapshot_assets.settings import Settings
 

@@ -17,7 +17,8 @@ from typing import Any, Self
 import dagster as dg
 
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
-from snapshot_assets.orchestration.partitions import Box, HostDay, add_hosts, known_hosts
+from snapshot_assets.domain.host_day import HostDay
+from snapshot_assets.orchestration.partitions import Box, add_hosts, dagster_key, known_hosts
 
 # Once a year, on a day when nobody runs tests.
 NEVER = "0 0 1 1 *"
@@ -212,7 +213,7 @@ class Deployment:
             ... on PythonError { message stack } } }""",
             params={
                 "assetSelection": [{"path": [asset]} for asset in assets],
-                "partitionNames": [partition.key for partition in partitions],
+                "partitionNames": [dagster_key(partition) for partition in partitions],
                 "fromFailure": False,
             },
         )["launchPartitionBackfill"]

@@ -25,11 +25,13 @@ import pandas as pd
 import pytest
 
 from snapshot_assets import RedisReader, RedisWriter
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.orchestration.partitions import HostDay, host_day_of, known_hosts
+from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
+from snapshot_assets.orchestration.partitions import dagster_key, host_day_of, known_hosts
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.cli.test_commands import Shell
@@ -362,7 +364,7 @@ def test_a_day_settled_again_is_the_same(
     assert " checks passed" in told
     assert documents_of(redis_server) == written_documents()
     assert_frames_as_written(reader)
-    for dataset in ("raw_process_rows", "five_minute_aggregates"):
+    for dataset in (RAW_ROWS, AGGREGATES):
         for host in BUSY:
             path = Path(lake.path(dataset, DAYS[1], host))
             assert path.stat().st_mtime_ns > before[path], "it was written again"
@@ -388,7 +390,9 @@ def materializations(
     instance: dg.DagsterInstance, asset: str, host_day: HostDay
 ) -> list[dg.AssetMaterialization]:
     records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[host_day.key]),
+        dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey(asset), asset_partitions=[dagster_key(host_day)]
+        ),
         limit=10,
     ).records
     return [made for record in records if (made := record.asset_materialization)]

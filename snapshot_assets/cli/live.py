@@ -6,9 +6,9 @@ import click
 
 from snapshot_assets.cli.shared import console, open_source, open_writer
 from snapshot_assets.domain.rules import LiveRules
-from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.live import settled_until
 from snapshot_assets.settings import Settings
 
 
@@ -31,14 +31,13 @@ def live(lookback_minutes: float | None) -> None:
     rules = settings.live()
     if lookback_minutes is not None:
         rules = LiveRules(lookback_minutes * 60, max(rules.limit_seconds, lookback_minutes * 60))
-    settled = Lake(settings.lake).days("five_minute_aggregates")
     with open_source(settings) as source, open_writer(settings) as writer:
         report = writer.store_data(
             source,
             accounting=settings.accounting(),
             documents_rules=settings.documents(),
             rules=rules,
-            settled_until=Window.of_day(settled[-1]).end if settled else None,
+            settled_until=settled_until(Lake(settings.lake)),
         )
     ledger, written = report.ledger, report.written
     console.print(

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from snapshot_assets.cli.instance import dagster_instance
 from snapshot_assets.cli.shared import Day, console, open_source, open_writer, table
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS, settled_assets
 from snapshot_assets.orchestration.checks import settled_checks
 from snapshot_assets.orchestration.partitions import (
-    HostDay,
     add_hosts,
     boxes,
     host_day_of,

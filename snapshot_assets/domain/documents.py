@@ -7,6 +7,8 @@ else about Redis is the store's business.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,6 +66,16 @@ def documents(usage: Usage) -> pd.DataFrame:
             "body": pd.Series(bodies, dtype=object),
         }
     )
+
+
+def sums_up(document: Mapping[str, Any]) -> bool:
+    """Whether the entries and ``other`` of a parsed document are its total, in millionths."""
+    for part, field in (("cpu", "cpu_norm"), ("mem", "rss")):
+        listed = [*document[part]["user"], document[part]["other"]]
+        total = round(document[part]["command"][field] * MICRO)
+        if sum(round(entry[field] * MICRO) for entry in listed) != total:
+            return False
+    return True
 
 
 class _Part:

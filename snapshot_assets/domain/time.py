@@ -1,7 +1,9 @@
 """The one definition of time: UTC epoch seconds, 5-minute buckets, half-open windows.
 
 A *bucket* is named by its start: ``[start, start + 300)``. A *window* is a half-open range of whole
-buckets. No other module divides by 300 or formats a bucket's time.
+buckets. Other modules take a bucket's length from :data:`BUCKET_SECONDS` and its name from
+:func:`bucket_iso`. Whole arrays of times are cut into buckets in
+:mod:`snapshot_assets.domain.accounting`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ DAY_SECONDS = 86_400
 
 
 def bucket_start(epoch_seconds: float) -> int:
-    """The start of the bucket that holds this moment."""
+    """The start of the bucket that holds this time."""
     return math.floor(epoch_seconds / BUCKET_SECONDS) * BUCKET_SECONDS
 
 
@@ -28,18 +30,18 @@ def bucket_iso(start: int) -> str:
     return dt.datetime.fromtimestamp(start, dt.UTC).isoformat()
 
 
-def epoch(moment: dt.datetime, name: str = "time") -> float:
+def epoch(time: dt.datetime, name: str = "time") -> float:
     """Epoch seconds of an aware datetime.
 
     Raises:
         ValueError: the datetime is naive; a guess of its zone would be wrong twice a year.
     """
-    if moment.tzinfo is None or moment.utcoffset() is None:
+    if time.tzinfo is None or time.utcoffset() is None:
         raise ValueError(
-            f"{name} {moment.isoformat()} has no time zone: pass an aware datetime, "
+            f"{name} {time.isoformat()} has no time zone: pass an aware datetime, "
             "for example datetime(2026, 11, 22, 12, tzinfo=timezone.utc)"
         )
-    return moment.timestamp()
+    return time.timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Window:
 
     @classmethod
     def around(cls, first: float, last: float) -> Self:
-        """The smallest window that holds both moments."""
+        """The smallest window that holds both times."""
         return cls(bucket_start(first), bucket_start(last) + BUCKET_SECONDS)
 
     def buckets(self) -> range:
@@ -72,8 +74,8 @@ class Window:
     def days(self) -> list[dt.date]:
         """The UTC days that the window touches, ascending."""
         first, last = (
-            dt.datetime.fromtimestamp(moment, dt.UTC).date()
-            for moment in (self.start, self.end - 1)
+            dt.datetime.fromtimestamp(epoch_seconds, dt.UTC).date()
+            for epoch_seconds in (self.start, self.end - 1)
         )
         return [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
 

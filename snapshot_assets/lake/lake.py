@@ -1,21 +1,21 @@
 """The lake: Parquet files, one per dataset, day and host, on any file system fsspec knows.
 
 A file is replaced whole and atomically; a reader sees the old one or the new one. What the frames
-mean is told by the schemas of the domain. No pickle, ever.
+mean is said in :mod:`snapshot_assets.domain.schemas`, and what the notes mean in
+:mod:`snapshot_assets.lake.notes`. No pickle, ever.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import io
-import json
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import fsspec
 import pandas as pd
@@ -26,8 +26,7 @@ from fsspec.implementations.local import LocalFileSystem
 from snapshot_assets.arrow import to_arrow, to_pandas
 from snapshot_assets.domain.hosts import file_name
 from snapshot_assets.errors import LakeError
-
-Dataset = Literal["raw_process_rows", "five_minute_aggregates"]
+from snapshot_assets.lake.notes import Dataset, Note, NoteT, dump_note, load_note
 
 _NOTE_KEY = b"snapshot_assets"
 # Other files may lie about, such as those that file managers leave.
@@ -36,18 +35,18 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
-class LakeEntry:
+class LakeEntry(Generic[NoteT]):
     """What a file says of itself without being read whole.
 
     Attributes:
         host: whose frame it is.
         rows: of the frame.
-        note: what was kept with it, see :meth:`Lake.write`.
+        note: what is kept with it.
     """
 
     host: str
     rows: int
-    note: dict[str, Any]
+    note: NoteT
 
 
 class Lake:
@@ -73,28 +72,28 @@ class Lake:
 
     def write(
         self,
-        dataset: Dataset,
+        dataset: Dataset[NoteT],
         day: dt.date,
         host: str,
         frame: pd.DataFrame,
-        note: dict[str, Any] | None = None,
+        note: NoteT,
     ) -> int:
         """Replace the file of this day and host.
 
         Args:
-            dataset: which stage the frame is of.
-            day: UTC day of the partition.
-            host: host of the partition, any text.
-            frame: the stage's frame; its index is not kept.
-            note: JSON-able facts kept inside the file, such as the ledger.
+            dataset: what the frame is.
+            day: UTC day of the rows.
+            host: whose rows, any text.
+            frame: a frame of the dataset's schema; its index is not kept.
+            note: what is kept inside the file beside the frame.
 
         Returns:
             Bytes written. The same frame and note give the same bytes.
 
         Raises:
-            LakeError: the file system refuses.
+            LakeError: the file system does not take the file.
         """
-        content = _to_parquet(frame, {"host": host, **(note or {})})
+        content = _to_parquet(frame, host, note)
         path = self.path(dataset, day, host)
         try:
             self._replace(path, content)
@@ -102,13 +101,11 @@ class Lake:
             raise LakeError(f"cannot write {path}: {error}") from error
         return len(content)
 
-    def read(
-        self, dataset: Dataset, day: dt.date, host: str
-    ) -> tuple[pd.DataFrame, dict[str, Any]]:
+    def read(self, dataset: Dataset[NoteT], day: dt.date, host: str) -> tuple[pd.DataFrame, NoteT]:
         """The frame of this day and host, and the note kept with it.
 
         Raises:
-            LakeError: there is no such file, or it is damaged.
+            LakeError: there is no such file, or it or its note is damaged.
         """
         path = self.path(dataset, day, host)
         try:
@@ -120,8 +117,8 @@ class Lake:
         except OSError as error:
             raise LakeError(f"cannot read {path}: {error}") from error
         try:
-            return _from_parquet(content)
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            return _from_parquet(content, dataset)
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise LakeError(
                 f"{path} is damaged ({error}); materialize {dataset} of {host!r} on {day} again"
             ) from None
@@ -137,26 +134,28 @@ class Lake:
 
     def entries(
         self,
-        dataset: Dataset,
+        dataset: Dataset[NoteT],
         day: dt.date,
         on_damage: Callable[[LakeError], None] | None = None,
-    ) -> Iterator[LakeEntry]:
+    ) -> Iterator[LakeEntry[NoteT]]:
         """What each file of a day says of itself, from its footer alone, by file name.
 
         Args:
-            dataset: which stage.
+            dataset: whose files.
             day: UTC day.
-            on_damage: told of each file that cannot be read, which is then left out.
+            on_damage: called with the error of each file that cannot be read, which is then left
+                out.
 
         Raises:
-            LakeError: a file is damaged and nobody is to be told, or the lake cannot be listed.
+            LakeError: the lake cannot be listed, or a file is damaged and there is no
+                ``on_damage``.
         """
         for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
             # Files may be replaced or removed while we look.
             if not path.endswith(".parquet"):
                 continue
             try:
-                entry = self._entry(path)
+                entry = self._entry(dataset, path)
             except LakeError as error:
                 if on_damage is None:
                     raise
@@ -165,13 +164,13 @@ class Lake:
                 if entry is not None:
                     yield entry
 
-    def entry(self, dataset: Dataset, day: dt.date, host: str) -> LakeEntry | None:
+    def entry(self, dataset: Dataset[NoteT], day: dt.date, host: str) -> LakeEntry[NoteT] | None:
         """What the file of this day and host says of itself; None if there is none.
 
         Raises:
             LakeError: it is damaged, or the lake cannot be read.
         """
-        return self._entry(self.path(dataset, day, host))
+        return self._entry(dataset, self.path(dataset, day, host))
 
     def from_newest(
         self, dataset: Dataset, day: dt.date, host: str, work: Callable[[], _Made]
@@ -200,12 +199,12 @@ class Lake:
         except OSError as error:
             raise LakeError(f"cannot write to the lake {self.base}: {error}") from error
 
-    def _entry(self, path: str) -> LakeEntry | None:
+    def _entry(self, dataset: Dataset[NoteT], path: str) -> LakeEntry[NoteT] | None:
         try:
             with self._fs.open(path, "rb") as file:
                 footer = pq.read_metadata(file)
-            note = _note(footer.metadata)
-            return LakeEntry(note["host"], footer.num_rows, note)
+            host, note = load_note(footer.metadata[_NOTE_KEY], dataset.note)
+            return LakeEntry(host, footer.num_rows, note)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -228,7 +227,7 @@ class Lake:
         try:
             return str(self._fs.ukey(self.path(dataset, day, host)))
         except OSError:
-            return None  # reading it tells better what is wrong
+            return None  # the error of reading it says better what is wrong
 
     def _replace(self, path: str, content: bytes) -> None:
         if not isinstance(self._fs, LocalFileSystem):
@@ -248,19 +247,14 @@ class Lake:
             partial.unlink(missing_ok=True)
 
 
-def _to_parquet(frame: pd.DataFrame, note: dict[str, Any]) -> bytes:
-    text = json.dumps(note, sort_keys=True, ensure_ascii=False)
-    table = to_arrow(frame).replace_schema_metadata({_NOTE_KEY: text.encode()})
+def _to_parquet(frame: pd.DataFrame, host: str, note: Note) -> bytes:
+    table = to_arrow(frame).replace_schema_metadata({_NOTE_KEY: dump_note(host, note)})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def _from_parquet(content: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _from_parquet(content: bytes, dataset: Dataset[NoteT]) -> tuple[pd.DataFrame, NoteT]:
     table = pq.read_table(io.BytesIO(content))
-    return to_pandas(table), _note(table.schema.metadata)
-
-
-def _note(metadata: dict[bytes, bytes]) -> dict[str, Any]:
-    note: dict[str, Any] = json.loads(metadata[_NOTE_KEY])
-    return note
+    _, note = load_note(table.schema.metadata[_NOTE_KEY], dataset.note)
+    return to_pandas(table), note

@@ -1,42 +1,43 @@
 """The checks of the settled path that an operator reviews in the UI.
 
-They look at the stores, not at what the asset had in memory, and tell how many partitions they saw
-and which are wrong. A check that cannot look fails as a run does; it never reads as bad data.
-Why they are not partitioned: docs/adr/0006-checks-cover-the-run.md. What is checked of the live
-path and of the collectors is in review.py.
+They show how many partitions were looked at and which are wrong. A check that cannot look fails as
+a run does; it never reads as bad data. What is wrong is found out in
+:mod:`snapshot_assets.pipeline`: ``inspection``, ``census`` and ``proof``. Why the checks are not
+partitioned: docs/adr/0006-checks-cover-the-run.md. What is checked of the live path and of the
+collectors is in review.py.
 """
 
-import datetime as dt
-import hashlib
-import time
-from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from snapshot_assets.domain.ledger import Ledger
-from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, validate
-from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.errors import LakeError
-from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.metadata import culprit_table
-from snapshot_assets.orchestration.partitions import HostDay, host_day_of, host_days
+from snapshot_assets.orchestration.partitions import host_day_of, host_days
 from snapshot_assets.orchestration.resources import (
     LakeResource,
     RedisResource,
     RulesResource,
     SourceResource,
 )
-from snapshot_assets.pipeline.census import census, disagreements
-from snapshot_assets.pipeline.proof import Proof, prove
-from snapshot_assets.store.reading.reader import Document, RedisReader
+from snapshot_assets.pipeline.census import (
+    DayCensus,
+    Irregularity,
+    census_of,
+    disagreements,
+    whole_census,
+)
+from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
+from snapshot_assets.pipeline.proof import Proof, prove_host_days
+from snapshot_assets.store.layout import Keys
+from snapshot_assets.store.transport.base import Memory
 
 # Partitions looked at when a check is run on its own, from the newest back.
 _LATEST = 50
 _CULPRITS_SHOWN = 100
-_MICRO = 1_000_000
 
 _Culprit = Mapping[str, Any]
 
@@ -55,18 +56,7 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         with lake.open() as files:
 
             def look(host_day: HostDay) -> Iterable[_Culprit]:
-                rows, _ = files.read(RAW, *host_day)
-                try:
-                    validate(RawProcessRows, rows, str(host_day))
-                except SchemaError as error:
-                    yield {"partition": str(host_day), "problem": str(error)}
-                    return
-                start, end = accounting.read_range(host_day.window)
-                times = rows["snapshot_time_epoch"]
-                strangers = int(((times < start) | (times >= end)).sum())
-                strangers += int((rows["host"] != host_day.host).sum())
-                if strangers:
-                    problem = f"{strangers} rows of another host or time"
+                if problem := rows_problem(files, host_day, accounting):
                     yield {"partition": str(host_day), "problem": problem}
 
             return _result(_partitions(context, RAW), look)
@@ -79,9 +69,12 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, lake: LakeResource
     ) -> dg.AssetCheckResult:
         with lake.open() as files:
-            return _result(
-                _partitions(context, AGGREGATES), lambda host_day: _imbalances(files, host_day)
-            )
+
+            def look(host_day: HostDay) -> Iterable[_Culprit]:
+                for imbalance in imbalances(files, host_day):
+                    yield {"partition": str(host_day), **imbalance._asdict()}
+
+            return _result(_partitions(context, AGGREGATES), look)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
@@ -93,11 +86,9 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         with redis.reader() as reader:
 
             def look(host_day: HostDay) -> Iterable[_Culprit]:
-                documents = _documents(reader, host_day.host, host_day.window)
-                wrong = [b for b, document in documents.items() if not _sums_up(document)]
-                if wrong:
+                if wrong := wrong_sums(reader, host_day):
                     problem = f"{len(wrong)} documents do not sum up"
-                    first = reader.keys.document(min(wrong))
+                    first = reader.keys.document(wrong[0])
                     yield {"partition": str(host_day), "problem": problem, "first": first}
 
             return _result(_partitions(context, SNAPSHOTS), look)
@@ -112,8 +103,8 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         with redis.reader() as reader:
 
             def look(host_day: HostDay) -> Iterable[_Culprit]:
-                wrong = disagreements(reader, host_day.host, _alive(reader, host_day.window))
-                if wrong:
+                window = kept_window(reader, host_day.window)
+                if wrong := disagreements(reader, host_day.host, window):
                     problem = f"{len(wrong)} buckets differ between documents and frames"
                     first = reader.keys.document(wrong[0])
                     yield {"partition": str(host_day), "problem": problem, "first": first}
@@ -129,7 +120,11 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, lake: LakeResource, redis: RedisResource
     ) -> dg.AssetCheckResult:
         with lake.open() as files, redis.reader() as reader:
-            return _take_census(context, files, reader)
+            if _has_partitions(context):
+                days = census_of(files, reader, _partitions(context, SNAPSHOTS))
+            else:
+                days = whole_census(files, reader)
+            return _census_result(days, reader.base.memory(), reader.keys)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
@@ -145,21 +140,10 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         rules: RulesResource,
     ) -> dg.AssetCheckResult:
         partitions = _partitions(context, SNAPSHOTS)
-        accounting, deadline = rules.accounting(), time.monotonic() + rules.proof_seconds()
-        found: list[tuple[HostDay, Proof]] = []
         with source.open() as table, lake.open() as files, redis.reader() as reader:
-            for host_day in sorted(partitions, key=_shuffled):
-                if found and time.monotonic() > deadline:
-                    break
-                window = _alive(reader, host_day.window)
-                documents = _documents(reader, host_day.host, window)
-                raw = files.entry(RAW, *host_day)
-                proof = prove(
-                    *(table, host_day.host, window, documents, accounting),
-                    None if raw is None else raw.rows,
-                    host_day.window,
-                )
-                found.append((host_day, proof))
+            found = prove_host_days(
+                *(table, files, reader, partitions, rules.accounting(), rules.proof_seconds())
+            )
         return _proof_result(len(partitions), found)
 
     return [
@@ -172,37 +156,8 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def _imbalances(files: Lake, host_day: HostDay) -> Iterable[_Culprit]:
-    aggregates, note = files.read(AGGREGATES, *host_day)
-    raw, _ = files.read(RAW, *host_day)
-    for imbalance in Ledger.from_dict(note["ledger"]).imbalances(len(raw), aggregates):
-        yield {"partition": str(host_day), **imbalance._asdict()}
-
-
-def _take_census(
-    context: dg.AssetCheckExecutionContext, files: Lake, reader: RedisReader
-) -> dg.AssetCheckResult:
-    hosts_of: dict[dt.date, set[str] | None] = {}
-    if _has_partitions(context):
-        for day, group in groupby(_partitions(context, SNAPSHOTS), key=lambda found: found.day):
-            hosts_of[day] = {host_day.host for host_day in group}
-    else:
-        horizon = reader.clock() - reader.keys.retention.frames
-        alive = [day for day in files.days(AGGREGATES) if Window.of_day(day).end > horizon]
-        hosts_of = dict.fromkeys(alive)
-    days = [census(files, reader, day, hosts) for day, hosts in sorted(hosts_of.items())]
-    culprits = [
-        {
-            "partition": f"{found.host or 'all hosts'} on {found.day}",
-            "problem": f"{len(found.buckets)} buckets: {found.problem}"
-            if found.buckets
-            else found.problem,
-            "first": reader.keys.document(found.buckets[0]) if found.buckets else "",
-        }
-        for day in days
-        for found in day.irregularities
-    ]
-    memory = reader.base.memory()
+def _census_result(days: Sequence[DayCensus], memory: Memory, keys: Keys) -> dg.AssetCheckResult:
+    culprits = [_census_culprit(found, keys) for day in days for found in day.irregularities]
     if memory.evicted_keys:
         culprits.append(
             {
@@ -223,6 +178,15 @@ def _take_census(
             "culprits": culprit_table(culprits[:_CULPRITS_SHOWN]),
         },
     )
+
+
+def _census_culprit(found: Irregularity, keys: Keys) -> _Culprit:
+    buckets = f"{len(found.buckets)} buckets: " if found.buckets else ""
+    return {
+        "partition": f"{found.host or 'all hosts'} on {found.day}",
+        "problem": f"{buckets}{found.problem}",
+        "first": keys.document(found.buckets[0]) if found.buckets else "",
+    }
 
 
 def _proof_result(partitions: int, found: list[tuple[HostDay, Proof]]) -> dg.AssetCheckResult:
@@ -256,38 +220,6 @@ def _proof_result(partitions: int, found: list[tuple[HostDay, Proof]]) -> dg.Ass
             ),
         },
     )
-
-
-def _documents(reader: RedisReader, host: str, window: Window) -> dict[int, Document]:
-    if window.start == window.end:
-        return {}
-    return reader.get_data(
-        host,
-        dt.datetime.fromtimestamp(window.start, dt.UTC),
-        dt.datetime.fromtimestamp(window.end - BUCKET_SECONDS, dt.UTC),
-    )
-
-
-def _alive(reader: RedisReader, window: Window) -> Window:
-    """The part of the window that Redis still keeps, and will while we look at it."""
-    horizon = reader.clock() + 300
-    alive = [bucket for bucket in window.buckets() if reader.keys.document_expiry(bucket) > horizon]
-    return Window(alive[0] if alive else window.end, window.end)
-
-
-def _shuffled(host_day: HostDay) -> bytes:
-    """An order that is another one each day, so that in time everybody has their turn."""
-    return hashlib.sha256(host_day.key.encode()).digest()
-
-
-def _sums_up(document: Document) -> bool:
-    """Whether the entries and ``other`` are the total, in millionths."""
-    for part, field in (("cpu", "cpu_norm"), ("mem", "rss")):
-        listed = [*document[part]["user"], document[part]["other"]]
-        total = round(document[part]["command"][field] * _MICRO)
-        if sum(round(entry[field] * _MICRO) for entry in listed) != total:
-            return False
-    return True
 
 
 def _result(

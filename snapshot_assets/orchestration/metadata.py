@@ -1,4 +1,7 @@
-"""What a materialization tells in the UI: schemas, ledgers, durations, a small chart."""
+"""Reports as Dagster's metadata, which its UI shows and plots: one function for each report.
+
+The numbers come from the reports of :mod:`snapshot_assets.pipeline`; nothing is counted here.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 import pandera.pandas as pa
 
 from snapshot_assets.domain.ledger import Ledger, RowClass
-from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_iso, bucket_start
+from snapshot_assets.pipeline.live import LiveReport
+from snapshot_assets.pipeline.restore import RestoreReport
+from snapshot_assets.pipeline.settle import AccountedDay, Done, KeptRows, PublishedDay, Report
 
 _CHART_WIDTH = 720
 _CHART_HEIGHT = 120
 
+# When the live path has published up to; the next run compares it with what Redis knows.
+LIVE_UNTIL = "live_until_epoch"
 
-def column_schema(stage: type[pa.DataFrameModel]) -> dg.TableSchema:
-    """A stage's model as Dagster shows columns: type, meaning, constraints."""
-    schema = stage.to_schema()
+
+def column_schema(model: type[pa.DataFrameModel]) -> dg.TableSchema:
+    """A schema as Dagster shows columns: type, meaning, constraints."""
+    schema = model.to_schema()
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -36,9 +44,88 @@ def column_schema(stage: type[pa.DataFrameModel]) -> dg.TableSchema:
     )
 
 
-def ledger_metadata(ledger: Ledger) -> dict[str, Any]:
+def step_metadata(done: Done) -> dict[str, Any]:
+    """What a step of the settled path did for a host-day, and how long its parts took."""
+    return {**_report_metadata(done.report), **seconds_metadata(done.seconds)}
+
+
+def _report_metadata(report: Report) -> dict[str, Any]:
+    match report:
+        case KeptRows():
+            newest = report.newest_epoch
+            return {
+                "dagster/row_count": report.rows,
+                "snapshots": report.snapshots,
+                "newest_snapshot": "none" if newest is None else bucket_iso(int(newest)),
+                "bytes": report.file_bytes,
+            }
+        case AccountedDay():
+            return {
+                "dagster/row_count": report.rows,
+                "bytes": report.file_bytes,
+                "cores": _chart(report.cores, report.window, "cores"),
+                **_ledger_metadata(report.ledger),
+            }
+        case PublishedDay():
+            return {
+                "dagster/row_count": report.buckets,
+                "documents_written": report.written.written,
+                "documents_removed": report.written.removed,
+                "documents_past_retention": report.written.expired,
+                "bytes": report.written.written_bytes,
+                "frame_bytes": report.written.frame_bytes,
+                "cpu_core_seconds_attributed": report.ledger.attributed_cpu_seconds,
+            }
+
+
+def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any]:
+    """What a live refresh did, and which hosts got their first partition."""
+    ledger, written = report.ledger, report.written
+    newest = report.newest_epoch
+    shown: dict[str, Any] = {
+        "dagster/row_count": written.written,
+        "window": str(report.window),
+        "rows_read": ledger.rows_read,
+        "hosts": len(report.hosts),
+        "documents_written": written.written,
+        "documents_removed": written.removed,
+        "documents_kept_settled": written.kept_settled,
+        "cpu_core_seconds_attributed": ledger.attributed_cpu_seconds,
+        "cpu_core_seconds_gap": ledger.gap_cpu_seconds,
+        "current_bucket": bucket_iso(bucket_start(report.live_until)),
+        "newest_bucket_coverage": report.coverage_now,
+        LIVE_UNTIL: report.live_until,
+        **seconds_metadata(report.seconds),
+    }
+    if newest is not None:
+        shown["newest_snapshot_age_seconds"] = round(report.live_until - newest, 3)
+    if new_hosts:
+        shown["new_hosts"] = ", ".join(new_hosts)
+    if report.returned:
+        shown["caught_up_hosts"] = culprit_table(
+            [
+                {"host": host, "since": bucket_iso(int(since))}
+                for host, since in report.returned.items()
+            ]
+        )
+    if report.days_left_out:
+        shown["days_to_backfill"] = ", ".join(map(str, report.days_left_out))
+    return shown
+
+
+def restore_metadata(report: RestoreReport) -> dict[str, Any]:
+    """What a restoration put into Redis."""
+    return {
+        "days": len(report.days),
+        "host_days": report.host_days,
+        "documents_written": report.written.written,
+        "bytes": report.written.written_bytes,
+    }
+
+
+def _ledger_metadata(ledger: Ledger) -> dict[str, Any]:
     """The ledger as numbers that Dagster plots over partitions, and as a table."""
-    names = [row_class.label for row_class in RowClass]
+    labels = [row_class.label for row_class in RowClass]
     cpu = {
         "attributed": ledger.attributed_cpu_seconds,
         "gap": ledger.gap_cpu_seconds,
@@ -47,13 +134,13 @@ def ledger_metadata(ledger: Ledger) -> dict[str, Any]:
     records = [
         dg.TableRecord(
             {
-                "class": name,
-                "rows_read": ledger.rows[name],
-                "rows_of_the_day": ledger.window_rows[name],
-                "cpu_core_seconds": round(cpu.get(name, 0.0), 3),
+                "class": label,
+                "rows_read": ledger.rows[label],
+                "rows_of_the_day": ledger.window_rows[label],
+                "cpu_core_seconds": round(cpu.get(label, 0.0), 3),
             }
         )
-        for name in names
+        for label in labels
     ]
     return {
         "buckets": ledger.buckets,
@@ -67,19 +154,12 @@ def ledger_metadata(ledger: Ledger) -> dict[str, Any]:
 
 
 def seconds_metadata(seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Durations as ``seconds_<step>``."""
-    return {f"seconds_{step}": round(spent, 4) for step, spent in seconds.items()}
-
-
-def cores_chart(aggregates: pd.DataFrame, window: Window) -> dg.MetadataValue:
-    """Cores busy over the window as a picture; what was not covered stays empty."""
-    cores = aggregates.groupby("bucket_start")["cpu_norm"].sum()
-    starts = cores.index.as_unit("s").astype("int64")
-    return _chart(dict(zip(starts.tolist(), cores.tolist(), strict=True)), window, "cores")
+    """Durations as ``seconds_<part>``."""
+    return {f"seconds_{part}": round(spent, 4) for part, spent in seconds.items()}
 
 
 def _chart(values: Mapping[int, float], window: Window, unit: str) -> dg.MetadataValue:
-    """A bar for each bucket. Kept with every materialization, so two kilobytes have to do."""
+    """A picture with a bar for each bucket that has a value; two kilobytes, as many are kept."""
     top = max(values.values(), default=0.0) or 1.0
     buckets = window.buckets()
     path, y = [f"M0 {_CHART_HEIGHT}"], _CHART_HEIGHT
@@ -101,7 +181,7 @@ def _chart(values: Mapping[int, float], window: Window, unit: str) -> dg.Metadat
     picture = b64encode(svg.encode()).decode()
     return dg.MetadataValue.md(
         f"![{unit} by 5 minutes](data:image/svg+xml;base64,{picture})\n\n"
-        f"up to {top:.2f} {unit}; empty: not seen"
+        f"up to {top:.2f} {unit}; empty: no data"
     )
 
 

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 import dagster as dg
 
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.hosts import host_of_partition_key, partition_key
-from snapshot_assets.domain.time import Window
 
 HOSTS = "hosts"
 _DAY = "day"
 _HOST = "host"
 
 
-class HostDay(NamedTuple):
-    """One partition: a host's UTC day."""
-
-    day: dt.date
-    host: str
-
-    @property
-    def window(self) -> Window:
-        """The buckets of the day."""
-        return Window.of_day(self.day)
-
-    @property
-    def key(self) -> dg.MultiPartitionKey:
-        """Dagster's key of this partition; the host is encoded where Dagster reserves letters."""
-        return dg.MultiPartitionKey({_DAY: self.day.isoformat(), _HOST: partition_key(self.host)})
-
-    def __str__(self) -> str:
-        return f"{self.host} on {self.day}"
+def dagster_key(host_day: HostDay) -> dg.MultiPartitionKey:
+    """Dagster's key of a host-day; the host is encoded where Dagster reserves letters."""
+    return dg.MultiPartitionKey(
+        {_DAY: host_day.day.isoformat(), _HOST: partition_key(host_day.host)}
+    )
 
 
 def host_day_partitions(start_date: dt.date) -> dg.MultiPartitionsDefinition:
@@ -48,13 +34,13 @@ def host_day_partitions(start_date: dt.date) -> dg.MultiPartitionsDefinition:
 
 
 def host_day_of(key: str) -> HostDay:
-    """The partition of a key that is plain text, as events and tags have it."""
+    """The host-day of a key that is plain text, as events and tags have it."""
     # Reading a key takes the dimensions; from which day on they run does not matter.
     return host_days([host_day_partitions(dt.date(2000, 1, 1)).get_partition_key_from_str(key)])[0]
 
 
 def host_days(keys: Iterable[str]) -> list[HostDay]:
-    """The partitions of a run, by day and host."""
+    """The host-days of these keys, by day and host."""
     found = []
     for key in keys:
         if not isinstance(key, dg.MultiPartitionKey):
@@ -80,9 +66,11 @@ class Box(NamedTuple):
     @property
     def tags(self) -> dict[str, str]:
         """What makes a run materialize exactly this box."""
+        first = HostDay(self.first_day, self.hosts[0])
+        last = HostDay(self.last_day, self.hosts[-1])
         return {
-            "dagster/asset_partition_range_start": HostDay(self.first_day, self.hosts[0]).key,
-            "dagster/asset_partition_range_end": HostDay(self.last_day, self.hosts[-1]).key,
+            "dagster/asset_partition_range_start": dagster_key(first),
+            "dagster/asset_partition_range_end": dagster_key(last),
         }
 
 
@@ -124,14 +112,6 @@ def boxes(
             end = min(start + dt.timedelta(days=days - 1), last)
             yield Box(start, end, members)
             start = end + dt.timedelta(days=1)
-
-
-def batches(partitions: Iterable[HostDay], size: int) -> Iterator[tuple[dt.date, list[str]]]:
-    """The partitions as groups of at most ``size`` hosts of one day."""
-    for day, group in groupby(sorted(partitions), key=lambda partition: partition.day):
-        hosts = [partition.host for partition in group]
-        for first in range(0, len(hosts), size):
-            yield day, hosts[first : first + size]
 
 
 def add_hosts(instance: dg.DagsterInstance, hosts: Iterable[str]) -> list[str]:

@@ -1,25 +1,22 @@
 """What heals by itself: late rows, nights that were missed, a Redis that was emptied.
 
-A sensor looks and asks for runs; it mends nothing itself. A server that does not answer fails the
-tick, which Dagster shows; the next tick tries again.
+A sensor looks and requests runs; it mends nothing itself. A server that does not answer fails the
+tick, which Dagster shows; the next tick tries again. Which days have to be settled again is decided
+in :mod:`snapshot_assets.pipeline.late_rows`.
 """
 
-import base64
 import datetime as dt
-import hashlib
-import json
-import logging
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import Window
-from snapshot_assets.errors import LakeError
-from snapshot_assets.lake.lake import Lake
-from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
+from snapshot_assets.lake.notes import AGGREGATES
+from snapshot_assets.orchestration.assets import SNAPSHOTS
 from snapshot_assets.orchestration.jobs import (
     DAY_TAG,
     LIVE_JOB,
@@ -28,7 +25,7 @@ from snapshot_assets.orchestration.jobs import (
     SETTLE_JOB,
     active_runs,
 )
-from snapshot_assets.orchestration.partitions import HostDay, known_hosts
+from snapshot_assets.orchestration.partitions import dagster_key, known_hosts
 from snapshot_assets.orchestration.resources import (
     LakeResource,
     RedisResource,
@@ -36,21 +33,16 @@ from snapshot_assets.orchestration.resources import (
     SourceResource,
 )
 from snapshot_assets.orchestration.schedules import settle_requests
+from snapshot_assets.pipeline.late_rows import Attempts, days_to_compare, unsettled
 from snapshot_assets.settings import Settings
-from snapshot_assets.source.query import Tally
 
 _RUNNING = dg.DefaultSensorStatus.RUNNING
-# The nightly schedule comes first; what it has not done an hour after its time is made up for.
-_NIGHT_SECONDS = 3_600 + 45 * 60
-# A partition that failed on these very rows is tried again after this long.
-_AGAIN_SECONDS = 6 * 3_600
-_CURSOR_BYTES = 48_000
 
 
 def sensors(
     settings: Settings, partitions: dg.MultiPartitionsDefinition, jobs: Iterable[Any]
 ) -> list[dg.SensorDefinition]:
-    """All sensors but the one that tells of failures; they run unless they are stopped.
+    """All sensors but the one that reports failures; they run unless they are stopped.
 
     Args:
         settings: intervals, and how many days to look through.
@@ -73,33 +65,37 @@ def sensors(
         rules: RulesResource,
     ) -> dg.SensorResult:
         now = time.time()
-        memory = _Memory.load(context.cursor, now)
-        days = _over(now, settings)
+        attempts = Attempts.load(context.cursor, now)
+        days = days_to_compare(now, settings.start_date, settings.late_days)
         if not days:
-            return dg.SensorResult(skip_reason="no day is over yet", cursor=memory.dump())
-        day = memory.next_day(days)
-        cursor = memory.dump
+            return dg.SensorResult(skip_reason="no day is over yet", cursor=attempts.dump())
+        day = attempts.next_day(days)
         if running := active_runs(context.instance, {DAY_TAG: str(day)}):
-            told = f"{day} is being settled by run {running[0].run_id}"
-            return dg.SensorResult(skip_reason=told, cursor=cursor())
+            reason = f"{day} is being settled by run {running[0].run_id}"
+            return dg.SensorResult(skip_reason=reason, cursor=attempts.dump())
         with source.open() as table, lake.open() as files:
             window, accounting = Window.of_day(day), rules.accounting()
             own = accounting.own_range(window)
             tally = table.tally(*accounting.read_range(window), own=own)
-            wanted = _unsettled(files, context.instance, partitions, day, tally, context.log)
+            without_documents = partial(_without_documents, context.instance, partitions, day)
+            wanted = unsettled(
+                files, day, tally, without_documents, lambda error: context.log.warning(str(error))
+            )
         tried = {
-            host: why for host, why in wanted.items() if memory.may_try(day, host, tally.get(host))
+            host: why
+            for host, why in wanted.items()
+            if attempts.may_try(day, host, tally.get(host))
         }
         requests = list(settle_requests(context.instance, day, tried, "late"))
-        memory.remember(day, {host: tally.get(host) for host in tried}, now)
+        attempts.remember(day, {host: tally.get(host) for host in tried}, now)
         for host, why in tried.items():
             context.log.info(f"{host} on {day}: {why}")
         if requests:
-            return dg.SensorResult(run_requests=requests, cursor=cursor())
+            return dg.SensorResult(run_requests=requests, cursor=attempts.dump())
         waiting = f"; {len(wanted)} failed before and wait" if wanted else ""
         return dg.SensorResult(
             skip_reason=f"{day}: {len(tally)} hosts looked at, nothing new{waiting}",
-            cursor=cursor(),
+            cursor=attempts.dump(),
         )
 
     @dg.sensor(
@@ -142,111 +138,18 @@ def sensors(
     return [late_rows, redis_lost]
 
 
-def _over(now: float, settings: Settings) -> list[dt.date]:
-    """The days to look through: over, settled by the night if all went well, and not too old."""
-    last = dt.datetime.fromtimestamp(now - _NIGHT_SECONDS, dt.UTC).date() - dt.timedelta(days=1)
-    days = [last - dt.timedelta(days=i) for i in reversed(range(settings.late_days))]
-    return [day for day in days if day >= settings.start_date]
-
-
-def _unsettled(
-    files: Lake,
+def _without_documents(
     instance: dg.DagsterInstance,
     partitions: dg.MultiPartitionsDefinition,
     day: dt.date,
-    tally: Mapping[str, Tally],
-    log: logging.Logger,
-) -> dict[str, str]:
-    """The hosts whose day is not what the source says now, and why.
-
-    A file that cannot be read counts as none, so that it is made again.
-    """
-
-    def tell(damage: LakeError) -> None:
-        log.warning(str(damage))
-
-    raw = {entry.host: entry for entry in files.entries(RAW, day, tell)}
-    aggregates = {entry.host: entry for entry in files.entries(AGGREGATES, day, tell)}
+    hosts: Collection[str],
+) -> set[str]:
+    """Those of the hosts whose documents of the day Dagster does not know as materialized."""
     known = set(known_hosts(instance))
-    keys = {host: HostDay(day, host).key for host in raw if host in known}
+    keys = {host: dagster_key(HostDay(day, host)) for host in hosts if host in known}
     status = (
         instance.get_status_by_partition(dg.AssetKey(SNAPSHOTS), list(keys.values()), partitions)
         or {}
     )
-    found: dict[str, str] = {}
-    for host, rows in tally.items():
-        kept = raw.get(host)
-        if kept is None:
-            found[host] = "was never settled"
-            continue
-        newest = kept.note["newest_epoch"]
-        # Fewer rows mean that the source was purged: the settled day is better.
-        if rows.rows > kept.rows or newest is None or rows.newest_epoch > newest:
-            found[host] = f"{rows.rows:,} rows, settled from {kept.rows:,}"
-    for host, kept in raw.items():
-        made = aggregates.get(host)
-        if host in found:
-            continue
-        if made is None or (made.note["raw_rows"], made.note["raw_newest_epoch"]) != (
-            kept.rows,
-            kept.note["newest_epoch"],
-        ):
-            found[host] = "its aggregates are older than its rows"
-        elif host in keys and status.get(keys[host]) != dg.AssetPartitionStatus.MATERIALIZED:
-            found[host] = "its documents were not written"
-    return found
-
-
-@dataclass(slots=True)
-class _Memory:
-    """The sensor's cursor: whose turn it is, and what was tried on which rows in the last hours.
-
-    Attributes:
-        turn: looks so far.
-        tried: when, and the fingerprints of all that was tried then; the newest last.
-    """
-
-    turn: int = 0
-    tried: list[tuple[float, str]] = field(default_factory=list)
-
-    @classmethod
-    def load(cls, cursor: str | None, now: float) -> "_Memory":
-        known = json.loads(cursor) if cursor else {}
-        tried = [(at, prints) for at, prints in known.get("tried", []) if now - at < _AGAIN_SECONDS]
-        return cls(known.get("turn", 0), tried)
-
-    def dump(self) -> str:
-        tried = self.tried
-        # Every tick is stored with it, on MySQL in 64 kB. The oldest are then tried again sooner.
-        while sum(len(prints) for _, prints in tried) > _CURSOR_BYTES:
-            tried = tried[1:]
-        return json.dumps({"turn": self.turn, "tried": tried})
-
-    def next_day(self, days: list[dt.date]) -> dt.date:
-        """Every second look is at yesterday, where most rows arrive; the others take turns."""
-        self.turn += 1
-        if self.turn % 2 or len(days) == 1:
-            return days[-1]
-        return days[-2 - (self.turn // 2) % (len(days) - 1)]
-
-    def may_try(self, day: dt.date, host: str, tally: Tally | None) -> bool:
-        """Whether these very rows were not tried in the last hours."""
-        wanted = _fingerprint(day, host, tally)
-        return not any(
-            prints[i : i + len(wanted)] == wanted
-            for _, prints in self.tried
-            for i in range(0, len(prints), len(wanted))
-        )
-
-    def remember(self, day: dt.date, tallies: Mapping[str, Tally | None], now: float) -> None:
-        """That these were tried."""
-        if tallies:
-            prints = [_fingerprint(day, host, tally) for host, tally in tallies.items()]
-            self.tried.append((now, "".join(prints)))
-
-
-def _fingerprint(day: dt.date, host: str, tally: Tally | None) -> str:
-    """Eight characters for a host-day and its rows."""
-    rows = [tally.rows, tally.newest_epoch] if tally else []
-    text = json.dumps([str(day), host, *rows])
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:6]).decode()
+    materialized = dg.AssetPartitionStatus.MATERIALIZED
+    return {host for host, key in keys.items() if status.get(key) != materialized}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from snapshot_assets.domain.time import DAY_SECONDS
 from snapshot_assets.orchestration.assets import OUTAGE_RETRIES
 from snapshot_assets.orchestration.jobs import (
     HOUSEKEEPING_JOB,
@@ -16,12 +17,12 @@ from snapshot_assets.orchestration.jobs import (
     PATH_TAG,
     RESTORE_JOB,
 )
+from snapshot_assets.orchestration.metadata import restore_metadata
 from snapshot_assets.orchestration.resources import LakeResource, RedisResource, RulesResource
 
 _RUNS_PER_LOOK = 200
 _EVENTS_PER_LOOK = 500
-_DAY_SECONDS = 86_400
-# Live runs and reviews are 400 of the runs of a day; nobody asks for last week's.
+# Live runs and reviews are 400 of the runs of a day; nobody needs last week's.
 _ROUTINE_DAYS = 2
 _ROUTINE = {PATH_TAG: ["live", "review"]}
 
@@ -46,18 +47,11 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
                 documents_rules=rules.documents(),
                 progress=lambda day, hosts: context.log.info(f"{day}: {hosts} hosts"),
             )
-        context.add_output_metadata(
-            {
-                "days": len(report.days),
-                "host_days": report.host_days,
-                "documents_written": report.written.written,
-                "bytes": report.written.written_bytes,
-            }
-        )
+        context.add_output_metadata(restore_metadata(report))
         if report.defects:
             raise dg.Failure(
                 "not everything could be restored:"
-                + "".join(f"\n{subject}: {told}" for subject, told in report.defects.items()),
+                + "".join(f"\n{subject}: {error}" for subject, error in report.defects.items()),
                 allow_retries=False,
             )
 
@@ -65,8 +59,8 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         now = time.time()
         routine_days = min(_ROUTINE_DAYS, history_days)
-        routine, _ = tidy(context.instance, now - routine_days * _DAY_SECONDS, _ROUTINE)
-        others, kept = tidy(context.instance, now - history_days * _DAY_SECONDS)
+        routine, _ = tidy(context.instance, now - routine_days * DAY_SECONDS, _ROUTINE)
+        others, kept = tidy(context.instance, now - history_days * DAY_SECONDS)
         context.log.info(f"{routine + others} runs deleted, {kept} kept for their partitions")
         context.add_output_metadata({"runs_deleted": routine + others, "runs_kept": kept})
 
@@ -94,7 +88,7 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
 def tidy(
     instance: dg.DagsterInstance, before: float, tags: Mapping[str, list[str]] | None = None
 ) -> tuple[int, int]:
-    """Delete the runs that began before this epoch second and that no status hangs on.
+    """Delete the runs that began before this epoch second and that no status is counted from.
 
     A run is kept if it has not ended, or holds the newest materialization of any partition, or of
     an asset without partitions: Dagster counts what is materialized from those events.

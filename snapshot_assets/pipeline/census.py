@@ -1,20 +1,24 @@
 """The census: is everything in Redis that should be there, for as long as it should, and no more?
 
-What should be there is told by the lake's footers; no document, no frame and no row is read.
+The footers of the lake's files say what should be there; no document, no frame and no row is read.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import orjson
 
 from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError
 from snapshot_assets.lake.lake import Lake
+from snapshot_assets.lake.notes import AGGREGATES
+from snapshot_assets.pipeline.inspection import kept_documents
 from snapshot_assets.store.reading.reader import RedisReader
 
 
@@ -67,9 +71,9 @@ def census(
     alive = [bucket for bucket in window.buckets() if keys.document_expiry(bucket) > horizon]
     settled: dict[str, set[int]] = {}
     damaged: list[LakeError] = []
-    for entry in lake.entries("five_minute_aggregates", day, damaged.append):
+    for entry in lake.entries(AGGREGATES, day, damaged.append):
         if hosts is None or entry.host in hosts:
-            settled[entry.host] = set(window.decode(entry.note["buckets"]))
+            settled[entry.host] = set(entry.note.bucket_starts(window))
     expected = {host: buckets & set(alive) for host, buckets in settled.items()}
     holdings = reader.holdings(alive)
     frames = {}
@@ -97,12 +101,33 @@ def census(
             for bucket, holding in holdings.items()
             if holding.hosts and holding.expire_at != keys.document_expiry(bucket)
         ]
-        for told in damaged:
-            yield Irregularity(day, None, str(told), ())
+        for error in damaged:
+            yield Irregularity(day, None, str(error), ())
         if stale:
             yield Irregularity(day, None, "wrong expiry", tuple(stale))
 
     return DayCensus(day, sum(map(len, expected.values())), tuple(irregularities()))
+
+
+def census_of(lake: Lake, reader: RedisReader, host_days: Iterable[HostDay]) -> list[DayCensus]:
+    """The census of some host-days, a day after the other.
+
+    Raises:
+        LakeError, StoreError: as :func:`census`.
+    """
+    by_day = groupby(sorted(host_days), key=lambda host_day: host_day.day)
+    return [census(lake, reader, day, {one.host for one in group}) for day, group in by_day]
+
+
+def whole_census(lake: Lake, reader: RedisReader) -> list[DayCensus]:
+    """The census of every day that the lake has and Redis still keeps anything of.
+
+    Raises:
+        LakeError, StoreError: as :func:`census`.
+    """
+    horizon = reader.clock() - reader.keys.retention.frames
+    alive = [day for day in lake.days(AGGREGATES) if Window.of_day(day).end > horizon]
+    return [census(lake, reader, day) for day in alive]
 
 
 def disagreements(reader: RedisReader, host: str, window: Window) -> list[int]:
@@ -116,8 +141,7 @@ def disagreements(reader: RedisReader, host: str, window: Window) -> list[int]:
     buckets = window.buckets()
     if not buckets:
         return []
-    first, last = (dt.datetime.fromtimestamp(b, dt.UTC) for b in (buckets[0], buckets[-1]))
-    held = reader.get_data(host, first, last)
+    held = kept_documents(reader, host, window)
     used = reader.usage(host, buckets)
     framed: dict[int, object] = {}
     if used is not None:

@@ -24,6 +24,8 @@ from snapshot_assets.domain.schemas import (
 )
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
 from snapshot_assets.domain.usage import MICRO, Usage, usage
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.lake.notes import AGGREGATES
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 from snapshot_assets.timing import Timer
@@ -148,6 +150,39 @@ def refresh(
     )
 
 
+def settled_until(lake: Lake) -> float | None:
+    """Where the newest settled day ends, epoch seconds; None of a lake without days.
+
+    Raises:
+        LakeError: the lake cannot be listed.
+    """
+    days = lake.days(AGGREGATES)
+    return Window.of_day(days[-1]).end if days else None
+
+
+def notice_setback(writer: SnapshotWriter, published_until: float) -> float | None:
+    """Notice a Redis that knows less than was published, such as one from an old dump.
+
+    It no longer counts as complete then, so that its settled days are restored.
+
+    Args:
+        writer: the Redis.
+        published_until: epoch second up to which the live path has published.
+
+    Returns:
+        The epoch second up to which Redis knows what was published; None if it knows everything.
+
+    Raises:
+        StoreError: Redis cannot be read or written.
+    """
+    known_until = writer.progress().live_until or 0.0
+    # The time is kept as text here and there: a second is more than rounding.
+    if known_until >= published_until - 1:
+        return None
+    writer.record_complete(False)
+    return known_until
+
+
 @dataclass(frozen=True, slots=True)
 class _Published:
     """What became of one or more windows."""
@@ -200,12 +235,12 @@ class _Publisher:
         try:
             return self._publish(window, read_range, hosts)
         except SchemaError as defect:
-            names = sorted(self.source.hosts(*read_range) if hosts is None else hosts)
-            if len(names) < 2 and hosts is not None:
-                return _Published(defects=dict.fromkeys(names, defect))
-            middle = (len(names) + 1) // 2
-            done = _Published() if names else _Published(defects={"": defect})
-            for half in (names[:middle], names[middle:]):
+            suspects = sorted(self.source.hosts(*read_range) if hosts is None else hosts)
+            if len(suspects) < 2 and hosts is not None:
+                return _Published(defects=dict.fromkeys(suspects, defect))
+            middle = (len(suspects) + 1) // 2
+            done = _Published() if suspects else _Published(defects={"": defect})
+            for half in (suspects[:middle], suspects[middle:]):
                 if half:
                     done += self.publish(window, half)
             return done

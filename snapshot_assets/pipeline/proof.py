@@ -7,15 +7,22 @@ numbers with, and right for looking whether they are.
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.lake.notes import RAW_ROWS
+from snapshot_assets.pipeline.inspection import kept_documents, kept_window
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets.store.reading.reader import Document
+from snapshot_assets.store.reading.reader import Document, RedisReader
 
 Verdict = Literal["match", "mismatch", "inconclusive"]
 
@@ -91,6 +98,46 @@ def prove(
     return Proof(verdict, expected, found, tolerance, why)
 
 
+def prove_host_days(
+    source: ProcessSource,
+    lake: Lake,
+    reader: RedisReader,
+    host_days: Collection[HostDay],
+    rules: AccountingRules,
+    seconds: float,
+) -> list[tuple[HostDay, Proof]]:
+    """Prove as many of the host-days as the time allows, and one at least.
+
+    They are taken in an order that is another one for each day, so that in time every host has its
+    turn.
+
+    Args:
+        source: the table.
+        lake: says how many rows the documents were made from.
+        reader: the Redis with the documents.
+        host_days: which.
+        rules: gaps, slack, exclusions.
+        seconds: no proof begins after so long.
+
+    Raises:
+        SourceError: the source cannot be read.
+        LakeError: a file of the lake is damaged.
+        StoreError: Redis cannot be read.
+    """
+    deadline = time.monotonic() + seconds
+    found: list[tuple[HostDay, Proof]] = []
+    for host_day in sorted(host_days, key=_shuffled):
+        if found and time.monotonic() > deadline:
+            break
+        window = kept_window(reader, host_day.window)
+        held = kept_documents(reader, host_day.host, window)
+        raw = lake.entry(RAW_ROWS, *host_day)
+        rows = None if raw is None else raw.rows
+        proof = prove(source, host_day.host, window, held, rules, rows, host_day.window)
+        found.append((host_day, proof))
+    return found
+
+
 def source_cpu_seconds(
     source: ProcessSource, host: str, window: Window, rules: AccountingRules
 ) -> float:
@@ -107,6 +154,10 @@ def source_cpu_seconds(
         for name, username, seconds in found
         if name == host and not rules.excludes(username)
     )
+
+
+def _shuffled(host_day: HostDay) -> bytes:
+    return hashlib.sha256(f"{host_day.day}|{host_day.host}".encode()).digest()
 
 
 def _inconclusive(why: str) -> tuple[Verdict, str]:

@@ -33,11 +33,23 @@ class RedisWriter(SnapshotWriter):
         settled_until: float | None = None,
         timer: Timer | None = None,
     ) -> LiveReport:
-        """Account what is new of all hosts and store it as ``live``.
+        """Fetch what is new of all hosts, account it and store it as ``live``.
 
         Fit for cron: it needs nothing but the source and Redis, doing it again is harmless, and
-        after an outage it catches up. Arguments, report and errors are those of
-        :func:`snapshot_assets.pipeline.live.refresh`.
+        after an outage it catches up.
+
+        Args:
+            source: where the rows are.
+            accounting: gaps, slack, exclusions.
+            documents_rules: which entries are listed.
+            rules: how far back to reach.
+            settled_until: end of the newest settled day, epoch seconds; a first refresh of this
+                Redis starts there.
+            timer: gets the seconds of read, account, validate, document and write.
+
+        Raises:
+            SourceError: the source cannot be read.
+            StoreError: Redis cannot be written.
         """
         return refresh(
             source,
@@ -58,6 +70,13 @@ class RedisWriter(SnapshotWriter):
     ) -> RestoreReport:
         """Put all settled days of the lake into this Redis, the newest first.
 
-        Arguments, report and errors are those of :func:`snapshot_assets.pipeline.restore.restore`.
+        Args:
+            lake: where the aggregates are.
+            documents_rules: which entries are listed.
+            progress: called after each day with the day and how many hosts it has.
+
+        Raises:
+            StoreError: Redis cannot be written.
+            LakeError: the lake cannot be listed.
         """
         return restore(lake, self, documents_rules=documents_rules, progress=progress)

@@ -10,18 +10,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from snapshot_assets.domain.ledger import Ledger
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.rules import DocumentRules
-from snapshot_assets.domain.schemas import FiveMinuteAggregates, validate
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError
-from snapshot_assets.lake.lake import Dataset, Lake
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.lake.notes import AGGREGATES
+from snapshot_assets.pipeline.settle import publish
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 
 log = logging.getLogger(__name__)
-
-_AGGREGATES: Dataset = "five_minute_aggregates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def restore(
 ) -> RestoreReport:
     """Put all settled days that are within the retention into Redis, the newest first.
 
-    Safe beside everything else that writes: it puts there what the lake says at that moment.
+    Safe beside everything else that writes: it puts there what the lake says at that time.
     Live buckets are left alone, settled ones are replaced by their equals. A day past the
     documents' retention still gets the frames that are kept longer.
 
@@ -64,8 +62,9 @@ def restore(
         StoreError: Redis cannot be written.
         LakeError: the lake cannot be listed.
     """
+    rules = documents_rules or DocumentRules()
     horizon = writer.clock() - writer.keys.retention.longest
-    alive = [day for day in lake.days(_AGGREGATES) if Window.of_day(day).end > horizon]
+    alive = [day for day in lake.days(AGGREGATES) if Window.of_day(day).end > horizon]
     total, host_days = WriteReport(), 0
     defects: dict[str, str] = {}
     if not alive:
@@ -74,34 +73,22 @@ def restore(
     with writer.restoring():
         for day in reversed(alive):
             damaged: list[LakeError] = []
-            # Whether the host-day exists. If not, its file still clears what is stale in Redis.
-            hosts = {
-                entry.host: Ledger.from_dict(entry.note["ledger"]).touches_window
-                for entry in lake.entries(_AGGREGATES, day, damaged.append)
-            }
-            defects |= {f"a file of {day} ({i})": str(told) for i, told in enumerate(damaged, 1)}
-            for host, exists in hosts.items():
+            hosts = [entry.host for entry in lake.entries(AGGREGATES, day, damaged.append)]
+            defects |= {f"a file of {day} ({i})": str(error) for i, error in enumerate(damaged, 1)}
+            restored = 0
+            for host_day in (HostDay(day, host) for host in hosts):
                 try:
-                    total += _restore(lake, writer, documents_rules or DocumentRules(), day, host)
-                    host_days += exists
+                    published = publish(lake, writer, host_day, rules)
                 except OutageError:
                     raise
                 except SnapshotAssetsError as defect:
-                    defects[f"{host} on {day}"] = str(defect)
-            log.info("restored %s: %d hosts", day, sum(hosts.values()))
+                    defects[str(host_day)] = str(defect)
+                else:
+                    total += published.written
+                    # A file without a row of the day still removes what is stale in Redis.
+                    restored += published.ledger.touches_window
+            host_days += restored
+            log.info("restored %s: %d hosts", day, restored)
             if progress is not None:
-                progress(day, sum(hosts.values()))
+                progress(day, restored)
     return RestoreReport(tuple(reversed(alive)), host_days, total, defects)
-
-
-def _restore(
-    lake: Lake, writer: SnapshotWriter, rules: DocumentRules, day: dt.date, host: str
-) -> WriteReport:
-    window = Window.of_day(day)
-
-    def put() -> WriteReport:
-        aggregates, _ = lake.read(_AGGREGATES, day, host)
-        validate(FiveMinuteAggregates, aggregates, f"{host} on {day}")
-        return writer.replace([host], window, usage(aggregates, rules, "settled"), "settled")
-
-    return lake.from_newest(_AGGREGATES, day, host, put)

@@ -15,14 +15,15 @@ from typing import Any
 import dagster as dg
 
 from snapshot_assets.definitions import build_defs
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import Window
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.assets import settled_assets
 from snapshot_assets.orchestration.checks import settled_checks
 from snapshot_assets.orchestration.jobs import DAY_TAG, REASON_TAG
 from snapshot_assets.orchestration.partitions import (
-    HostDay,
     add_hosts,
+    dagster_key,
     host_day_of,
     host_day_partitions,
     known_hosts,
@@ -88,8 +89,8 @@ class Pipeline:
                 "rules": RulesResource(),
             },
             tags={
-                "dagster/asset_partition_range_start": HostDay(days[0], ordered[0]).key,
-                "dagster/asset_partition_range_end": HostDay(days[1], ordered[-1]).key,
+                "dagster/asset_partition_range_start": dagster_key(HostDay(days[0], ordered[0])),
+                "dagster/asset_partition_range_end": dagster_key(HostDay(days[1], ordered[-1])),
             },
             run_config=QUIET,
             raise_on_error=False,

@@ -9,7 +9,8 @@ import sys
 import dagster as dg
 
 from snapshot_assets.definitions import build_defs
-from snapshot_assets.orchestration.partitions import HostDay, batches, host_days
+from snapshot_assets.domain.host_day import HostDay, batches
+from snapshot_assets.orchestration.partitions import dagster_key, host_days
 from snapshot_assets_tests.field import DAY, HOSTILE_HOSTS
 
 
@@ -38,8 +39,8 @@ def test_definitions_load_in_an_empty_environment_without_connecting() -> None:
 def test_partition_keys_give_back_day_and_host() -> None:
     for host in (*HOSTILE_HOSTS, "", "...", "a..b", "x\ny"):
         host_day = HostDay(DAY, host)
-        assert host_days([host_day.key]) == [host_day]
-        assert str(host_day.key).count("|") == 1
+        assert host_days([dagster_key(host_day)]) == [host_day]
+        assert str(dagster_key(host_day)).count("|") == 1
 
 
 def test_batches_hold_hosts_of_one_day() -> None:

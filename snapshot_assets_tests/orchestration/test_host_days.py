@@ -10,12 +10,18 @@ import pytest
 
 from snapshot_assets.cli.settle import Stretch, _stretches
 from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.ledger import Ledger
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError
-from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
-from snapshot_assets.orchestration.partitions import HostDay, add_hosts, host_day_of, known_hosts
+from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
+from snapshot_assets.orchestration.assets import SNAPSHOTS
+from snapshot_assets.orchestration.partitions import (
+    add_hosts,
+    dagster_key,
+    host_day_of,
+    known_hosts,
+)
 from snapshot_assets.orchestration.resources import RedisResource, environment_resources
 from snapshot_assets.pipeline.census import census
 from snapshot_assets.pipeline.proof import prove
@@ -121,8 +127,8 @@ def test_the_night_makes_no_partition_of_a_margin(site: Site) -> None:
         proof = checks(done)["cpu_seconds_equal_source"]
         assert proof.passed
     made = site.instance.get_materialized_partitions(dg.AssetKey(SNAPSHOTS))
-    assert not made & {HostDay(site.day, host).key for host in margin}
-    assert made >= {HostDay(site.day, host).key for host in edge}
+    assert not made & {dagster_key(HostDay(site.day, host)) for host in margin}
+    assert made >= {dagster_key(HostDay(site.day, host)) for host in edge}
     assert site.late() == set(), "nothing is left to do"
 
 
@@ -168,15 +174,15 @@ def test_a_day_asked_for_without_a_row_in_it_is_an_empty_one(both: Pipeline) -> 
     )
     assert len(checks(result)) == 6
     made = metadata(result, SNAPSHOTS)
-    assert set(made) == {HostDay(DAY, host).key for host in asked}
+    assert set(made) == {dagster_key(HostDay(DAY, host)) for host in asked}
     lake = both.lake
     with both.reader() as reader, both.source as source:
         for host in asked:
-            assert made[HostDay(DAY, host).key]["documents_written"] == 0
+            assert made[dagster_key(HostDay(DAY, host))]["documents_written"] == 0
             frame, note = lake.read(AGGREGATES, DAY, host)
             assert len(frame) == 0
-            assert not Ledger.from_dict(note["ledger"]).touches_window
-            raw, _ = lake.read(RAW, DAY, host)
+            assert not note.ledger.touches_window
+            raw, _ = lake.read(RAW_ROWS, DAY, host)
             assert len(raw) == len(MARGIN.get(host, ()))
             assert reader.get_data(host, *whole(DAY)) == {}
             proof = prove(source, host, WINDOW, {}, RULES, len(raw))

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from snapshot_assets.definitions import build_defs
 from snapshot_assets.domain.time import DAY_SECONDS, Window
-from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
+from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
+from snapshot_assets.orchestration.assets import SNAPSHOTS
 from snapshot_assets.orchestration.jobs import DAY_TAG
 from snapshot_assets.orchestration.partitions import known_hosts
-from snapshot_assets.orchestration.sensors import _Memory
+from snapshot_assets.pipeline.late_rows import Attempts
 from snapshot_assets.source.query import Tally
 from snapshot_assets_tests.field import execute, load, row
 from snapshot_assets_tests.orchestration.pipelines import (
@@ -74,18 +75,18 @@ def test_what_the_lake_or_redis_lacks_is_made_again(settled: Site) -> None:
     assert settled.late() == {"alice"}, "its documents failed"
     execute(settled.source, "DELETE FROM processes")
     assert settled.late() == {"alice"}, "whatever the source still has"
-    assert settled.settle_day("alice", select=[AGGREGATES])
+    assert settled.settle_day("alice", select=[AGGREGATES.name])
     assert settled.late() == {"alice"}, "its documents still failed"
 
 
 def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: Site) -> None:
-    (settled.lake_path / AGGREGATES / ".DS_Store").write_text("left by a file manager")
-    for dataset in (RAW, AGGREGATES):
+    (settled.lake_path / AGGREGATES.name / ".DS_Store").write_text("left by a file manager")
+    for dataset in (RAW_ROWS, AGGREGATES):
         file = Path(settled.lake.path(dataset, settled.day, "alice"))
         whole = file.read_bytes()
         file.write_bytes(whole[: len(whole) // 2])
         check = checks(settled.run("audit"))["redis_holds_what_it_should"]
-        assert check.passed == (dataset == RAW)
+        assert check.passed == (dataset is RAW_ROWS)
         assert settled.late() == {"alice"}
         with settled.reader() as reader:
             reader.base.client.flushall()
@@ -99,10 +100,10 @@ def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: Site) -> 
 
 def test_stages_that_did_not_follow_are_made_up_for(settled: Site) -> None:
     settled.add("bob", 39_700)
-    assert settled.settle_day("bob", select=[RAW])
+    assert settled.settle_day("bob", select=[RAW_ROWS.name])
     assert settled.late() == {"bob"}, "its aggregates are older than its rows"
     load(settled.source, settled.rows("dora"), create=None)
-    assert settled.settle_day("dora", select=[RAW, AGGREGATES])
+    assert settled.settle_day("dora", select=[RAW_ROWS.name, AGGREGATES.name])
     assert settled.late() == {"bob", "dora"}, "its documents were never written"
     assert settled.settle_day("bob", "dora")
     assert settled.late() == set()
@@ -170,10 +171,10 @@ def test_every_day_within_reach_is_looked_at(site: Site, monkeypatch: pytest.Mon
 @given(st.integers(1, 40), st.integers(0, 1_000))
 def test_turns_visit_every_day_and_yesterday_most_often(count: int, turn: int) -> None:
     days = [dt.date(2026, 11, 20) + dt.timedelta(days=i) for i in range(count)]
-    cursor: str | None = _Memory(turn).dump()
+    cursor: str | None = Attempts(turn).dump()
     visited = []
     for _ in range(4 * count):
-        memory = _Memory.load(cursor, 0.0)
+        memory = Attempts.load(cursor, 0.0)
         visited.append(memory.next_day(days))
         cursor = memory.dump()
     bound = max(2 * (count - 1), 1)
@@ -187,15 +188,15 @@ def test_turns_visit_every_day_and_yesterday_most_often(count: int, turn: int) -
 
 def test_the_cursor_forgets_after_hours_and_fits_into_mysql() -> None:
     days = [dt.date(2026, 11, 1) + dt.timedelta(days=i) for i in range(7)]
-    memory, rows = _Memory(), Tally(5, 1.0)
+    memory, rows = Attempts(), Tally(5, 1.0)
     hosts = [f"host{i}.example.org" for i in range(1_500)]
     for day in days:
         memory.remember(day, dict.fromkeys(hosts, rows), 1e9)
-        memory = _Memory.load(memory.dump(), 1e9 + 10)
+        memory = Attempts.load(memory.dump(), 1e9 + 10)
         assert not any(memory.may_try(day, host, rows) for host in hosts[::100])
         assert memory.may_try(day, hosts[0], Tally(5, 2.0))
         assert memory.may_try(day, hosts[0], None)
         assert memory.may_try(day - dt.timedelta(days=9), hosts[0], rows)
     assert memory.may_try(days[0], hosts[0], rows), "the oldest gave way"
     assert len(memory.dump()) < 2**16 - 2_000, "a tick and its cursor are a TEXT"
-    assert _Memory.load(memory.dump(), 1e9 + 6 * 3_600).tried == []
+    assert Attempts.load(memory.dump(), 1e9 + 6 * 3_600).tried == []

@@ -9,9 +9,10 @@ import dagster as dg
 import pytest
 
 import snapshot_assets.deploy
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.orchestration.jobs import DAY_TAG
-from snapshot_assets.orchestration.partitions import HostDay
+from snapshot_assets.orchestration.partitions import dagster_key
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets_tests.deployment import NEVER, Deployment
 from snapshot_assets_tests.field import busy_host, load
@@ -62,9 +63,9 @@ def test_schedule_daemon_and_webserver_on_mysql(
         with deployment.instance() as instance:
             done = instance.get_materialized_partitions(dg.AssetKey("redis_snapshots"))
     settled = dt.date.fromisoformat(run["tags"][DAY_TAG])
-    assert done >= {HostDay(settled, host).key for host in hosts}
+    assert done >= {dagster_key(HostDay(settled, host)) for host in hosts}
     days = [day for day in (yesterday, today) if day < dt.datetime.now(dt.UTC).date()]
-    assert done <= {HostDay(day, host).key for day in days for host in hosts}
+    assert done <= {dagster_key(HostDay(day, host)) for day in days for host in hosts}
     assert len(hosts) <= made <= len(done), "as the asset page counts them"
     assert not list((tmp_path / "dagster").rglob("*.db")), "nothing is kept in SQLite"
     with mariadb.connect("dagster") as connection, connection.cursor() as cursor:

@@ -22,9 +22,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.orchestration.partitions import HostDay
+from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
+from snapshot_assets.orchestration.partitions import dagster_key
 from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets.store.layout import COMPLETE
 from snapshot_assets_tests.deployment import NEVER, Deployment
@@ -149,7 +151,7 @@ class Site:
 
     def settled(self, hosts: Sequence[str], ago: int) -> bool:
         """Whether the lake has that day of all these hosts, and Redis its last document."""
-        have = {entry.host for entry in self.lake.entries("five_minute_aggregates", self.day(ago))}
+        have = {entry.host for entry in self.lake.entries(AGGREGATES, self.day(ago))}
         return have >= set(hosts) and len(self.documents(self.redis, hosts, ago, ago)) == 288 * len(
             hosts
         )
@@ -208,7 +210,7 @@ def test_a_backfill_keeps_a_bad_host_day_visible_and_the_others_done(
     with deployment.instance() as instance:
         for asset in ASSETS:
             done = instance.get_materialized_partitions(dg.AssetKey(asset))
-            assert {p.key for p in wanted} - done == {bad.key}
+            assert {dagster_key(p) for p in wanted} - done == {dagster_key(bad)}
     assert deployment.partition_counts("redis_snapshots")["numFailed"] == 1
     told = deployment.wait("the webhook", lambda: [m for m in site.webhook.messages if m["assets"]])
     assert set(told[0]["assets"]) == set(ASSETS)
@@ -244,7 +246,7 @@ def test_missed_nights_and_late_rows_are_settled_by_themselves(
     site.load_days(hosts, 3, 2)
     deployment.wait("days that no night settled", lambda: site.settled(hosts, 3))
     deployment.wait("the other of them", lambda: site.settled(hosts, 2))
-    untouched = Path(site.lake.path("raw_process_rows", site.day(3), "late-a"))
+    untouched = Path(site.lake.path(RAW_ROWS, site.day(3), "late-a"))
     changed_at = untouched.stat().st_mtime_ns
     noon = site.midnight(3) + 43_200
     late = [

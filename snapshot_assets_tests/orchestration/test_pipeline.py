@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
+from snapshot_assets.lake.notes import AGGREGATES
 from snapshot_assets.orchestration.assets import settled_assets
-from snapshot_assets.orchestration.partitions import HostDay
+from snapshot_assets.orchestration.partitions import dagster_key
 from snapshot_assets_tests.field import DAY, HOSTILE_HOSTS, MIDNIGHT, busy_host, execute, load
 from snapshot_assets_tests.orchestration.pipelines import PARTITIONS, Pipeline, metadata, whole
 
@@ -31,13 +33,13 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
     for host in hosts:
         rows = everything[everything["host"] == host]
         expected = account(rows, Window.of_day(DAY), AccountingRules())
-        found, note = pipeline.lake.read("five_minute_aggregates", DAY, host)
+        found, note = pipeline.lake.read(AGGREGATES, DAY, host)
         assert found["cpu_norm"].tolist() == expected.aggregates["cpu_norm"].tolist()
-        ledger = Ledger.from_dict(note["ledger"])
+        ledger = note.ledger
         assert ledger.attributed_cpu_seconds == pytest.approx(
             expected.ledger.attributed_cpu_seconds, rel=1e-12
         )
-        mine = told[HostDay(DAY, host).key]
+        mine = told[dagster_key(HostDay(DAY, host))]
         assert mine["cpu_core_seconds_attributed"] == ledger.attributed_cpu_seconds
         assert mine["buckets"] == 288
         assert mine["coverage"] == 1.0
@@ -77,7 +79,7 @@ def test_a_smaller_second_input_leaves_nothing_stale(pipeline: Pipeline) -> None
     with pipeline.reader() as reader:
         assert max(reader.get_data("alice", *whole(DAY))) < border
         assert max(reader.get_data("bob", *whole(DAY))) > border
-    removed = metadata(result, "redis_snapshots")[HostDay(DAY, "alice").key]
+    removed = metadata(result, "redis_snapshots")[dagster_key(HostDay(DAY, "alice"))]
     assert removed["documents_removed"] > 0
     execute(pipeline.source, "DELETE FROM processes WHERE host = 'alice'")
     assert pipeline.settle(["alice"]).success
@@ -97,10 +99,7 @@ def test_days_settled_apart_equal_one_long_range(pipeline: Pipeline) -> None:
         file.unlink()
     assert pipeline.settle(["alice"], (days[0], days[1])).success
     assert pipeline.state() == apart
-    ledgers = [
-        Ledger.from_dict(pipeline.lake.read("five_minute_aggregates", day, "alice")[1]["ledger"])
-        for day in days
-    ]
+    ledgers = [pipeline.lake.read(AGGREGATES, day, "alice")[1].ledger for day in days]
     raw = pipeline.source.read_sql(0, 2e9)
     whole = account(raw, Window(MIDNIGHT - 86_400, MIDNIGHT + 86_400), AccountingRules()).ledger
     total = Ledger.total(ledgers)
@@ -132,10 +131,10 @@ def test_days_past_the_retention_reach_the_lake_and_are_reported(pipeline: Pipel
     pipeline.retention_days = (time.time() - MIDNIGHT) / 86_400 + 5
     result = pipeline.settle(["alice"], (old, old))
     assert result.success
-    told = metadata(result, "redis_snapshots")[HostDay(old, "alice").key]
+    told = metadata(result, "redis_snapshots")[dagster_key(HostDay(old, "alice"))]
     assert told["documents_written"] == 0
     assert told["documents_past_retention"] == 12
-    assert Path(pipeline.lake.path("five_minute_aggregates", old, "alice")).exists()
+    assert Path(pipeline.lake.path(AGGREGATES, old, "alice")).exists()
     assert pipeline.settle(["alice"]).success
     with pipeline.reader() as reader:
         assert reader.get_data("alice", *whole(old)) == {}
@@ -145,7 +144,7 @@ def test_days_past_the_retention_reach_the_lake_and_are_reported(pipeline: Pipel
 def test_metadata_shows_the_ledger_the_schema_and_a_picture(pipeline: Pipeline) -> None:
     load(pipeline.source, busy_host("alice", end=MIDNIGHT + 3600))
     result = pipeline.settle(["alice"])
-    told = metadata(result, "five_minute_aggregates")[HostDay(DAY, "alice").key]
+    told = metadata(result, "five_minute_aggregates")[dagster_key(HostDay(DAY, "alice"))]
     assert {record.data["class"] for record in told["ledger"].records} == {
         "attributed",
         "gap",

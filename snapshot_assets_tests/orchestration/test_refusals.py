@@ -10,10 +10,12 @@ import dagster as dg
 import pytest
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.orchestration.checks import settled_checks
-from snapshot_assets.orchestration.partitions import HostDay
+from snapshot_assets.orchestration.partitions import dagster_key
 from snapshot_assets.orchestration.resources import (
     LakeResource,
     RedisResource,
@@ -37,11 +39,11 @@ def test_one_bad_host_day_fails_visibly_and_the_others_are_done(pipeline: Pipeli
         assert part in told
     for asset in ("raw_process_rows", "five_minute_aggregates", "redis_snapshots"):
         done = pipeline.instance.get_materialized_partitions(dg.AssetKey(asset))
-        assert done == {HostDay(DAY, "alice").key, HostDay(DAY, "carol").key}
+        assert done == {dagster_key(HostDay(DAY, "alice")), dagster_key(HostDay(DAY, "carol"))}
     with pipeline.reader() as reader:
         assert reader.get_data("carol", *whole(DAY)), "the good ones go all the way"
         assert not reader.get_data("bob", *whole(DAY))
-    assert not Path(pipeline.lake.path("raw_process_rows", DAY, "bob")).exists()
+    assert not Path(pipeline.lake.path(RAW_ROWS, DAY, "bob")).exists()
     assert not any(e.event_type_value == "STEP_UP_FOR_RETRY" for e in result.all_events)
 
 
@@ -56,7 +58,7 @@ def test_a_ledger_that_does_not_balance_stops_the_host_day(
             return whole
         return dataclasses.replace(whole, aggregates=whole.aggregates.iloc[1:])
 
-    monkeypatch.setattr("snapshot_assets.orchestration.assets.account", lossy)
+    monkeypatch.setattr("snapshot_assets.pipeline.settle.account", lossy)
     result = pipeline.settle(["alice", "bob"])
     (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
     assert "bob on 2026-11-20: core-seconds" in str(failure.user_failure_data)
@@ -71,7 +73,7 @@ def test_a_missing_value_blames_its_own_host_only(pipeline: Pipeline) -> None:
     result = pipeline.settle(["alice", "bob"])
     done = pipeline.instance.get_materialized_partitions(dg.AssetKey("raw_process_rows"))
     assert not result.success
-    assert done == {HostDay(DAY, "alice").key}
+    assert done == {dagster_key(HostDay(DAY, "alice"))}
 
 
 def test_a_day_that_the_source_has_purged_is_kept(pipeline: Pipeline) -> None:
@@ -163,14 +165,14 @@ def test_checks_see_what_was_tampered_with(pipeline: Pipeline) -> None:
     execute(pipeline.source, "DELETE FROM processes WHERE cputimes = 900000")
     assert failing() == {}
 
-    frame, note = pipeline.lake.read("five_minute_aggregates", DAY, "alice")
+    frame, note = pipeline.lake.read(AGGREGATES, DAY, "alice")
     frame.loc[0, "cpu_norm"] += 0.01
-    pipeline.lake.write("five_minute_aggregates", DAY, "alice", frame, note)
+    pipeline.lake.write(AGGREGATES, DAY, "alice", frame, note)
     assert "core-seconds" in failing()["ledger_balances"]
 
-    rows, raw_note = pipeline.lake.read("raw_process_rows", DAY, "alice")
-    pipeline.lake.write("raw_process_rows", DAY, "alice", rows.head(5), raw_note)
+    rows, raw_note = pipeline.lake.read(RAW_ROWS, DAY, "alice")
+    pipeline.lake.write(RAW_ROWS, DAY, "alice", rows.head(5), raw_note)
     assert "lost or counted twice" in failing()["ledger_balances"]
     rows["snapshot_time_epoch"] += 86_400.0
-    pipeline.lake.write("raw_process_rows", DAY, "alice", rows, raw_note)
+    pipeline.lake.write(RAW_ROWS, DAY, "alice", rows, raw_note)
     assert "another host or time" in failing()["raw_rows_match_schema"]

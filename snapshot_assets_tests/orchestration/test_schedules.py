@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapshot_assets.definitions import build_defs
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.orchestration.assets import PARTITIONS_PER_RUN
 from snapshot_assets.orchestration.jobs import DAY_TAG, PATH_TAG, REASON_TAG
 from snapshot_assets.orchestration.partitions import (
     Box,
-    HostDay,
     add_hosts,
     boxes,
+    dagster_key,
     host_day_of,
     known_hosts,
 )
@@ -248,7 +249,7 @@ def test_awkward_names_come_through_the_tags_into_the_run(site: Pipeline) -> Non
     )
     assert result.success
     done = site.instance.get_materialized_partitions(dg.AssetKey("redis_snapshots"))
-    assert done == {HostDay(DAY, host).key for host in HOSTILE_HOSTS}
+    assert done == {dagster_key(HostDay(DAY, host)) for host in HOSTILE_HOSTS}
 
 
 def test_a_night_without_work_is_skipped(site: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,10 @@ import dagster as dg
 import pytest
 
 from snapshot_assets.cli.leash import free_port
-from snapshot_assets.orchestration.partitions import Box, HostDay
-from snapshot_assets.orchestration.telling import failure_message, failure_sensor, post
+from snapshot_assets.domain.host_day import HostDay
+from snapshot_assets.orchestration.notify import failure_message, failure_sensor
+from snapshot_assets.orchestration.partitions import Box, dagster_key
+from snapshot_assets.pipeline.webhook import post
 from snapshot_assets.settings import Settings
 from snapshot_assets_tests.field import DAY
 from snapshot_assets_tests.orchestration.pipelines import QUIET
@@ -93,7 +95,7 @@ def test_a_message_says_which_run_failed_why_and_where_to_look() -> None:
     assert told.pop("text").splitlines() == [
         "Run of settle failed",
         "assets: five_minute_aggregates, redis_snapshots",
-        f"partitions: {first.key} to {last.key}",
+        f"partitions: {dagster_key(first)} to {dagster_key(last)}",
         "settled: web|01 is bad",
         "and so on",
         "https://ui.example/d/runs/0f1e",
@@ -102,7 +104,7 @@ def test_a_message_says_which_run_failed_why_and_where_to_look() -> None:
         "job": "settle",
         "run_id": "0f1e",
         "assets": ["five_minute_aggregates", "redis_snapshots"],
-        "partitions": f"{first.key} to {last.key}",
+        "partitions": f"{dagster_key(first)} to {dagster_key(last)}",
         "error": "settled: web|01 is bad\nand so on",
         "link": "https://ui.example/d/runs/0f1e",
     }
@@ -110,7 +112,7 @@ def test_a_message_says_which_run_failed_why_and_where_to_look() -> None:
 
 
 def test_a_single_partition_is_no_range_and_a_run_without_any_says_nothing_of_them() -> None:
-    key = HostDay(DAY, "alice").key
+    key = dagster_key(HostDay(DAY, "alice"))
     for tags in ({"dagster/partition": key}, Box(DAY, DAY, ("alice",)).tags):
         assert failure_message(failed_run(tags=tags), ["x"], site_settings())["partitions"] == key
     told = failure_message(failed_run(), ["x"], site_settings())
@@ -207,7 +209,7 @@ def test_a_webhook_that_is_down_is_named_without_its_token() -> None:
 def test_a_webhook_that_never_answers_is_named_without_its_token(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snapshot_assets.orchestration.telling._TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("snapshot_assets.pipeline.webhook._TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/services/s3cret?token=t0ken"
         with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*timed") as told:

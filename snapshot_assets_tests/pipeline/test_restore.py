@@ -17,6 +17,7 @@ from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import usage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.lake.lake import Lake
+from snapshot_assets.lake.notes import AGGREGATES, AggregatesNote
 from snapshot_assets.pipeline.census import census
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Keys, Retention
@@ -40,11 +41,9 @@ def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, core
     window = Window.of_day(day)
     rows = raw_rows(Row(host, window.start + i * 300, cputimes=i * 300 * cores) for i in range(100))
     result = account(rows, window, AccountingRules())
-    note = {
-        "ledger": result.ledger.as_dict(),
-        "buckets": window.encode(result.bucket_starts()),
-    }
-    lake.write("five_minute_aggregates", day, host, result.aggregates, note)
+    buckets = window.encode(result.bucket_starts())
+    note = AggregatesNote(result.ledger, buckets, len(rows), window.start + 99 * 300.0)
+    lake.write(AGGREGATES, day, host, result.aggregates, note)
     if writer is not None:
         used = usage(result.aggregates, DocumentRules(), "settled")
         writer.replace([host], window, used, "settled")
@@ -103,7 +102,7 @@ def test_a_damaged_file_is_named_and_the_rest_comes_back(
     for host in HOSTS:
         settle(lake, None, DAYS[1], host)
     # Whole at the end, where the footer is, and not in the middle.
-    path = Path(lake.path("five_minute_aggregates", DAYS[1], "alice"))
+    path = Path(lake.path(AGGREGATES, DAYS[1], "alice"))
     content = bytearray(path.read_bytes())
     content[4:60] = bytes(56)
     path.write_bytes(content)

@@ -1,0 +1,175 @@
+"""What each dataset of the lake is called, and the note that each of its files carries.
+
+A note is JSON in the footer of the file, so it is read without the frame. Its keys are those of
+version 0.1; a reader ignores keys that it does not know. Where a file is, and how it is replaced,
+is decided in :mod:`snapshot_assets.lake.lake`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
+
+from snapshot_assets.domain.ledger import Ledger
+from snapshot_assets.domain.time import Window
+
+
+class Note(Protocol):
+    """What is kept inside a file beside its frame."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        ...
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            ValueError: a value is missing or of another type; the message names its key.
+        """
+        ...
+
+
+NoteT = TypeVar("NoteT", bound=Note)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(Generic[NoteT]):
+    """A folder of the lake.
+
+    Attributes:
+        name: of the folder.
+        note: type of the notes of its files.
+    """
+
+    name: str
+    note: type[NoteT]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class RawNote:
+    """The note of the raw rows of a host-day.
+
+    Attributes:
+        newest_epoch: time of the newest row, epoch seconds; None without rows.
+    """
+
+    newest_epoch: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return {"newest_epoch": self.newest_epoch}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            ValueError: a value is missing or of another type; the message names its key.
+        """
+        return cls(_epoch(data, "newest_epoch"))
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatesNote:
+    """The note of the aggregates of a host-day.
+
+    Attributes:
+        ledger: what became of the rows that they were made from.
+        buckets: which buckets of the day they have, as :meth:`Window.encode` writes it.
+        raw_rows: how many rows they were made from.
+        raw_newest_epoch: time of the newest of those rows, epoch seconds; None without rows.
+    """
+
+    ledger: Ledger
+    buckets: str
+    raw_rows: int
+    raw_newest_epoch: float | None
+
+    def bucket_starts(self, window: Window) -> list[int]:
+        """The buckets that the aggregates have, epoch seconds, ascending.
+
+        Args:
+            window: the day of the file.
+        """
+        return window.decode(self.buckets)
+
+    def is_made_from(self, rows: int, note: RawNote) -> bool:
+        """Whether the aggregates were made from a raw file with so many rows and this note."""
+        return (self.raw_rows, self.raw_newest_epoch) == (rows, note.newest_epoch)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+        return {
+            "ledger": self.ledger.as_dict(),
+            "buckets": self.buckets,
+            "raw_rows": self.raw_rows,
+            "raw_newest_epoch": self.raw_newest_epoch,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            ValueError: a value is missing or of another type; the message names its key.
+        """
+        buckets = _value(data, "buckets", str)
+        try:
+            int(buckets, 16)
+        except ValueError:
+            raise ValueError(f"'buckets' of its note is {buckets!r}, no hexadecimal") from None
+        try:
+            ledger = Ledger.from_dict(_value(data, "ledger", dict))
+        except TypeError as error:
+            raise ValueError(f"'ledger' of its note: {error}") from None
+        return cls(ledger, buckets, _value(data, "raw_rows", int), _epoch(data, "raw_newest_epoch"))
+
+
+RAW_ROWS: Final = Dataset("raw_process_rows", RawNote)
+AGGREGATES: Final = Dataset("five_minute_aggregates", AggregatesNote)
+
+
+def dump_note(host: str, note: Note) -> bytes:
+    """The text in the footer of a file; the same host and note give the same bytes."""
+    content = {"host": host, **note.as_dict()}
+    return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+
+
+def load_note(text: bytes, kind: type[NoteT]) -> tuple[str, NoteT]:
+    """The inverse of :func:`dump_note`: the host and the note.
+
+    Raises:
+        ValueError: the text is not JSON, or a value is missing or of another type.
+    """
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError(f"its note is {type(data).__name__}, no object")
+    return _value(data, "host", str), kind.from_dict(data)
+
+
+_Value = TypeVar("_Value")
+
+
+def _value(data: Mapping[str, Any], key: str, kind: type[_Value]) -> _Value:
+    if key not in data:
+        raise ValueError(f"its note has no {key!r}")
+    value = data[key]
+    if not isinstance(value, kind):
+        raise ValueError(f"{key!r} of its note is {type(value).__name__}, no {kind.__name__}")
+    return value
+
+
+def _epoch(data: Mapping[str, Any], key: str) -> float | None:
+    """The value as it is in the file: a float, in version 0.1 too; an integer is taken as well."""
+    if key in data and data[key] is None:
+        return None
+    if isinstance(data.get(key), int):
+        return float(data[key])
+    return _value(data, key, float)

@@ -1,0 +1,84 @@
+"""Looking once more at what was settled, host-day by host-day: the lake's files and the documents.
+
+Each function reads what is kept, never what a settling had in memory, and says what is wrong. Redis
+is compared with the lake in :mod:`snapshot_assets.pipeline.census`, and with the source in
+:mod:`snapshot_assets.pipeline.proof`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from snapshot_assets.domain.documents import sums_up
+from snapshot_assets.domain.host_day import HostDay
+from snapshot_assets.domain.ledger import Imbalance
+from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, validate
+from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
+from snapshot_assets.store.reading.reader import Document, RedisReader
+
+# A document that expires during a look at its day would be taken for a missing one.
+_LOOKING_SECONDS = 300
+
+
+def rows_problem(lake: Lake, host_day: HostDay, rules: AccountingRules) -> str | None:
+    """What is wrong with the rows that the lake keeps of a host-day; None if nothing is.
+
+    Raises:
+        LakeError: there is no such file, or it is damaged.
+    """
+    rows, _ = lake.read(RAW_ROWS, *host_day)
+    try:
+        validate(RawProcessRows, rows, str(host_day))
+    except SchemaError as error:
+        return str(error)
+    start, end = rules.read_range(host_day.window)
+    times = rows["snapshot_time_epoch"]
+    strangers = int(((times < start) | (times >= end)).sum())
+    strangers += int((rows["host"] != host_day.host).sum())
+    return f"{strangers} rows of another host or time" if strangers else None
+
+
+def imbalances(lake: Lake, host_day: HostDay) -> list[Imbalance]:
+    """What does not add up between the rows, the aggregates and the ledger that the lake keeps.
+
+    Raises:
+        LakeError: there is no such file, or it is damaged.
+    """
+    aggregates, note = lake.read(AGGREGATES, *host_day)
+    rows, _ = lake.read(RAW_ROWS, *host_day)
+    return note.ledger.imbalances(len(rows), aggregates)
+
+
+def wrong_sums(reader: RedisReader, host_day: HostDay) -> list[int]:
+    """The buckets whose document has entries that are not its total, ascending.
+
+    Raises:
+        StoreError: Redis cannot be read.
+    """
+    found = kept_documents(reader, host_day.host, host_day.window)
+    return sorted(bucket for bucket, document in found.items() if not sums_up(document))
+
+
+def kept_documents(reader: RedisReader, host: str, window: Window) -> dict[int, Document]:
+    """The documents of a host that Redis has in a window, by bucket.
+
+    Raises:
+        StoreError: Redis cannot be read, or a document is damaged.
+    """
+    if window.start == window.end:
+        return {}
+    return reader.get_data(
+        host,
+        dt.datetime.fromtimestamp(window.start, dt.UTC),
+        dt.datetime.fromtimestamp(window.end - BUCKET_SECONDS, dt.UTC),
+    )
+
+
+def kept_window(reader: RedisReader, window: Window) -> Window:
+    """The part of a window whose documents Redis keeps for five more minutes at least."""
+    horizon = reader.clock() + _LOOKING_SECONDS
+    alive = [bucket for bucket in window.buckets() if reader.keys.document_expiry(bucket) > horizon]
+    return Window(alive[0] if alive else window.end, window.end)

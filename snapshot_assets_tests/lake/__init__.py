@@ -1,0 +1,1 @@
+"""Tests of the Parquet files and their notes."""
