@@ -26,7 +26,6 @@ import pytest
 
 from snapshot_assets import RedisReader, RedisWriter
 from snapshot_assets.domain.host_day import HostDay
-from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.lake.lake import Lake
@@ -257,11 +256,10 @@ def test_its_frames_agree_with_its_documents(loaded: Redis, reader: RedisReader)
             for entry in document[measure]["user"]:
                 sums[host, hour, entry["username"]] += entry[value] * seconds
             sums[host, hour, "(other)"] += document[measure]["other"][value] * seconds
-    columns: dict[Measure, str] = {"cpu": "core_seconds", "mem": "gb_seconds"}
-    for measure, column in columns.items():
-        frame = reader.get_frame(
-            None, START, END, measure=measure, by="username", resolution="hour"
-        )
+    frames = reader.get_frames(None, START, END, by="username", resolution="hour")
+    columns = {"cpu": "core_seconds", "mem": "gb_seconds"}
+    for measure, frame in frames.items():
+        column = columns[measure]
         found = {
             (row["host"], row["start"].to_pydatetime(), row["username"]): row[column]
             for row in frame.to_dict("records")
@@ -270,10 +268,15 @@ def test_its_frames_agree_with_its_documents(loaded: Redis, reader: RedisReader)
         assert found == pytest.approx(dict(expected[measure]), abs=0.5)
 
 
-def test_the_live_path_goes_on_where_it_stopped(redis_server: Redis, source: Path) -> None:
+def test_the_live_path_goes_on_where_it_stopped(
+    redis_server: Redis, reader: RedisReader, source: Path
+) -> None:
     """The newest two buckets are lost; the rest is as old as it was."""
     newest = ("2026-11-22T02:00:00+00:00", "2026-11-22T02:05:00+00:00")
     load(redis_server, lambda key: key.name not in newest)
+    with redis_server.client() as client:
+        for key in client.keys("snapshot_assets:*:5min:2026-11-22"):
+            client.hdel(key, "02:00", "02:05")
     with (
         ProcessSource(f"sqlite:///{source}") as table,
         RedisWriter(port=redis_server.port, clock=lambda: NOW, retention=FOREVER) as writer,
@@ -283,6 +286,7 @@ def test_the_live_path_goes_on_where_it_stopped(redis_server: Redis, source: Pat
     assert report.window.start == MIDNIGHT + 2 * 86_400 + 3_600 + 40 * 60
     assert report.new_hosts == ()
     assert documents_of(redis_server) == written_documents()
+    assert_frames_as_written(reader)
 
 
 # --- the lake ----------------------------------------------------------------------------------
