@@ -29,11 +29,7 @@ dev: .venv/ready  ## Dagster's UI and daemon on your own settings
 
 bench: .venv/ready-dev  ## Measure settling, reading, writing and pages beside straightforward versions
 	@sh tools/servers.sh
-	@$(PYTHON) -m benchmarks.settle_day $(ARGS)
-	@$(PYTHON) -m benchmarks.read_store
-	@$(PYTHON) -m benchmarks.write_store
-	@$(PYTHON) -m benchmarks.choices
-	@$(PYTHON) -m benchmarks.dashboard
+	@$(PYTHON) -m benchmarks $(ARGS)
 
 lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
 	@sh tools/lock.sh

@@ -1,4 +1,4 @@
-"""An invented site in Redis, and the same entries in a summary table of a database.
+"""An invented fleet of hosts in Redis, and the same entries in a summary table of a database.
 
 Six CPU and five memory entries in each bucket: jobs that stay for hours, CPU that is noisy, memory
 that hardly moves; documents of about 1.3 kB. Five hosts are invented and written as the product
@@ -95,8 +95,8 @@ def invent(host: str, window: Window, seed: int) -> Usage:
     )
 
 
-class Site:
-    """The hosts of a site in a Redis; more can be added.
+class Fleet:
+    """Hosts in a Redis; more can be added.
 
     Args:
         writer: to the Redis.
@@ -108,6 +108,7 @@ class Site:
         self._writer = writer
         midnight = end // DAY_SECONDS * DAY_SECONDS
         self.window = Window(midnight - days * DAY_SECONDS, end)
+        self.days = days
         self.hosts = 0
         self.usages = [invent(name(i), self.window, i) for i in range(INVENTED)]
         self._settled = Window(self.window.start, midnight)
@@ -154,7 +155,7 @@ def as_live(usage: Usage) -> Usage:
 
 
 def load_table(
-    connection: pymysql.Connection, folder: Path, site: Site, hosts: Sequence[int], start: int
+    connection: pymysql.Connection, folder: Path, fleet: Fleet, hosts: Sequence[int], start: int
 ) -> int:
     """Put what these hosts used from ``start`` on into the summary table, in the order of time."""
     loaded = 0
@@ -163,8 +164,8 @@ def load_table(
         fresh = not cursor.fetchall()
         if fresh:
             cursor.execute(_CREATE_TABLE)
-        rows = [_rows(usage) for usage in site.usages]
-        for day in days_of(Window(start, site.window.end)):
+        rows = [_rows(usage) for usage in fleet.usages]
+        for day in days_of(Window(start, fleet.window.end)):
             days = [
                 {
                     column: values[(found["start"] >= day) & (found["start"] < day + DAY_SECONDS)]
