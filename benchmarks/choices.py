@@ -32,7 +32,7 @@ from snapshot_assets.store.reading import documents as reading
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.writing.writer import SnapshotWriter
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.servers import Redis
 
 HOST = name(0)
 BATCHES = (100, 300, 1_000, 3_000)

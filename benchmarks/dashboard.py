@@ -38,7 +38,7 @@ from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.domain.time import DAY_SECONDS
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.servers import Redis, find_program
+from snapshot_assets_tests.support.servers import Redis, find_program
 
 SECTIONS = {"": "overview", "users": "consumers"}
 OTHER_RANGE = {"24h": "12 h", "30d": "14 d"}

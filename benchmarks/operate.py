@@ -37,8 +37,8 @@ from snapshot_assets.domain.time import (
 )
 from snapshot_assets.orchestration.assets import AGGREGATES, PARTITIONS_PER_RUN, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.partitions import boxes
-from snapshot_assets_tests.deployment import NEVER, Deployment
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.deployment import NEVER, Deployment
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 _COPIED = (
     "pid, ppid, username, comm, cputimes, rss, pss, vsz, thcount, etimes, bdstart, args, "

@@ -38,7 +38,7 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.writing.writer import SnapshotWriter
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 MOST_HOSTS_IN_TABLE = 50
 HOST = name(0)

@@ -28,7 +28,7 @@ from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.writing.frames import FrameWriter
 from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets.timing import Timer
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.servers import Redis
 
 LIVE_BUCKETS = 8
 # 50 hosts in 30 days.

@@ -25,8 +25,7 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import StoreError
 from snapshot_assets.store.layout import COMPLETE
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import HOUR, Row, at, cores, count, coverage
-from snapshot_assets_tests.markdown import (
+from snapshot_assets_tests.support.markdown import (
     PAGES,
     README,
     ROOT,
@@ -38,7 +37,8 @@ from snapshot_assets_tests.markdown import (
     section,
     table_rows,
 )
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.process_rows import HOUR, Row, at, cores, count, coverage
+from snapshot_assets_tests.support.servers import Redis
 
 DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("0*.md"))

@@ -27,11 +27,11 @@ from snapshot_assets.domain.documents import documents
 from snapshot_assets.settings import PREFIX, Settings, describe_settings
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
-from snapshot_assets_tests.domain.frames import DAY, NOON
-from snapshot_assets_tests.field import load, row
-from snapshot_assets_tests.markdown import Block, blocks
-from snapshot_assets_tests.servers import MariaDB, Redis
-from snapshot_assets_tests.store.examples import WINDOW, used, worked_example
+from snapshot_assets_tests.support.field_table import load, row
+from snapshot_assets_tests.support.markdown import Block, blocks
+from snapshot_assets_tests.support.process_rows import DAY, NOON
+from snapshot_assets_tests.support.servers import MariaDB, Redis
+from snapshot_assets_tests.support.snapshots import WINDOW, used, worked_example
 
 LANGUAGES = {"", "sh", "env", "python", "json", "yaml", "csv"}
 NOT_RUN = [

@@ -26,8 +26,8 @@ from snapshot_assets.cli import COMMANDS
 from snapshot_assets.errors import EXTRAS, MissingExtraError, require_extra
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
     FIRST,
     LAST,
     NOW,

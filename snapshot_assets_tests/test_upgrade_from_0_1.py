@@ -33,8 +33,8 @@ from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.orchestration.partitions import dagster_key, host_day_of, known_hosts
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
-from snapshot_assets_tests.cli.test_commands import Shell
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.shell import Shell
 
 WRITTEN = Path(__file__).parent / "data" / "version_0_1"
 DAYS = (dt.date(2026, 11, 20), dt.date(2026, 11, 21))

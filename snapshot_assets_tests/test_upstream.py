@@ -25,7 +25,7 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_ur
 from redis.exceptions import AskError, MovedError
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from snapshot_assets_tests.servers import Redis, wait_for
+from snapshot_assets_tests.support.servers import Redis, wait_for
 
 PING = b"*1\r\n$4\r\nPING\r\n"
 

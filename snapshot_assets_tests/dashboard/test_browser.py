@@ -16,7 +16,7 @@ from snapshot_assets.dashboard.browser import (
 )
 from snapshot_assets.dashboard.shell import PAGES, TABS
 from snapshot_assets_tests.dashboard.test_pages import ask
-from snapshot_assets_tests.dashboard.world import World
+from snapshot_assets_tests.support.world import World
 
 ASSETS = Path(dashboard.__file__).parent / "assets"
 CALLBACKS = browser_callbacks(tuple(TABS), tuple(page.NAME for page in PAGES))

@@ -16,7 +16,7 @@ import pytest
 from snapshot_assets.dashboard.options import AccessOptions
 from snapshot_assets.dashboard.shell import PAGES
 from snapshot_assets.domain.time import bucket_start
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     HOSTILE_COMM,
     HOSTILE_HOST,
     HOSTILE_USER,

@@ -22,9 +22,9 @@ import requests
 
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
-from snapshot_assets_tests.dashboard.http.nginx import Nginx
-from snapshot_assets_tests.dashboard.world import Clock, World, use
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.nginx import Nginx
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.world import Clock, World, use
 
 _READY_SECONDS = 60.0
 _PROGRAM = (sys.executable, "-m", "snapshot_assets.cli")

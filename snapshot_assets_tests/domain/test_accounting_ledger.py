@@ -15,7 +15,7 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets_tests.domain.frames import (
+from snapshot_assets_tests.support.process_rows import (
     AWKWARD_HOSTS,
     DAY,
     GB,

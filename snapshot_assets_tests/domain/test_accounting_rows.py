@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets_tests.domain.frames import (
+from snapshot_assets_tests.support.process_rows import (
     GB,
     Row,
     at,

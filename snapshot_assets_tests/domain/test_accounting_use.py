@@ -6,7 +6,7 @@ import pytest
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets_tests.domain.frames import (
+from snapshot_assets_tests.support.process_rows import (
     GB,
     Row,
     at,

@@ -26,7 +26,7 @@ from snapshot_assets.orchestration.resources import RedisResource, environment_r
 from snapshot_assets.pipeline.census import census
 from snapshot_assets.pipeline.proof import prove
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets_tests.field import (
+from snapshot_assets_tests.support.field_table import (
     DAY,
     MIDNIGHT,
     hosts_at_the_edge,
@@ -35,7 +35,13 @@ from snapshot_assets_tests.field import (
     row,
     rows_at,
 )
-from snapshot_assets_tests.orchestration.pipelines import Pipeline, Site, checks, metadata, whole
+from snapshot_assets_tests.support.pipelines import (
+    Pipeline,
+    WatchedPipeline,
+    checks,
+    metadata,
+    whole,
+)
 
 RULES = AccountingRules()
 WINDOW = Window.of_day(DAY)
@@ -61,7 +67,7 @@ def hosts_of(requests: Iterable[dg.RunRequest], instance: dg.DagsterInstance) ->
     return sorted(found)
 
 
-def night_tick(site: Site) -> tuple[list[dg.RunRequest], str | None]:
+def night_tick(site: WatchedPipeline) -> tuple[list[dg.RunRequest], str | None]:
     """What the night after the site's day asks for, or why it does not."""
     night = dt.datetime.combine(site.day, dt.time(0, 45), dt.UTC) + dt.timedelta(days=1)
     with dg.build_schedule_context(
@@ -113,7 +119,7 @@ def test_sqlite_counts_them_alike(tmp_path_factory: pytest.TempPathFactory) -> N
         assert own["across its start"].rows == 2
 
 
-def test_the_night_makes_no_partition_of_a_margin(site: Site) -> None:
+def test_the_night_makes_no_partition_of_a_margin(site: WatchedPipeline) -> None:
     edge, margin = (of(site.midnight) for of in (hosts_at_the_edge, hosts_in_the_margins))
     load(site.source, rows_at(edge | margin), create=None)
     # The live path has met them all by then; a host that is silent all day may be settled along.
@@ -132,7 +138,7 @@ def test_the_night_makes_no_partition_of_a_margin(site: Site) -> None:
     assert site.late() == set(), "nothing is left to do"
 
 
-def test_a_night_with_rows_in_the_margins_alone_is_skipped(site: Site) -> None:
+def test_a_night_with_rows_in_the_margins_alone_is_skipped(site: WatchedPipeline) -> None:
     load(site.source, rows_at(hosts_in_the_margins(site.midnight)), create=None)
     requests, skipped = night_tick(site)
     assert not requests
@@ -140,7 +146,7 @@ def test_a_night_with_rows_in_the_margins_alone_is_skipped(site: Site) -> None:
     assert known_hosts(site.instance) == []
 
 
-def test_late_rows_in_a_margin_make_no_partition(site: Site) -> None:
+def test_late_rows_in_a_margin_make_no_partition(site: WatchedPipeline) -> None:
     edge, margin = (of(site.midnight) for of in (hosts_at_the_edge, hosts_in_the_margins))
     load(site.source, rows_at(margin), create=None)
     assert site.look() == ([], f"{site.day}: 0 hosts looked at, nothing new")

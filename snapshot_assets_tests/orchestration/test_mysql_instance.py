@@ -14,9 +14,9 @@ from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.orchestration.jobs import DAY_TAG
 from snapshot_assets.orchestration.partitions import dagster_key
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets_tests.deployment import NEVER, Deployment
-from snapshot_assets_tests.field import busy_host, load
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.deployment import NEVER, Deployment
+from snapshot_assets_tests.support.field_table import busy_host, load
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 SETTINGS = Path(str(snapshot_assets.deploy.__file__)).with_name("dagster.mysql.yaml")
 

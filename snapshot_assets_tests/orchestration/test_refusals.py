@@ -22,8 +22,8 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
-from snapshot_assets_tests.field import DAY, MIDNIGHT, busy_host, execute, load, row
-from snapshot_assets_tests.orchestration.pipelines import FOREVER_DAYS, QUIET, Pipeline, whole
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, execute, load, row
+from snapshot_assets_tests.support.pipelines import FOREVER_DAYS, QUIET, Pipeline, whole
 
 
 def test_one_bad_host_day_fails_visibly_and_the_others_are_done(pipeline: Pipeline) -> None:

@@ -20,9 +20,9 @@ from snapshot_assets.domain.usage import usage
 from snapshot_assets.pipeline.proof import prove, source_cpu_seconds
 from snapshot_assets.source.query import ProcessSource, SourceTable, Tally
 from snapshot_assets.store.reading.reader import Document
-from snapshot_assets_tests.domain.frames import Scenario, scenarios
-from snapshot_assets_tests.field import DAY, MIDNIGHT, busy_host, execute, load, row
-from snapshot_assets_tests.servers import MariaDB
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, execute, load, row
+from snapshot_assets_tests.support.process_rows import Scenario, scenarios
+from snapshot_assets_tests.support.servers import MariaDB
 
 RULES = AccountingRules()
 DAY_WINDOW = Window.of_day(DAY)

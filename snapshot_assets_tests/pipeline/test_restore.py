@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Keys, Retention
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.domain.frames import DAY, MIDNIGHT, Row, raw_rows
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.process_rows import DAY, MIDNIGHT, Row, raw_rows
+from snapshot_assets_tests.support.servers import Redis
 
 HOSTS = ("alice", "web|01", "../x")
 DAYS = (DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1))
@@ -52,18 +52,6 @@ def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, core
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"))
-
-
-@pytest.fixture
-def writer(redis_server: Redis) -> Iterator[RedisWriter]:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
-
-
-@pytest.fixture
-def reader(redis_server: Redis) -> Iterator[RedisReader]:
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
 
 
 def test_everything_settled_comes_back_byte_for_byte(

@@ -13,22 +13,21 @@ from redis.crc import key_slot
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import GB, MIDNIGHT, NOON, Row
-from snapshot_assets_tests.redis_servers import ClusterSetup
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.store.test_servers_and_users import HOSTILE, require_hostile
+from snapshot_assets_tests.support.process_rows import GB, MIDNIGHT, NOON, Row
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
     NOW,
-    READERS,
     WINDOW,
     InOneLoop,
     answers,
+    both_readers,
     busy,
     round_trip,
     used,
 )
-from snapshot_assets_tests.store.test_servers_and_users import HOSTILE, require_hostile
+from snapshot_assets_tests.support.topologies import ClusterSetup
 
-both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 HOSTS = ["alice", "bob", "carol", "dave"]
 PASSWORD = "hunter2"
 

@@ -18,9 +18,9 @@ from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import COVERED, WHOLE_DAY
 from snapshot_assets.store.packing import PackingError, unpack_day
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import MIDNIGHT, minutes
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.process_rows import MIDNIGHT, minutes
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
     END,
     FIRST,
     LAST,
@@ -28,6 +28,7 @@ from snapshot_assets_tests.store.examples import (
     READERS,
     WINDOW,
     InOneLoop,
+    both_readers,
     busy,
     exact,
     used,
@@ -37,7 +38,6 @@ from snapshot_assets_tests.store.examples import (
 MANY = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 
 
 @st.composite

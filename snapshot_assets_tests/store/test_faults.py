@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,23 +20,23 @@ import pytest
 from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Usage
-from snapshot_assets.errors import StoreError, StoreOutageError
+from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets.store.writing.writer import WRITER_PATIENCE
-from snapshot_assets_tests.domain.frames import minutes
-from snapshot_assets_tests.proxies import CuttingProxy
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.process_rows import minutes
+from snapshot_assets_tests.support.proxies import CuttingProxy
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
     END,
     FIRST,
     LAST,
     NOW,
-    READERS,
     WINDOW,
     Reader,
+    both_reading,
     busy,
     exact,
     used,
@@ -163,30 +162,14 @@ def test_a_writer_killed_anywhere_in_its_requests_is_mended_by_writing_again(
 
 @contextlib.contextmanager
 def looking(port: int, checked: Callable[[Look], object]) -> Iterator[list[int]]:
-    """Both readers look all the time, each in a thread; how often each saw something."""
-    seen, failures, done = [0, 0], list[BaseException](), threading.Event()
+    """Both readers look all the time, each in a thread; how often each got an answer."""
 
-    def look(which: int) -> None:
-        kind = READERS[which]
-        try:
-            with kind(port=port, clock=lambda: NOW, patience=Patience(0.9, 0, 0.1)) as reader:
-                while not done.wait(0.1):
-                    with contextlib.suppress(StoreError):
-                        checked(Look.through(reader))
-                        seen[which] += 1
-        except BaseException as failure:
-            failures.append(failure)
+    def look(reader: RedisReader | InOneLoop) -> bool:
+        checked(Look.through(reader))
+        return True
 
-    threads = [threading.Thread(target=look, args=(which,)) for which in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert not failures, failures
+    with both_reading(look, 0.1, port=port, patience=Patience(0.9, 0, 0.1)) as counts:
+        yield counts
 
 
 @pytest.mark.parametrize("sync", ["always", "everysec"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -40,10 +40,10 @@ from snapshot_assets.store.packing import (
     unpack_summary,
 )
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
-from snapshot_assets_tests.domain.slow_summary import FIELDS, slow_frame
-from snapshot_assets_tests.domain.usages import Bucket, as_documents, same, usage_of, usages
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.process_rows import MIDNIGHT, NOON
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.slow_summary import FIELDS, slow_frame
+from snapshot_assets_tests.support.usages import Bucket, as_documents, same, usage_of, usages
 
 DAY_SECONDS = 86_400
 NOW = MIDNIGHT + 3 * DAY_SECONDS
@@ -62,18 +62,6 @@ def at(epoch: float) -> dt.datetime:
 
 RANGE = at(DAYS.start), at(DAYS.end - 300)
 FRAME_RANGE = at(DAYS.start), at(DAYS.end)
-
-
-@pytest.fixture
-def writer(redis_server: Redis) -> Iterator[RedisWriter]:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
-
-
-@pytest.fixture
-def reader(redis_server: Redis) -> Iterator[RedisReader]:
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
 
 
 def busy(minutes: Sequence[int], settled: bool = True, host: str = "alice") -> Usage:

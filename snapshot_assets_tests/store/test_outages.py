@@ -23,11 +23,10 @@ from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets.store.transport.deadline import deadline
-from snapshot_assets_tests.domain.frames import NOON, Row
-from snapshot_assets_tests.proxies import CuttingProxy, MuteServer, TrickleProxy
-from snapshot_assets_tests.redis_servers import TlsRedis
-from snapshot_assets_tests.servers import Redis, wait_for
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.process_rows import NOON, Row
+from snapshot_assets_tests.support.proxies import CuttingProxy, MuteServer, TrickleProxy
+from snapshot_assets_tests.support.servers import Redis, wait_for
+from snapshot_assets_tests.support.snapshots import (
     END,
     FIRST,
     LAST,
@@ -36,14 +35,15 @@ from snapshot_assets_tests.store.examples import (
     WINDOW,
     InOneLoop,
     answers,
+    both_readers,
     busy,
     used,
     worked_example,
 )
+from snapshot_assets_tests.support.topologies import TlsRedis
 
 # A reader promises about two seconds; the rest is for a machine that is busy.
 BOUND_SECONDS = 3.0
-both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 
 
 def write(port: int, *rows: Row, **options: Any) -> None:

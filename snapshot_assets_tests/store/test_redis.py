@@ -28,11 +28,10 @@ from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import READER_PATIENCE, RedisReader
 from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets.store.writing.writer import WRITER_PATIENCE
-from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes
-from snapshot_assets_tests.proxies import CuttingProxy
-from snapshot_assets_tests.redis_servers import TlsRedis
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.process_rows import DAY, GB, MIDNIGHT, NOON, Row, minutes
+from snapshot_assets_tests.support.proxies import CuttingProxy
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
     NOW,
     READERS,
     UTC,
@@ -41,14 +40,9 @@ from snapshot_assets_tests.store.examples import (
     used,
     worked_example,
 )
+from snapshot_assets_tests.support.topologies import TlsRedis
 
 STAGES: tuple[Stage, ...] = ("live", "settled")
-
-
-@pytest.fixture
-def writer(redis_server: Redis) -> Iterator[RedisWriter]:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
 
 
 @pytest.fixture(params=READERS, ids=["threads", "asyncio"])

@@ -16,10 +16,10 @@ from snapshot_assets.errors import SnapshotAssetsError, StoreError, StoreOutageE
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
-from snapshot_assets_tests.proxies import MuteServer
-from snapshot_assets_tests.servers import Redis, wait_for
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.process_rows import MIDNIGHT, NOON
+from snapshot_assets_tests.support.proxies import MuteServer
+from snapshot_assets_tests.support.servers import Redis, wait_for
+from snapshot_assets_tests.support.snapshots import (
     END,
     FIRST,
     LAST,
@@ -28,13 +28,13 @@ from snapshot_assets_tests.store.examples import (
     WINDOW,
     InOneLoop,
     answers,
+    both_readers,
     busy,
     exact,
     used,
     worked_example,
 )
 
-both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 SECRET, USER = "hunter2:/@", "somebody"
 HOSTS = [f"host{i:02d}" for i in range(12)]
 WHOLE = used(*(row for host in HOSTS for row in busy(host, 0.5, users=6)))

@@ -15,10 +15,9 @@ import pytest
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.proxies import MuteServer
-from snapshot_assets_tests.redis_servers import SentinelSetup
-from snapshot_assets_tests.servers import Redis, wait_for
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.proxies import MuteServer
+from snapshot_assets_tests.support.servers import Redis, wait_for
+from snapshot_assets_tests.support.snapshots import (
     FIRST,
     LAST,
     NOW,
@@ -26,12 +25,14 @@ from snapshot_assets_tests.store.examples import (
     WINDOW,
     InOneLoop,
     answers,
+    both_readers,
+    both_reading,
     busy,
     round_trip,
     used,
 )
+from snapshot_assets_tests.support.topologies import SentinelSetup
 
-both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 HOSTS = ["alice", "bob"]
 
 
@@ -98,30 +99,15 @@ def test_a_fail_over_while_writing_and_reading_is_outlasted(
 
 @contextlib.contextmanager
 def _asking(url: str, expected: dict[int, Any]) -> Iterator[list[int]]:
-    """Both readers ask all the time for what is right or absent; how often each saw it all."""
-    seen, failures, done = [0, 0], list[BaseException](), threading.Event()
+    """Both readers ask all the time for what is right or absent; how often each got it all."""
 
-    def ask(which: int) -> None:
-        try:
-            with READERS[which](url=url, clock=lambda: NOW) as reader:
-                while not done.wait(0.05):
-                    with contextlib.suppress(StoreOutageError):
-                        found = reader.get_data("alice", FIRST, LAST)
-                        assert found.items() <= expected.items()
-                        seen[which] += found == expected
-        except BaseException as failure:
-            failures.append(failure)
+    def look(reader: RedisReader | InOneLoop) -> bool:
+        found = reader.get_data("alice", FIRST, LAST)
+        assert found.items() <= expected.items()
+        return found == expected
 
-    threads = [threading.Thread(target=ask, args=(which,)) for which in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert not failures, failures
+    with both_reading(look, 0.05, url=url) as counts:
+        yield counts
 
 
 @both_readers

@@ -16,10 +16,9 @@ from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import GB, MIDNIGHT, NOON, Row
-from snapshot_assets_tests.redis_servers import Valkey
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
+from snapshot_assets_tests.support.process_rows import GB, MIDNIGHT, NOON, Row
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
     END,
     FIRST,
     NOW,
@@ -29,6 +28,7 @@ from snapshot_assets_tests.store.examples import (
     used,
     worked_example,
 )
+from snapshot_assets_tests.support.topologies import Valkey
 
 SERVERS = pytest.mark.parametrize("server", [Redis, Valkey], ids=["Redis", "Valkey"], indirect=True)
 HOSTILE = ("a|b", "*", 'x"y\\', "Zoë 😀", "\x00\n", "{tag}", "}{", "{}", "a{b}c", "")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Page
 
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     World,
 )
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from snapshot_assets_tests.dashboard.browser.browsing import opened
-from snapshot_assets_tests.dashboard.world import World
+from snapshot_assets_tests.support.world import World
 
 # A loaded machine may take longer than the usual 5 s.
 expect.set_options(timeout=15_000)

@@ -14,7 +14,7 @@ from snapshot_assets_tests.dashboard.browser.browsing import (
     opened,
     wait_painted,
 )
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     NOW,
     World,
     fill,

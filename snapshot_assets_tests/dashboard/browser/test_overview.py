@@ -18,7 +18,7 @@ from snapshot_assets_tests.dashboard.browser.browsing import (
     segment,
     wait_painted,
 )
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     HOSTILE_HOST,
     World,
 )

@@ -25,8 +25,8 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.dashboard.world import NOW, Clock, World, use
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.world import NOW, Clock, World, use
 
 NEWEST = bucket_start(NOW) - BUCKET_SECONDS
 PASSWORD = "hunter2-of-redis"

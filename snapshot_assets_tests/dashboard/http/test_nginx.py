@@ -13,8 +13,8 @@ from snapshot_assets_tests.dashboard.http.application import (
     HEADER,
     application,
 )
-from snapshot_assets_tests.dashboard.http.nginx import Nginx
-from snapshot_assets_tests.dashboard.world import served
+from snapshot_assets_tests.support.nginx import Nginx
+from snapshot_assets_tests.support.world import served
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from snapshot_assets_tests.dashboard.http.application import (
     basic,
     quick_line,
 )
-from snapshot_assets_tests.dashboard.world import served
+from snapshot_assets_tests.support.world import served
 
 
 def test_a_password_signs_in(password_file: Path) -> None:

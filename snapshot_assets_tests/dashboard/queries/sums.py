@@ -10,7 +10,7 @@ from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.summary import OTHER
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     World,
 )
 

@@ -15,7 +15,7 @@ from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.summary import OTHER
 from snapshot_assets.domain.time import DAY_SECONDS
 from snapshot_assets_tests.dashboard.queries.sums import RANGES, UNITS, unit_hours
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     HOSTILE_COMM,
     HOSTILE_HOST,
     HOSTILE_USER,

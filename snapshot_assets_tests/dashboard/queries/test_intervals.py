@@ -11,7 +11,7 @@ from snapshot_assets.dashboard.queries.now import right_now
 from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.domain.time import bucket_start
 from snapshot_assets_tests.dashboard.queries.sums import BUCKET
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     HOSTILE_HOST,
     NOW,
     World,

@@ -11,7 +11,7 @@ from snapshot_assets.dashboard.queries.overview import overview
 from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.domain.time import DAY_SECONDS, bucket_start
 from snapshot_assets_tests.dashboard.queries.sums import RANGES, UNITS, unit_hours
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     HOSTILE_HOST,
     NOW,
     World,

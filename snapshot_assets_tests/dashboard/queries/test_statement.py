@@ -12,7 +12,7 @@ from snapshot_assets.dashboard.queries.statement import statement
 from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.domain.time import bucket_start
 from snapshot_assets_tests.dashboard.queries.sums import unit_hours
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets_tests.support.world import (
     NOW,
     World,
     use,

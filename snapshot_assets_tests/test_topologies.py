@@ -13,15 +13,15 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from snapshot_assets_tests.proxies import CuttingProxy, MuteServer, TrickleProxy
-from snapshot_assets_tests.redis_servers import (
+from snapshot_assets_tests.support.proxies import CuttingProxy, MuteServer, TrickleProxy
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.topologies import (
     SLOTS,
     ClusterSetup,
     SentinelSetup,
     TlsRedis,
     Valkey,
 )
-from snapshot_assets_tests.servers import Redis
 
 PASSWORD = "p@ss:/w#rd"
 NO_RETRY = Retry(NoBackoff(), 0)

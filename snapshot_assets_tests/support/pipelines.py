@@ -38,8 +38,8 @@ from snapshot_assets.orchestration.resources import (
 from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.field import DAY, Row, busy_host, execute, load, row
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.field_table import DAY, Row, busy_host, execute, load, row
+from snapshot_assets_tests.support.servers import Redis
 
 PARTITIONS = host_day_partitions(dt.date(2026, 11, 1))
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -106,7 +106,7 @@ class Pipeline:
         return files, self.redis.contents()
 
 
-class Site(Pipeline):
+class WatchedPipeline(Pipeline):
     """A pipeline whose definitions take their settings from the environment, at a set time.
 
     Attributes:
@@ -202,7 +202,7 @@ def whole(day: dt.date) -> tuple[dt.datetime, dt.datetime]:
     return start, start + dt.timedelta(days=1, seconds=-1)
 
 
-def day_of(site: Site) -> tuple[dt.datetime, dt.datetime]:
+def day_of(site: WatchedPipeline) -> tuple[dt.datetime, dt.datetime]:
     return whole(site.day)
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
-from collections.abc import Coroutine, Mapping
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Self, TypeAlias, TypeVar
 
 import pandas as pd
+import pytest
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.measures import Measure, Stage
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Usage, usage
+from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import DAY, GB, NOON, Row, raw_rows
+from snapshot_assets_tests.support.process_rows import DAY, GB, NOON, Row, raw_rows
 
 WINDOW = Window.of_day(DAY)
 NOW = NOON + 6 * 3600
@@ -120,6 +124,7 @@ class InOneLoop:
 
 Reader: TypeAlias = RedisReader | InOneLoop
 READERS: tuple[type[RedisReader] | type[InOneLoop], ...] = (RedisReader, InOneLoop)
+both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 
 
 def round_trip(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,3 +143,40 @@ def round_trip(options: Mapping[str, Any]) -> dict[str, Any]:
             found.append(answers(reader, hosts))
     assert found[0] == found[1], "both readers say the same"
     return found[0]
+
+
+@contextlib.contextmanager
+def both_reading(
+    look: Callable[[RedisReader | InOneLoop], bool], pause_seconds: float, **options: Any
+) -> Iterator[list[int]]:
+    """Both readers look all the time, each in a thread; outages and refusals are no failure.
+
+    Args:
+        look: asserts what a reader may say; whether it said all.
+        pause_seconds: between two looks.
+        options: of the readers.
+
+    Yields:
+        How often each reader said all.
+    """
+    counts, failures, done = [0, 0], list[BaseException](), threading.Event()
+
+    def read(which: int) -> None:
+        try:
+            with READERS[which](clock=lambda: NOW, **options) as reader:
+                while not done.wait(pause_seconds):
+                    with contextlib.suppress(StoreError):
+                        counts[which] += look(reader)
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=read, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counts
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures

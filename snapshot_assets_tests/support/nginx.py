@@ -13,8 +13,8 @@ from pathlib import Path
 import requests
 
 import snapshot_assets.deploy
-from snapshot_assets_tests.redis_servers import self_signed
-from snapshot_assets_tests.servers import Server, find_program
+from snapshot_assets_tests.support.servers import Server, find_program
+from snapshot_assets_tests.support.topologies import self_signed
 
 SHIPPED = Path(snapshot_assets.deploy.__file__).parent / "dashboard.nginx.conf"
 

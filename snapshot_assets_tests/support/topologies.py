@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from redis.crc import key_slot
 
 from snapshot_assets.cli.leash import free_port
-from snapshot_assets_tests.servers import Redis, Server, wait_for
+from snapshot_assets_tests.support.servers import Redis, Server, wait_for
 
 SLOTS = 16_384
 
