@@ -36,6 +36,7 @@ from benchmarks.turns import Work, machine, median, number, p99, table, taking_t
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
+from snapshot_assets.store.reading.documents import DocumentPlans
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets_tests.support.servers import MariaDB, Redis
@@ -180,7 +181,7 @@ class _Bench:
             raise RuntimeError("not all buckets are there")
         plans: dict[str, tuple[Any, Work, Work]] = {
             "documents": (
-                reader._documents.data(host, start, end, "5min"),
+                reader._plans(DocumentPlans).data(host, start, end, "5min"),
                 lambda: reader.get_data(host, start, end),
                 lambda: run(self._async.get_data(host, start, end)),
             )

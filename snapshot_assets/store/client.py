@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import time
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from snapshot_assets.store.layout import Keys, Retention
 from snapshot_assets.store.transport.async_base import AsyncRedisBase
 from snapshot_assets.store.transport.base import RedisBase
-from snapshot_assets.store.transport.connections import Patience
+from snapshot_assets.store.transport.connections import Patience, Target
 
 _Base = TypeVar("_Base", RedisBase, AsyncRedisBase)
+_Plans = TypeVar("_Plans")
 
 
-class StoreClient(Generic[_Base]):
+class StoreClient(ABC, Generic[_Base]):
     """A connection to Redis and the keys under a prefix. Opening one does not connect.
 
     Args:
@@ -38,7 +40,6 @@ class StoreClient(Generic[_Base]):
     """
 
     default_patience: ClassVar[Patience]
-    _base_class: type[_Base]
 
     def __init__(
         self,
@@ -53,9 +54,9 @@ class StoreClient(Generic[_Base]):
         clock: Callable[[], float] = time,
         **client_options: Any,
     ) -> None:
-        chosen = patience or self.default_patience
-        self.base: _Base = self._base_class(
-            host, port, db, url=url, patience=chosen, **client_options
+        target = Target.chosen(host, port, db, url)
+        self.base: _Base = self._connection(
+            target, patience or self.default_patience, client_options
         )
         self.keys = Keys(prefix, retention or Retention())
         self.clock = clock
@@ -67,3 +68,31 @@ class StoreClient(Generic[_Base]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r}, prefix={self.keys.prefix!r})"
+
+    @abstractmethod
+    def _connection(
+        self, target: Target, patience: Patience, client_options: dict[str, Any]
+    ) -> _Base: ...
+
+    def _plans(self, kind: Callable[[Keys, Callable[[], float], str], _Plans]) -> _Plans:
+        """The plans of a kind, for this client's keys and clock."""
+        return kind(self.keys, self.clock, self.address)
+
+
+class ThreadedClient(StoreClient[RedisBase]):
+    """A client that threads may share, with its connections; a context manager."""
+
+    def _connection(
+        self, target: Target, patience: Patience, client_options: dict[str, Any]
+    ) -> RedisBase:
+        return RedisBase.to(target, patience, client_options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections; those that other threads wait for, when they have answered."""
+        self.base.close()

@@ -35,6 +35,7 @@ from snapshot_assets_tests.support.snapshots import (
     LAST,
     NOW,
     WINDOW,
+    InOneLoop,
     Reader,
     both_reading,
     busy,

@@ -17,7 +17,7 @@ from snapshot_assets.store.reading.plan import run_async
 from snapshot_assets.store.reading.presence import PresencePlans
 from snapshot_assets.store.reading.reader import READER_PATIENCE
 from snapshot_assets.store.transport.async_base import AsyncRedisBase
-from snapshot_assets.store.transport.connections import Patience
+from snapshot_assets.store.transport.connections import Patience, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,15 +34,11 @@ class AsyncRedisReader(StoreClient[AsyncRedisBase]):
     """
 
     default_patience: ClassVar[Patience] = READER_PATIENCE
-    _base_class = AsyncRedisBase
 
-    @property
-    def _documents(self) -> DocumentPlans:
-        return DocumentPlans(self.keys, self.clock, self.address)
-
-    @property
-    def _presence(self) -> PresencePlans:
-        return PresencePlans(self.keys, self.clock)
+    def _connection(
+        self, target: Target, patience: Patience, client_options: dict[str, Any]
+    ) -> AsyncRedisBase:
+        return AsyncRedisBase(target, patience, client_options)
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,7 +58,7 @@ class AsyncRedisReader(StoreClient[AsyncRedisBase]):
         resolution: Resolution | str = "5min",
     ) -> OrderedDict[int, dict[str, Any]]:
         """As :meth:`RedisReader.get_data`."""
-        plan = self._documents.data(host, start_time, end_time, resolution)
+        plan = self._plans(DocumentPlans).data(host, start_time, end_time, resolution)
         return await run_async(plan, self.base)
 
     async def get_frame(
@@ -96,15 +92,15 @@ class AsyncRedisReader(StoreClient[AsyncRedisBase]):
         self, start_time: dt.datetime | None = None, end_time: dt.datetime | None = None
     ) -> list[str]:
         """As :meth:`RedisReader.hosts`."""
-        return await run_async(self._presence.hosts(start_time, end_time), self.base)
+        return await run_async(self._plans(PresencePlans).hosts(start_time, end_time), self.base)
 
     async def last_update(self, host: str | None = None) -> dt.datetime | None:
         """As :meth:`RedisReader.last_update`."""
-        return await run_async(self._presence.last_update(host), self.base)
+        return await run_async(self._plans(PresencePlans).last_update(host), self.base)
 
     @property
     def _frames(self) -> FramePlans:
         # Documents are read without pandas.
         from snapshot_assets.store.reading.frames import FramePlans
 
-        return FramePlans(self.keys, self.clock, self.address)
+        return self._plans(FramePlans)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from snapshot_assets.domain.measures import GROUPINGS, MEASURES, Resolution
 from snapshot_assets.errors import StoreError
-from snapshot_assets.store.layout import Keys
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.plan import (
     Plan,
+    Plans,
     Request,
     buckets_between,
     chunks,
@@ -36,19 +35,8 @@ Document = dict[str, Any]
 BUCKETS_PER_REQUEST = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentPlans:
-    """Plans that read documents.
-
-    Attributes:
-        keys: what is called how in Redis.
-        clock: epoch seconds now.
-        address: the server's, for errors.
-    """
-
-    keys: Keys
-    clock: Callable[[], float]
-    address: str
+class DocumentPlans(Plans):
+    """Plans that read documents."""
 
     def data(
         self,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +16,7 @@ from snapshot_assets.domain.summary import Summary, summarise, tidy
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError
-from snapshot_assets.store.layout import COVERED, WHOLE_DAY, Keys, bucket_field, day_field
+from snapshot_assets.store.layout import COVERED, WHOLE_DAY, bucket_field, day_field
 from snapshot_assets.store.packing import (
     PackingError,
     unpack_buckets,
@@ -27,6 +26,7 @@ from snapshot_assets.store.packing import (
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.plan import (
     Plan,
+    Plans,
     Request,
     buckets_before,
     chunks,
@@ -42,19 +42,8 @@ _HOST_DAYS_PER_REQUEST = 500
 _FEW_BUCKETS = 36
 
 
-@dataclass(frozen=True, slots=True)
-class FramePlans:
-    """Plans that read frames.
-
-    Attributes:
-        keys: what is called how in Redis.
-        clock: epoch seconds now.
-        address: the server's, for errors.
-    """
-
-    keys: Keys
-    clock: Callable[[], float]
-    address: str
+class FramePlans(Plans):
+    """Plans that read frames."""
 
     def frames(
         self,

@@ -11,7 +11,7 @@ of keys. Here is what all plans share; the plans are in
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from snapshot_assets.domain.measures import Resolution, resolution_for
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start, epoch
-from snapshot_assets.store.layout import day_of
+from snapshot_assets.store.layout import Keys, day_of
 from snapshot_assets.store.transport.async_base import AsyncRedisBase
 from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.transport.refusals import explained, refusal
@@ -54,6 +54,21 @@ class Request:
 
 # Yields requests, is sent the answers to each, in order, and returns the result.
 Plan: TypeAlias = Generator[Sequence[Request], list[list[Any]], _Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """What each kind of plans knows.
+
+    Attributes:
+        keys: what is called how in Redis.
+        clock: epoch seconds now.
+        address: the server's, for errors.
+    """
+
+    keys: Keys
+    clock: Callable[[], float]
+    address: str
 
 
 def run(plan: Plan[_Result], base: RedisBase) -> _Result:

@@ -6,13 +6,13 @@ What the documents and frames contain is read in their own modules.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
 from snapshot_assets.store.layout import COMPLETE, COVERED, Keys, day_field, day_of
-from snapshot_assets.store.reading.plan import Plan, Request, buckets_before, chunks, days_in
+from snapshot_assets.store.reading.plan import Plan, Plans, Request, buckets_before, chunks, days_in
 from snapshot_assets.store.transport.answers import decoded_host, decoded_number, pairs
 
 _BUCKETS_PER_REQUEST = 1_000
@@ -63,17 +63,8 @@ class Progress:
     newest_epoch: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class PresencePlans:
-    """Plans that say what there is.
-
-    Attributes:
-        keys: what is called how in Redis.
-        clock: epoch seconds now.
-    """
-
-    keys: Keys
-    clock: Callable[[], float]
+class PresencePlans(Plans):
+    """Plans that say what there is."""
 
     def hosts(
         self, start_time: dt.datetime | None, end_time: dt.datetime | None

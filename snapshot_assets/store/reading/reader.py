@@ -9,10 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from snapshot_assets.domain.measures import MEASURES, Measure, Resolution
-from snapshot_assets.store.client import StoreClient
+from snapshot_assets.store.client import ThreadedClient
 from snapshot_assets.store.reading.documents import Document, DocumentPlans
 from snapshot_assets.store.reading.plan import run
 from snapshot_assets.store.reading.presence import (
@@ -21,7 +21,6 @@ from snapshot_assets.store.reading.presence import (
     PresencePlans,
     Progress,
 )
-from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.transport.connections import Patience
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ __all__ = ["Document", "FrameHolding", "Holding", "RedisReader"]
 READER_PATIENCE = Patience(0.9, 1, 0.1)
 
 
-class RedisReader(StoreClient[RedisBase]):
+class RedisReader(ThreadedClient):
     """Reads what the writer put there. Gives up after about two seconds without an answer.
 
     Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. Threads may share
@@ -43,25 +42,6 @@ class RedisReader(StoreClient[RedisBase]):
     """
 
     default_patience: ClassVar[Patience] = READER_PATIENCE
-    _base_class = RedisBase
-
-    @property
-    def _documents(self) -> DocumentPlans:
-        return DocumentPlans(self.keys, self.clock, self.address)
-
-    @property
-    def _presence(self) -> PresencePlans:
-        return PresencePlans(self.keys, self.clock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give back the connections; those that other threads wait for, when they have answered."""
-        self.base.close()
 
     def get_data(
         self,
@@ -91,7 +71,7 @@ class RedisReader(StoreClient[RedisBase]):
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no document.
         """
-        plan = self._documents.data(host, start_time, end_time, resolution)
+        plan = self._plans(DocumentPlans).data(host, start_time, end_time, resolution)
         return run(plan, self.base)
 
     def get_frame(
@@ -176,7 +156,7 @@ class RedisReader(StoreClient[RedisBase]):
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return run(self._presence.hosts(start_time, end_time), self.base)
+        return run(self._plans(PresencePlans).hosts(start_time, end_time), self.base)
 
     def last_update(self, host: str | None = None) -> dt.datetime | None:
         """The start of the newest bucket with a document, UTC, of one host or of any.
@@ -186,7 +166,7 @@ class RedisReader(StoreClient[RedisBase]):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return run(self._presence.last_update(host), self.base)
+        return run(self._plans(PresencePlans).last_update(host), self.base)
 
     def holdings(self, buckets: Sequence[int]) -> dict[int, Holding]:
         """Who has a document in each of these buckets, and until when it is kept.
@@ -196,14 +176,14 @@ class RedisReader(StoreClient[RedisBase]):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return run(self._presence.holdings(buckets), self.base)
+        return run(self._plans(PresencePlans).holdings(buckets), self.base)
 
     def frame_holdings(self, day: int, hosts: Sequence[str]) -> dict[str, FrameHolding]:
         """What frames these hosts have of the UTC day that starts at this epoch second.
 
         For the census, as :meth:`holdings`.
         """
-        return run(self._presence.frame_holdings(day, hosts), self.base)
+        return run(self._plans(PresencePlans).frame_holdings(day, hosts), self.base)
 
     def usage(self, host: str, buckets: range) -> Usage | None:
         """What a host's frames say of these buckets, for comparing it with the documents."""
@@ -215,11 +195,11 @@ class RedisReader(StoreClient[RedisBase]):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return run(self._presence.progress(), self.base)
+        return run(self._plans(PresencePlans).progress(), self.base)
 
     @property
     def _frames(self) -> FramePlans:
         # Documents are read without pandas.
         from snapshot_assets.store.reading.frames import FramePlans
 
-        return FramePlans(self.keys, self.clock, self.address)
+        return self._plans(FramePlans)

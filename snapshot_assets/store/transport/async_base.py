@@ -19,20 +19,16 @@ from snapshot_assets.store.transport.wire import Batch, exchange_async
 class AsyncRedisBase:
     """As :class:`~snapshot_assets.store.transport.base.RedisBase`, for one event loop's tasks.
 
-    An asynchronous context manager; takes the same arguments.
+    An asynchronous context manager. Opening one does not connect.
+
+    Args:
+        target: where the server is.
+        patience: timeouts and retries.
+        client_options: further arguments of redis-py's client.
     """
 
-    def __init__(
-        self,
-        host: str = "localhost",
-        port: int = 6379,
-        db: int = 0,
-        *,
-        url: str | None = None,
-        patience: Patience,
-        **client_options: Any,
-    ) -> None:
-        self.target = Target.chosen(host, port, db, url)
+    def __init__(self, target: Target, patience: Patience, client_options: dict[str, Any]) -> None:
+        self.target = target
         self.patience = patience
         self._client_options = client_options
         self._client: redis.asyncio.Redis | RedisCluster | None = None

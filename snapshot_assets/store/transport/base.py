@@ -78,6 +78,13 @@ class RedisBase:
         self._client: redis.Redis | RedisCluster | None = None
         self._opening = Lock()
 
+    @classmethod
+    def to(cls, target: Target, patience: Patience, client_options: dict[str, Any]) -> Self:
+        """A connection to a target that is known already."""
+        made = cls(patience=patience, **client_options)
+        made.target = target
+        return made
+
     @property
     def address(self) -> str:
         """Where the server is, without user and password."""

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import islice
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -23,12 +23,11 @@ from snapshot_assets.domain.schemas import SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.errors import StoreOutageError
-from snapshot_assets.store.client import StoreClient
+from snapshot_assets.store.client import ThreadedClient
 from snapshot_assets.store.layout import COMPLETE, days_of
 from snapshot_assets.store.reading.plan import run
 from snapshot_assets.store.reading.presence import PresencePlans, Progress
 from snapshot_assets.store.transport.answers import decoded_host
-from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets.store.transport.wire import Command
 from snapshot_assets.store.writing.frames import SUMMARIES, FrameWriter
@@ -92,7 +91,7 @@ class WriteReport:
         return WriteReport(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-class SnapshotWriter(StoreClient[RedisBase]):
+class SnapshotWriter(ThreadedClient):
     """Puts snapshots into Redis, and remembers there how far it was filled.
 
     Tries seven times: for three seconds at least while Redis refuses connections, as a server does
@@ -102,17 +101,6 @@ class SnapshotWriter(StoreClient[RedisBase]):
     """
 
     default_patience: ClassVar[Patience] = WRITER_PATIENCE
-    _base_class = RedisBase
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give back the connections; those that other threads wait for, when they have answered."""
-        self.base.close()
 
     def replace(
         self,
@@ -185,7 +173,7 @@ class SnapshotWriter(StoreClient[RedisBase]):
         Raises:
             StoreOutageError, StoreError: as :meth:`replace`.
         """
-        return run(PresencePlans(self.keys, self.clock).progress(), self.base)
+        return run(self._plans(PresencePlans).progress(), self.base)
 
     def begin_live(self) -> bytes:
         """What this server is known by until it is emptied; for :meth:`record_live`.
