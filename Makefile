@@ -22,6 +22,7 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 	@.venv/bin/pytest $(ARGS)
 
 test-long: test  ## Before a release, and nightly in CI: the tests, then again at four clocks (Linux)
+	@.venv/bin/pytest -m long
 	@$(PYTHON) tools/clocks.py $(ARGS)
 
 dev: .venv/ready  ## Dagster's UI and daemon on your own settings
