@@ -27,7 +27,7 @@ from snapshot_assets.domain.schemas import (
     validate,
 )
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, SourceError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.metadata import (
@@ -236,7 +236,7 @@ def _documents_stage(
         with timer("validate"):
             validate(FiveMinuteAggregates, aggregates, str(host_day))
         with timer("document"):
-            used = usage(aggregates, rules, "settled")
+            used = usage_from_aggregates(aggregates, rules, "settled")
         report = writer.replace([host_day.host], host_day.window, used, "settled", timer)
         ledger = Ledger.from_dict(note["ledger"])
         return {

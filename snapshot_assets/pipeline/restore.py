@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from snapshot_assets.domain.rules import DocumentRules
 from snapshot_assets.domain.schemas import FiveMinuteAggregates, validate
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError
 from snapshot_assets.lake.lake import Dataset, Lake
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
@@ -97,6 +97,8 @@ def _restore(
     def put() -> WriteReport:
         aggregates, _ = lake.read(_AGGREGATES, day, host)
         validate(FiveMinuteAggregates, aggregates, f"{host} on {day}")
-        return writer.replace([host], window, usage(aggregates, rules, "settled"), "settled")
+        return writer.replace(
+            [host], window, usage_from_aggregates(aggregates, rules, "settled"), "settled"
+        )
 
     return lake.from_newest(_AGGREGATES, day, host, put)

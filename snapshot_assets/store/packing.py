@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,13 @@ def pack_buckets(usage: Usage) -> dict[int, bytes]:
     for measure in MEASURES:
         entries = usage.entries[measure]
         flat: list[list[Any]] = [[] for _ in range(len(usage))]
-        for of, owner, micro in zip(
-            entries.of.tolist(), entries.owner.tolist(), entries.micro.tolist(), strict=True
+        for bucket_index, owner_index, micro in zip(
+            entries.bucket_index.tolist(),
+            entries.owner_index.tolist(),
+            entries.micro.tolist(),
+            strict=True,
         ):
-            flat[of] += (*usage.owners[owner], micro)
+            flat[bucket_index] += (*usage.owners[owner_index], micro)
         columns.append(flat)
     packed = {}
     for start, coverage, snapshots, settled, cpu, mem, cpu_flat, mem_flat in zip(
@@ -139,20 +143,20 @@ def unpack_buckets(
             counts = [len(flat) // 3 for flat in flats[measure]]
             micro = [value for flat in flats[measure] for value in flat[2::3]]
             entries[measure] = Entries(
-                np.repeat(np.arange(len(counts)), counts),
-                _ints([place[pair] for pair in pairs[measure]]),
-                _ints(micro),
+                bucket_index=np.repeat(np.arange(len(counts)), counts),
+                owner_index=_ints([place[pair] for pair in pairs[measure]]),
+                micro=_ints(micro),
             )
         usage = Usage(
-            (host,),
-            owners,
-            np.zeros(len(starts), dtype=np.int64),
-            _ints(starts),
-            _ints(coverage),
-            _ints(snapshots),
-            np.array(settled, dtype=np.bool_),
-            {"cpu": _ints(cpu), "mem": _ints(mem)},
-            entries,
+            hosts=(host,),
+            owners=owners,
+            host_index=np.zeros(len(starts), dtype=np.int64),
+            start=_ints(starts),
+            coverage=_ints(coverage),
+            snapshots=_ints(snapshots),
+            settled=np.array(settled, dtype=np.bool_),
+            totals={"cpu": _ints(cpu), "mem": _ints(mem)},
+            entries=entries,
         )
     order = np.argsort(usage.start, kind="stable")
     return usage if bool((order == np.arange(len(order))).all()) else usage.at(order)
@@ -177,7 +181,7 @@ def pack_day(usage: Usage, day: int) -> bytes:
                 *(whole.totals[measure] for measure in MEASURES),
             ),
             *(
-                _columns(_ENTRIES, entries.of, entries.owner, entries.micro)
+                _columns(_ENTRIES, entries.bucket_index, entries.owner_index, entries.micro)
                 for entries in (whole.entries[measure] for measure in MEASURES)
             ),
         ],
@@ -196,20 +200,22 @@ def unpack_day(host: str, blob: bytes, day: int, measures: Sequence[Measure] = M
     entries = {}
     for position, measure in enumerate(MEASURES, 2):
         found = sections.columns(position, _ENTRIES) if measure in measures else _nothing(_ENTRIES)
-        entries[measure] = Entries(found["of"], found["owner"], found["micro"])
+        entries[measure] = Entries(
+            bucket_index=found["of"], owner_index=found["owner"], micro=found["micro"]
+        )
         _require_below(found["of"], len(buckets["start"]))
         _require_below(found["owner"], len(owners))
     _require_below(buckets["start"], DAY_SECONDS)
     return Usage(
-        (host,),
-        owners,
-        np.zeros(len(buckets["start"]), dtype=np.int64),
-        buckets["start"] + day,
-        buckets["coverage"],
-        buckets["snapshots"],
-        buckets["settled"].astype(np.bool_),
-        {measure: buckets[measure] for measure in MEASURES},
-        entries,
+        hosts=(host,),
+        owners=owners,
+        host_index=np.zeros(len(buckets["start"]), dtype=np.int64),
+        start=buckets["start"] + day,
+        coverage=buckets["coverage"],
+        snapshots=buckets["snapshots"],
+        settled=buckets["settled"].astype(np.bool_),
+        totals={measure: buckets[measure] for measure in MEASURES},
+        entries=entries,
     )
 
 
@@ -225,8 +231,11 @@ def pack_summary(summary: Summary, day: int) -> bytes:
     for measure in MEASURES:
         part = summary.parts[measure]
         pairs = part.groups[GROUPINGS[0]]
-        sections.append(_columns(_TOTALS, *part.total, part.other.peak))
-        sections.append(_columns(_PAIRS, pairs.of, pairs.name, *pairs.amount))
+        sections.append(_columns(_TOTALS, part.total.seconds, part.total.peak, part.other.peak))
+        amount = pairs.amount
+        sections.append(
+            _columns(_PAIRS, pairs.interval_index, pairs.name_index, amount.seconds, amount.peak)
+        )
         for grouping in GROUPINGS[1:]:
             excess = part.groups[grouping].amount.peak
             excess = excess - regrouped(summary.owners, pairs, grouping).amount.peak
@@ -247,12 +256,12 @@ def unpack_summary(
     _require_below(found["start"], DAY_SECONDS)
     owners = sections.owners() if grouping else ()
     return Summary(
-        STEP_SECONDS[resolution],
-        owners,
-        found["start"] + day,
-        found["covered"],
-        found["settled"].astype(np.bool_),
-        {
+        step_seconds=STEP_SECONDS[resolution],
+        owners=owners,
+        start=found["start"] + day,
+        covered=found["covered"],
+        settled=found["settled"].astype(np.bool_),
+        parts={
             measure: _unpacked_part(sections, measure, owners, grouping, len(found["start"]))
             for measure in measures
         },
@@ -268,24 +277,27 @@ def _unpacked_part(
 ) -> Part:
     first = 2 + 4 * MEASURES.index(measure)
     totals = sections.columns(first, _TOTALS)
-    total = Amount(totals["total_seconds"], totals["total_peak"])
+    total = Amount(seconds=totals["total_seconds"], peak=totals["total_peak"])
     if len(total.seconds) != intervals:
         raise PackingError("its totals are not those of its intervals")
     if not grouping:
-        return Part(total, total, {})
+        return Part(total=total, other=total, groups={})
     listed = sections.columns(first + 1, _PAIRS)
     _require_below(listed["of"], intervals)
     _require_below(listed["name"], len(owners))
-    group = Group(listed["of"], listed["name"], Amount(listed["seconds"], listed["peak"]))
+    group = Group(
+        interval_index=listed["of"],
+        name_index=listed["name"],
+        amount=Amount(seconds=listed["seconds"], peak=listed["peak"]),
+    )
     rest = remainder(total, group, totals["±other_peak"])
     if grouping != GROUPINGS[0]:
         excess = sections.columns(first + 1 + GROUPINGS.index(grouping), _EXCESS)["peak"]
         group = regrouped(owners, group, grouping)
-        if len(excess) != len(group.of):
+        if len(excess) != len(group.interval_index):
             raise PackingError("its peaks are not those of its groups")
-        amount = Amount(group.amount.seconds, group.amount.peak + excess)
-        group = Group(group.of, group.name, amount)
-    return Part(total, rest, {grouping: group})
+        group = replace(group, amount=replace(group.amount, peak=group.amount.peak + excess))
+    return Part(total=total, other=rest, groups={grouping: group})
 
 
 # --- bytes --------------------------------------------------------------------------------------

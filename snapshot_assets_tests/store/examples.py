@@ -12,7 +12,7 @@ import pandas as pd
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Measure, Stage, Usage, usage
+from snapshot_assets.domain.usage import Measure, Stage, Usage, usage_from_aggregates
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
 from snapshot_assets.store.reading.reader import RedisReader
@@ -29,7 +29,7 @@ _Result = TypeVar("_Result")
 def used(*rows: Row, window: Window = WINDOW, stage: Stage = "settled") -> Usage:
     """What these processes used in a window."""
     aggregates = account(raw_rows(rows), window, AccountingRules()).aggregates
-    return usage(aggregates, DocumentRules(), stage)
+    return usage_from_aggregates(aggregates, DocumentRules(), stage)
 
 
 def worked_example(host: str = "alice") -> list[Row]:

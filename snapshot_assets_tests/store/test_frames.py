@@ -97,8 +97,8 @@ def test_a_day_is_read_back_as_it_was_packed(usage: Usage, measures: set[Measure
     part = unpack_day("alice", blob, MIDNIGHT, sorted(measures))
     for measure in MEASURES:
         assert np.array_equal(part.totals[measure], usage.totals[measure])
-        count = len(usage.entries[measure].of) if measure in measures else 0
-        assert len(part.entries[measure].of) == count
+        count = len(usage.entries[measure].bucket_index) if measure in measures else 0
+        assert len(part.entries[measure].bucket_index) == count
 
 
 @given(usages())
