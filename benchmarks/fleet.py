@@ -76,22 +76,25 @@ def invent(host: str, window: Window, seed: int) -> Usage:
         if measure == "mem":
             noise = np.where(random.random(owner.shape) < 0.1, noise, 0) * 0.1
         micro = (base * MICRO * np.abs(1 + 0.1 * noise)).astype(np.int64).ravel() + 60_000
-        of = np.repeat(np.arange(count), _JOBS[measure])
-        entries[measure] = Entries(of, owner.ravel(), micro)
+        entries[measure] = Entries(
+            bucket_index=np.repeat(np.arange(count), _JOBS[measure]),
+            owner_index=owner.ravel(),
+            micro=micro,
+        )
         rest = random.integers(100_000, 300_000, count)
         totals[measure] = micro.reshape(count, -1).sum(axis=1) + rest
     commands = ("python", "R", "julia")
     owners = tuple((f"user{i // 3:02}", commands[i % 3]) for i in range(_POOL))
     return Usage(
-        (host,),
-        tuple(sorted(owners)),
-        np.zeros(count, dtype=np.int64),
-        starts,
-        np.full(count, MICRO),
-        np.full(count, 5),
-        np.ones(count, dtype=np.bool_),
-        totals,
-        entries,
+        hosts=(host,),
+        owners=tuple(sorted(owners)),
+        host_index=np.zeros(count, dtype=np.int64),
+        start=starts,
+        coverage=np.full(count, MICRO),
+        snapshots=np.full(count, 5),
+        settled=np.ones(count, dtype=np.bool_),
+        totals=totals,
+        entries=entries,
     )
 
 
@@ -198,7 +201,7 @@ def load_table(
 def _rows(usage: Usage) -> dict[str, np.ndarray]:
     """A row for each bucket and (username, comm) that either measure lists."""
     width = len(usage.owners)
-    keys = {m: usage.entries[m].of * width + usage.entries[m].owner for m in MEASURES}
+    keys = {m: e.bucket_index * width + e.owner_index for m, e in usage.entries.items()}
     listed: Bools = np.zeros(len(usage) * width, dtype=np.bool_)
     amounts = {}
     for measure in MEASURES:

@@ -192,7 +192,7 @@ def together(usages: Sequence[Usage]) -> Usage:
     return replace(
         usages[0],
         hosts=tuple(usage.hosts[0] for usage in usages),
-        host=np.repeat(np.arange(len(usages)), [len(usage) for usage in usages]),
+        host_index=np.repeat(np.arange(len(usages)), [len(usage) for usage in usages]),
         start=np.concatenate([usage.start for usage in usages]),
         coverage=np.concatenate([usage.coverage for usage in usages]),
         snapshots=np.concatenate([usage.snapshots for usage in usages]),
@@ -200,11 +200,14 @@ def together(usages: Sequence[Usage]) -> Usage:
         totals={m: np.concatenate([u.totals[m] for u in usages]) for m in MEASURES},
         entries={
             m: Entries(
-                np.concatenate(
-                    [u.entries[m].of + first for u, first in zip(usages, offsets, strict=True)]
+                bucket_index=np.concatenate(
+                    [
+                        u.entries[m].bucket_index + first
+                        for u, first in zip(usages, offsets, strict=True)
+                    ]
                 ),
-                np.concatenate([u.entries[m].owner for u in usages]),
-                np.concatenate([u.entries[m].micro for u in usages]),
+                owner_index=np.concatenate([u.entries[m].owner_index for u in usages]),
+                micro=np.concatenate([u.entries[m].micro for u in usages]),
             )
             for m in MEASURES
         },

@@ -103,8 +103,10 @@ def recipe(target: str) -> list[str]:
 
 def test_the_workflow_obeys_its_schema() -> None:
     """By the schema that check-jsonschema brings along: nothing is downloaded."""
-    check = ["-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW]
-    done = subprocess.run([sys.executable, *check], capture_output=True, text=True, check=False)
+    check = ["check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(WORKFLOW)]
+    done = subprocess.run(
+        [sys.executable, "-m", *check], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

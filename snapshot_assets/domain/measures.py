@@ -7,7 +7,7 @@ here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 
@@ -16,6 +16,8 @@ Measure = Literal["cpu", "mem"]
 Resolution = Literal["5min", "hour", "day"]
 Owner: TypeAlias = tuple[str, str]
 Grouping: TypeAlias = tuple[str, ...]
+# A document as JSON has it; what is in it: docs/documents.md.
+Document: TypeAlias = dict[str, Any]
 
 MEASURES: tuple[Measure, ...] = ("cpu", "mem")
 STEP_SECONDS: Mapping[Resolution, int] = {"5min": BUCKET_SECONDS, "hour": 3_600, "day": DAY_SECONDS}

@@ -23,7 +23,7 @@ from snapshot_assets.domain.schemas import (
     validate,
 )
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
-from snapshot_assets.domain.usage import MICRO, Usage, usage
+from snapshot_assets.domain.usage import MICRO, Usage, usage_from_aggregates
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES
 from snapshot_assets.source.query import ProcessSource
@@ -258,7 +258,7 @@ class _Publisher:
         with timer("validate"):
             validate(FiveMinuteAggregates, result.aggregates, subject)
         with timer("document"):
-            used = usage(result.aggregates, self.documents_rules, "live")
+            used = usage_from_aggregates(result.aggregates, self.documents_rules, "live")
         past = rows[rows["snapshot_time_epoch"] < window.end]
         newest = past.groupby("host", observed=True)["snapshot_time_epoch"].max()
         written = self.writer.replace(

@@ -20,7 +20,7 @@ from snapshot_assets.domain.schemas import (
     Violation,
     validate,
 )
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import OutageError, SnapshotAssetsError
 from snapshot_assets_tests.support.process_rows import GB, Row, at, minutes, raw_rows
 
@@ -50,7 +50,7 @@ def aggregates() -> pd.DataFrame:
 
 def docs() -> pd.DataFrame:
     """The documents of both hosts; bob's CPU is too little to be listed."""
-    return documents(usage(aggregates(), DocumentRules(), "settled"))
+    return documents(usage_from_aggregates(aggregates(), DocumentRules(), "settled"))
 
 
 VALID = {RawProcessRows: rows, FiveMinuteAggregates: aggregates, SnapshotDocuments: docs}
@@ -127,7 +127,11 @@ def test_zero_rows_from_nothing_at_all_pass() -> None:
     nothing = validate(RawProcessRows, raw_rows([]), SUBJECT)
     result = account(nothing, minutes("12:00", "13:00"), AccountingRules()).aggregates
     validate(FiveMinuteAggregates, result, SUBJECT)
-    validate(SnapshotDocuments, documents(usage(result, DocumentRules(), "live")), SUBJECT)
+    validate(
+        SnapshotDocuments,
+        documents(usage_from_aggregates(result, DocumentRules(), "live")),
+        SUBJECT,
+    )
 
 
 @pytest.mark.parametrize(

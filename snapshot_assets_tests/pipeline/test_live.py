@@ -13,7 +13,7 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import SourceOutageError, StoreOutageError
 from snapshot_assets.pipeline.live import LiveReport
 from snapshot_assets.pipeline.redis_writer import RedisWriter
@@ -78,7 +78,7 @@ class LiveTicks:
         window = Window.around(first, now)
         rows = self.source.read_sql(*RULES.read_range(window))
         aggregates = account(rows, window, RULES).aggregates
-        frame = documents(usage(aggregates, DocumentRules(), "live"))
+        frame = documents(usage_from_aggregates(aggregates, DocumentRules(), "live"))
         found: dict[str, dict[str, bytes]] = {}
         for bucket, host, body in zip(
             frame["bucket_start"], frame["host"], frame["body"], strict=True

@@ -14,7 +14,7 @@ import pytest
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, AggregatesNote
@@ -45,7 +45,7 @@ def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, core
     note = AggregatesNote(result.ledger, buckets, len(rows), window.start + 99 * 300.0)
     lake.write(AGGREGATES, day, host, result.aggregates, note)
     if writer is not None:
-        used = usage(result.aggregates, DocumentRules(), "settled")
+        used = usage_from_aggregates(result.aggregates, DocumentRules(), "settled")
         writer.replace([host], window, used, "settled")
 
 

@@ -16,7 +16,7 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.measures import Measure, Stage
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Usage, usage
+from snapshot_assets.domain.usage import Usage, usage_from_aggregates
 from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 def used(*rows: Row, window: Window = WINDOW, stage: Stage = "settled") -> Usage:
     """What these processes used in a window."""
     aggregates = account(raw_rows(rows), window, AccountingRules()).aggregates
-    return usage(aggregates, DocumentRules(), stage)
+    return usage_from_aggregates(aggregates, DocumentRules(), stage)
 
 
 def worked_example(host: str = "alice") -> list[Row]:

@@ -29,25 +29,29 @@ def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
     entries, totals = {}, {}
     for measure, found in listed.items():
         rows = [
-            (of, owners.index(owner), micro)
-            for of, each in enumerate(found)
+            (bucket_index, owners.index(owner), micro)
+            for bucket_index, each in enumerate(found)
             for owner, micro in sorted(each.items())
         ]
-        entries[measure] = Entries(*(_ints([row[i] for row in rows]) for i in range(3)))
+        entries[measure] = Entries(
+            bucket_index=_ints([row[0] for row in rows]),
+            owner_index=_ints([row[1] for row in rows]),
+            micro=_ints([row[2] for row in rows]),
+        )
         rests = [buckets[start][3][measure][0] for start in starts]
         totals[measure] = _ints(
             [rest + sum(each.values()) for rest, each in zip(rests, found, strict=True)]
         )
     return Usage(
-        (host,),
-        owners,
-        _ints([0] * len(starts)),
-        _ints(starts),
-        _ints([buckets[start][0] for start in starts]),
-        _ints([buckets[start][1] for start in starts]),
-        np.array([buckets[start][2] for start in starts], dtype=np.bool_),
-        totals,
-        entries,
+        hosts=(host,),
+        owners=owners,
+        host_index=_ints([0] * len(starts)),
+        start=_ints(starts),
+        coverage=_ints([buckets[start][0] for start in starts]),
+        snapshots=_ints([buckets[start][1] for start in starts]),
+        settled=np.array([buckets[start][2] for start in starts], dtype=np.bool_),
+        totals=totals,
+        entries=entries,
     )
 
 
@@ -95,7 +99,7 @@ def same(one: Usage, other: Usage) -> bool:
         and all(
             np.array_equal(getattr(one.entries[m], name), getattr(other.entries[m], name))
             for m in MEASURES
-            for name in ("of", "owner", "micro")
+            for name in ("bucket_index", "owner_index", "micro")
         )
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from snapshot_assets.domain.measures import GROUPINGS, MEASURES, Resolution
+from snapshot_assets.domain.measures import GROUPINGS, MEASURES, Document, Resolution
 from snapshot_assets.errors import StoreError
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.plan import (
@@ -28,8 +28,6 @@ from snapshot_assets.store.transport.answers import decoded_host, pairs
 
 if TYPE_CHECKING:
     from snapshot_assets.domain.summary import Summary
-
-Document = dict[str, Any]
 
 # About a megabyte and a half of documents of one host.
 BUCKETS_PER_REQUEST = 1_000
@@ -96,18 +94,17 @@ def _averaged(
     host: str | None, summaries: Sequence[tuple[str, Summary]], resolution: Resolution
 ) -> OrderedDict[int, dict[str, Any]]:
     """The means as documents, in the order of time and host."""
-    from snapshot_assets.domain.documents import documents
+    from snapshot_assets.domain.documents import parsed_documents
     from snapshot_assets.domain.summary import averaged
 
     found: dict[int, dict[str, Document]] = {}
     for named, summary in summaries:
-        frame = documents(averaged(named, summary))
-        for start, body in zip(frame["bucket_start"], frame["body"], strict=True):
-            document = orjson.loads(body)
+        used = averaged(named, summary)
+        for start, document in zip(used.start.tolist(), parsed_documents(used), strict=True):
             # How many snapshots speak for a longer interval is not kept.
             del document["meta"]["snapshots"]
             document["meta"]["resolution"] = resolution
-            found.setdefault(int(start), {})[named] = document
+            found.setdefault(start, {})[named] = document
     ascending = sorted(found.items())
     if host is not None:
         return OrderedDict((start, of_host[host]) for start, of_host in ascending)

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snapshot_assets.domain.measures import MEASURES, Measure, Resolution
+from snapshot_assets.domain.measures import MEASURES, Document, Measure, Resolution
 from snapshot_assets.store.client import ThreadedClient
-from snapshot_assets.store.reading.documents import Document, DocumentPlans
+from snapshot_assets.store.reading.documents import DocumentPlans
 from snapshot_assets.store.reading.plan import run
 from snapshot_assets.store.reading.presence import (
     FrameHolding,

@@ -297,7 +297,7 @@ class SnapshotWriter(ThreadedClient):
 def _require_covered(hosts: Collection[str], window: Window, usage: Usage) -> None:
     """Refuse usage that the replacement does not cover."""
     known = set(hosts)
-    for code in set(usage.host.tolist()):
+    for code in set(usage.host_index.tolist()):
         if usage.hosts[code] not in known:
             raise ValueError(f"usage of {usage.hosts[code]!r} is outside the hosts to replace")
     if len(usage) and not window.start <= usage.start.min() <= usage.start.max() < window.end:
