@@ -7,6 +7,7 @@ here. Only the addresses of servers are replaced, by those of the tests.
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import inspect
 import json
 import os
@@ -24,12 +25,13 @@ import yaml
 from snapshot_assets import AsyncRedisReader, RedisReader, RedisWriter
 from snapshot_assets.dashboard.capacity import Capacities
 from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.time import Window
 from snapshot_assets.settings import PREFIX, Settings, describe_settings
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.support.field_table import load, row
 from snapshot_assets_tests.support.markdown import Block, blocks
-from snapshot_assets_tests.support.process_rows import DAY, NOON
+from snapshot_assets_tests.support.process_rows import DAY, NOON, Row
 from snapshot_assets_tests.support.servers import MariaDB, Redis
 from snapshot_assets_tests.support.snapshots import WINDOW, used, worked_example
 
@@ -203,8 +205,11 @@ def test_the_readme_s_python_reads_what_is_in_redis(redis_server: Redis, tmp_pat
     theirs = "redis://redis.example.org"
     assert program.count(theirs) == len(found)
     assert f"{DAY.year}, {DAY.month}, {DAY.day}" in program
+    december = Window.of_day(dt.date(2026, 12, 1))
+    next_month = [Row("alice", december.start + s, cputimes=9.0 * s) for s in (0, 300, 600)]
     with RedisWriter(url=redis_server.url(), retention=FOREVER) as writer:
         writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+        writer.replace(["alice"], december, used(*next_month, window=december), "settled")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program.replace(theirs, redis_server.url())],
         cwd=tmp_path,
@@ -216,7 +221,7 @@ def test_the_readme_s_python_reads_what_is_in_redis(redis_server: Redis, tmp_pat
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[:2] == [f"{NOON} 1.0 5.0", f"{NOON + 300} 1.0 5.0"]
-    # 540 core-seconds are 0.15 core-hours.
+    # 540 core-seconds are 0.15 core-hours; the midnight at the end is December's.
     assert re.search(r"^ana +0\.15$", done.stdout, re.MULTILINE)
 
 
