@@ -1,7 +1,7 @@
 """Reading the source: the table that the collectors write, its queries, and what its columns mean.
 
-How a database is reached and asked is :mod:`snapshot_assets.source.database`'s business: no URL and
-no driver belongs here. Nor does writing to the table, which is the collector's
+How a database is reached and queried is decided in :mod:`snapshot_assets.source.database`: no URL
+and no driver belongs here. Nor does writing to the table, which is done by the collector
 (:mod:`snapshot_assets.source.collector`).
 """
 
@@ -26,10 +26,10 @@ from snapshot_assets.source.database import Database, bound_text
 from snapshot_assets.source.table import COLUMNS, OPTIONAL_COLUMNS
 from snapshot_assets.source.table import SourceTable as SourceTable
 
-Moment = dt.datetime | int | float
+Instant = dt.datetime | int | float
 
 # What we may name in a query: the time in local clocks only ever narrows a scan.
-_ASKED = (*COLUMNS, "snapshot_datetime")
+_QUERIED = (*COLUMNS, "snapshot_datetime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ProcessSource(Database):
         self.table = table or SourceTable()
 
     def read_sql(
-        self, start: Moment, end: Moment, hosts: Collection[str] | None = None
+        self, start: Instant, end: Instant, hosts: Collection[str] | None = None
     ) -> pd.DataFrame:
         """Read the rows whose snapshot was taken in ``[start, end)``.
 
@@ -75,31 +75,32 @@ class ProcessSource(Database):
         """
         first, last = _seconds(start), _seconds(end)
         subject = f"{_whose(hosts)} in [{_iso(first)}, {_iso(last)})"
-        wanted = None if hosts is None else sorted(set(hosts))
-        if wanted is not None and not wanted:
+        requested = None if hosts is None else sorted(set(hosts))
+        if requested is not None and not requested:
             rows = to_canonical_types(
                 pa.table({name: pa.array([], pa.string()) for name in COLUMNS})
             )
         else:
-            rows = self._fetch(self._select(first, last, wanted), to_canonical_types)
-        if wanted is not None and set(pc.unique(rows.column("host")).to_pylist()) - set(wanted):
-            # Case-insensitive collations let hosts through that only look like the wanted ones.
-            rows = rows.filter(pc.is_in(rows.column("host"), pa.array(wanted, pa.string())))
+            rows = self._fetch(self._select(first, last, requested), to_canonical_types)
+        hosts_read = set(pc.unique(rows.column("host")).to_pylist())
+        if requested is not None and hosts_read - set(requested):
+            # Case-insensitive collations let hosts through that only look like the requested ones.
+            rows = rows.filter(pc.is_in(rows.column("host"), pa.array(requested, pa.string())))
         return raw_rows(rows, self.table.rss_unit, subject)
 
-    def hosts(self, start: Moment, end: Moment) -> list[str]:
+    def hosts(self, start: Instant, end: Instant) -> list[str]:
         """The hosts with a snapshot in ``[start, end)``, sorted."""
         query = self._by_host(start, end)
         with self.connect() as connection:
-            return sorted(str(name) for name, *_ in connection.execute(query))
+            return sorted(str(host) for host, *_ in connection.execute(query))
 
     def tally(
         self,
-        start: Moment,
-        end: Moment,
+        start: Instant,
+        end: Instant,
         hosts: Collection[str] | None = None,
         *,
-        own: tuple[Moment, Moment] | None = None,
+        own: tuple[Instant, Instant] | None = None,
     ) -> dict[str, Tally]:
         """How many rows each host has in ``[start, end)``, and the newest of their times.
 
@@ -123,7 +124,7 @@ class ProcessSource(Database):
             found = connection.execute(query).all()
         return {str(host): Tally(int(rows), float(newest)) for host, rows, newest in found}
 
-    def snapshots(self, start: Moment, end: Moment) -> pd.DataFrame:
+    def snapshots(self, start: Instant, end: Instant) -> pd.DataFrame:
         """The snapshots in ``[start, end)``, counted by the database.
 
         Returns:
@@ -141,7 +142,7 @@ class ProcessSource(Database):
         return pd.DataFrame([tuple(row) for row in found], columns=names).astype(types)
 
     def rows_of(
-        self, hosts: Collection[str], start: Moment, end: Moment
+        self, hosts: Collection[str], start: Instant, end: Instant
     ) -> sa.Select[tuple[Any, ...]]:
         """The rows of these hosts in ``[start, end)`` as a query to build on.
 
@@ -182,7 +183,7 @@ class ProcessSource(Database):
 
     @cached_property
     def _present(self) -> frozenset[str]:
-        """Our names of the columns that the table has, asked once."""
+        """Our names of the columns that the table has, queried once."""
         schema, _, name = self.table.name.rpartition(".")
         with self.connect() as connection:
             try:
@@ -193,7 +194,7 @@ class ProcessSource(Database):
                     "set SNAPSHOT_SOURCE_TABLE, or create it with 'snapshot-assets collect --once'"
                 ) from None
         names = {column["name"].casefold() for column in found}
-        present = frozenset(c for c in _ASKED if self.table.physical(c).casefold() in names)
+        present = frozenset(c for c in _QUERIED if self.table.physical(c).casefold() in names)
         missing = [c for c in COLUMNS if c not in present and c not in OPTIONAL_COLUMNS]
         if missing:
             physical = ", ".join(repr(self.table.physical(c)) for c in missing)
@@ -212,7 +213,7 @@ class ProcessSource(Database):
     def _columns(self) -> dict[str, sa.ColumnClause[Any]]:
         """Our column names to the columns of the table's clause."""
         schema, _, name = self.table.name.rpartition(".")
-        physical = {column: self.table.physical(column) for column in _ASKED}
+        physical = {column: self.table.physical(column) for column in _QUERIED}
         clause = sa.table(name, *map(sa.column, set(physical.values())), schema=schema or None)
         return {column: clause.c[theirs] for column, theirs in physical.items()}
 
@@ -232,7 +233,7 @@ class ProcessSource(Database):
         return self._columns["host"].in_([bound_text(host) for host in sorted(set(hosts))])
 
     def _by_host(
-        self, start: Moment, end: Moment, *columns: sa.ColumnElement[Any]
+        self, start: Instant, end: Instant, *columns: sa.ColumnElement[Any]
     ) -> sa.Select[tuple[Any, ...]]:
         host = self._require_columns()["host"]
         # Grouped as bytes: a case-insensitive collation would merge "web" with "WEB".
@@ -253,7 +254,7 @@ class ProcessSource(Database):
 
 
 def _local_bounds(first: float, last: float, zone: ZoneInfo) -> tuple[dt.datetime, dt.datetime]:
-    """Naive local times that enclose every moment of ``[first, last)``.
+    """Naive local times that enclose all of ``[first, last)``.
 
     Local clocks jump and repeat, so the range is widened to the smallest and the largest offset
     in force around it.
@@ -269,8 +270,8 @@ def _local_bounds(first: float, last: float, zone: ZoneInfo) -> tuple[dt.datetim
     )
 
 
-def _seconds(moment: Moment) -> float:
-    return epoch(moment) if isinstance(moment, dt.datetime) else float(moment)
+def _seconds(instant: Instant) -> float:
+    return epoch(instant) if isinstance(instant, dt.datetime) else float(instant)
 
 
 def _number(seconds: float) -> int | float:
