@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
-from snapshot_assets.dashboard.browser import Installation, PageRequest, register_browser_callbacks
+from snapshot_assets.dashboard.browser import Installation, Viewer, register_browser_callbacks
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.pages import consumers, now, overview, statement
-from snapshot_assets.dashboard.pages.page import Site, attributes, read_request
+from snapshot_assets.dashboard.pages.page import Site, attributes, known_zone
 from snapshot_assets.dashboard.time.formats import quick_label
 from snapshot_assets.dashboard.time.ranges import QUICK, TimeRange
 from snapshot_assets.dashboard.time.typed import parse_local
 from snapshot_assets.dashboard.time.zones import zone_names
-from snapshot_assets.dashboard.view import DEFAULT_QUICK, LONGEST_SECONDS, PATHS, Page, View
+from snapshot_assets.dashboard.view import (
+    DEFAULT_QUICK,
+    LONGEST_SECONDS,
+    PATHS,
+    Page,
+    View,
+    read_link,
+)
 
 PAGES = (overview, consumers, statement, now)
 TABS: dict[Page, str] = {
@@ -166,36 +174,46 @@ def register(app: Dash, site: Site) -> None:
         page.register(app, site)
 
     @app.callback(
-        Output("url", "search", allow_duplicate=True),
-        Output("custom-note", "children"),
-        Input("custom-show", "n_clicks"),
-        Input("custom-from", "n_submit"),
-        Input("custom-to", "n_submit"),
-        State("custom-from", "value"),
-        State("custom-to", "value"),
-        State("url", "pathname"),
-        State("url", "search"),
-        State("viewer", "data"),
+        output={
+            "search": Output("url", "search", allow_duplicate=True),
+            "note": Output("custom-note", "children"),
+        },
+        inputs={
+            "triggers": {
+                "show": Input("custom-show", "n_clicks"),
+                "from": Input("custom-from", "n_submit"),
+                "to": Input("custom-to", "n_submit"),
+            }
+        },
+        state={
+            "start": State("custom-from", "value"),
+            "end": State("custom-to", "value"),
+            "pathname": State("url", "pathname"),
+            "search": State("url", "search"),
+            "viewer": State("viewer", "data"),
+        },
         prevent_initial_call=True,
     )
-    def _custom_range(*given: Any) -> tuple[Any, Any]:
-        start, end, pathname, search, viewer = given[3:]
+    def _custom_range(
+        triggers: dict[str, Any],
+        start: str | None,
+        end: str | None,
+        pathname: str,
+        search: str,
+        viewer: Viewer,
+    ) -> dict[str, Any]:
         if not ctx.triggered_id:
-            return no_update, no_update
-        question = read_request(
-            PageRequest(
-                pathname=pathname, search=search, zone=viewer["zone"], narrow=False, revision=0
-            ),
-            site,
-        )
+            return {"search": no_update, "note": no_update}
+        view = read_link(pathname, search, site.options.url_prefix).view
+        zone, _ = known_zone(view.zone or viewer["zone"])
         try:
-            chosen = custom_range(start, end, question.zone, question.now)
+            chosen = custom_range(start, end, zone, site.clock())
         except ValueError as error:
-            return no_update, str(error)
-        return question.view.at(question.view.page, custom=chosen).search() or "?", ""
+            return {"search": no_update, "note": str(error)}
+        return {"search": view.at(view.page, custom=chosen).search() or "?", "note": ""}
 
 
-def custom_range(start: str | None, end: str | None, zone: Any, now: float) -> TimeRange:
+def custom_range(start: str | None, end: str | None, zone: ZoneInfo, now: float) -> TimeRange:
     """The range between two typed times; an empty end means now.
 
     Raises:

@@ -50,7 +50,7 @@ def test_no_link_is_an_error(pathname: str, search: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("search", "told"),
+    ("search", "reported"),
     [
         ("?range=25h", "range=25h is not used: write one of 1h"),
         ("?from=yesterday&to=2026-11-20T10:00Z", "from=yesterday is not used"),
@@ -67,9 +67,9 @@ def test_no_link_is_an_error(pathname: str, search: str) -> None:
         ("?" + "&".join(f"host=h{i}" for i in range(60)), "names 60 hosts; the first 50"),
     ],
 )
-def test_what_is_not_understood_is_told_and_left_out(search: str, told: str) -> None:
+def test_an_error_in_a_link_is_reported_and_left_out(search: str, reported: str) -> None:
     found = read_link("/users", search)
-    assert told in found.notes[0]
+    assert reported in found.notes[0]
     assert len(found.notes) == 1 + search.startswith("?from=9999"), "each of both"
     assert all(len(note) < 400 for note in found.notes)
     assert found.view.page == "users"

@@ -35,15 +35,15 @@ class Nginx(Server):
         passwords = folder / "htpasswd"
         passwords.write_text("".join(f"{n}:{_hash(p)}\n" for n, p in users.items()))
         site = SHIPPED.read_text()
-        for told, ours in {
+        for reported, ours in {
             "server 127.0.0.1:8050;": f"server 127.0.0.1:{dashboard_port};",
             "listen 443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
             "/etc/ssl/certs/stats.example.org.pem": str(self.certificate),
             "/etc/ssl/private/stats.example.org.key": str(key),
             "/etc/nginx/dashboard.htpasswd": str(passwords),
         }.items():
-            assert site.count(told) == 1, told
-            site = site.replace(told, ours)
+            assert site.count(reported) == 1, reported
+            site = site.replace(reported, ours)
         (folder / "site.conf").write_text(site)
         kept = [
             f"{name}_temp_path {folder / name};"

@@ -37,7 +37,7 @@ HOSTILE_HOST = 'we"b|01/<b>..'
 
 
 class Clock:
-    """Epoch seconds that only move when told."""
+    """Epoch seconds that move only when a test sets them."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now

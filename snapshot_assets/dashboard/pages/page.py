@@ -90,17 +90,24 @@ class Answer:
 
 def read_request(request: PageRequest, site: Site) -> Question:
     """The question that a request of the browser means."""
-    found = read_link(request["pathname"], request["search"], site.options.url_prefix)
-    notes = list(found.notes)
-    zone = UTC
-    wanted = found.view.zone or request["zone"]
+    link = read_link(request["pathname"], request["search"], site.options.url_prefix)
+    zone, problem = known_zone(link.view.zone or request["zone"])
+    return Question(
+        view=link.view,
+        zone=zone,
+        narrow=bool(request["narrow"]),
+        now=site.clock(),
+        notes=link.notes if problem is None else (*link.notes, problem),
+    )
+
+
+def known_zone(name: str) -> tuple[ZoneInfo, str | None]:
+    """The time zone of this name; UTC and a note for the viewer if there is no such zone."""
     try:
-        zone = zone_named(wanted)
+        return zone_named(name), None
     except ValueError:
-        notes.append(
-            f"The browser's time zone {shown(wanted)} is not known here; times are shown in UTC."
-        )
-    return Question(found.view, zone, bool(request["narrow"]), site.clock(), tuple(notes))
+        note = f"The browser's time zone {shown(name)} is not known here; times are shown in UTC."
+        return UTC, note
 
 
 def frame(name: str, *children: Any) -> Component:

@@ -47,7 +47,7 @@ def test_a_new_bucket_appears_by_itself_and_takes_nothing_away(
     expect(page.locator("#find")).to_have_value("al")
 
 
-def test_a_lost_redis_is_told_and_comes_back_by_itself(world: World, chromium: Browser) -> None:
+def test_a_lost_redis_is_reported_and_comes_back_by_itself(world: World, chromium: Browser) -> None:
     with (
         world.site() as site,
         opened(chromium, expected="503|Failed to load resource") as page,
@@ -69,7 +69,7 @@ def test_a_lost_redis_is_told_and_comes_back_by_itself(world: World, chromium: B
         expect(page.locator("#notes-consumers")).to_be_empty()
 
 
-def test_old_data_is_told_as_old(world: World, site: str, page: Page) -> None:
+def test_old_data_is_shown_as_old(world: World, site: str, page: Page) -> None:
     world.clock.now = NOW + 3 * 3600
     page.goto(f"{site}now")
     expect(page.locator("#banner")).to_contain_text("No new data for 3 h 2 min")

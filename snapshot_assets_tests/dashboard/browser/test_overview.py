@@ -45,7 +45,7 @@ def test_the_overview_shows_what_the_reader_says(world: World, site: str, page: 
     expect(page.locator("#freshness")).to_have_text("data up to 15:30 CET")
 
 
-def test_the_tooltip_tells_who_it_was(world: World, site: str, page: Page) -> None:
+def test_the_tooltip_shows_who_used_the_host(world: World, site: str, page: Page) -> None:
     page.goto(f"{site}?range=6h")
     wait_painted(page, "overview")
     chart = page.locator(".card", has_text="alice").locator(".chart")
@@ -60,8 +60,8 @@ def test_the_tooltip_tells_who_it_was(world: World, site: str, page: Page) -> No
     start = dt.datetime(2026, 11, 20, int(clock[1]) - 1, int(clock[2]), tzinfo=dt.UTC)
     document = documents(world, "alice", 7)[int(start.timestamp())]
     rows = [row.split("\t") for row in tooltip.locator("table").first.inner_text().splitlines()]
-    told = {row[0]: float(row[1]) for row in rows[1:]}
-    assert told == {
+    reported = {row[0]: float(row[1]) for row in rows[1:]}
+    assert reported == {
         "dora": 0,
         **{
             entry["username"]: pytest.approx(entry["cpu_norm"], abs=0.05)

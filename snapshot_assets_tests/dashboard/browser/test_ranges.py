@@ -68,11 +68,11 @@ def test_a_custom_range_is_typed_in_the_viewers_zone(site: str, page: Page) -> N
     assert query(page) == {"range": ["6h"]}
 
 
-def test_a_hand_edited_link_says_what_it_does_not_understand(site: str, page: Page) -> None:
+def test_errors_in_a_hand_edited_link_are_reported(site: str, page: Page) -> None:
     page.goto(f"{site}users?range=1y&tz=Mars&host=nobody&from=x")
     notes = page.locator("#notes-consumers")
-    for told in ("range=1y", "tz=Mars", "'nobody'", "from=x"):
-        expect(notes).to_contain_text(told)
+    for reported in ("range=1y", "tz=Mars", "'nobody'", "from=x"):
+        expect(notes).to_contain_text(reported)
     page.goto(f"{site}no/such/page")
     expect(page.locator("#notes-overview")).to_contain_text("There is no page")
 

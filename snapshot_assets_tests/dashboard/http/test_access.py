@@ -50,7 +50,7 @@ def test_a_header_from_elsewhere_never_signs_in(
 ) -> None:
     path = password_file if password else None
     server = application(AccessOptions(HEADER, TRUSTED, path))
-    told = ask(
+    reported = ask(
         server,
         peer=peer,
         X_Remote_User=user,
@@ -59,10 +59,10 @@ def test_a_header_from_elsewhere_never_signs_in(
         Authorization=basic("ana", PASSWORD),
     )
     if is_trusted(peer):
-        assert told[0] in {200, 401, 403}
+        assert reported[0] in {200, 401, 403}
     else:
-        assert told[0] == 403
-        assert "accepted only from trusted proxies" in told[1]
+        assert reported[0] == 403
+        assert "accepted only from trusted proxies" in reported[1]
 
 
 @pytest.mark.parametrize(
@@ -82,35 +82,35 @@ def test_names_are_utf_8() -> None:
 
 def test_without_the_header_nobody_is_signed_in() -> None:
     server = application(AccessOptions(HEADER, TRUSTED))
-    status, told = ask(server)
+    status, reported = ask(server)
     assert status == 401
-    assert "through the reverse proxy" in told
+    assert "through the reverse proxy" in reported
     assert ask(server, X_Remote_User="  ")[0] == 401
     assert ask(server, Authorization=basic("ana", "x"))[0] == 401
 
 
 def test_a_proxy_that_adds_to_the_clients_header_is_found_out() -> None:
-    status, told = ask(application(AccessOptions(HEADER, TRUSTED)), X_Remote_User="root, ana")
+    status, reported = ask(application(AccessOptions(HEADER, TRUSTED)), X_Remote_User="root, ana")
     assert status == 403
-    assert "more than once" in told
+    assert "more than once" in reported
 
 
 def test_either_suffices(password_file: Path) -> None:
     server = application(AccessOptions(HEADER, TRUSTED, password_file))
     assert ask(server, X_Remote_User="eve") == (200, "you are eve")
     # The login at the proxy, which it passes on, is not one of ours.
-    told = ask(server, X_Remote_User="eve", Authorization=basic("eve", "proxy's"))
-    assert told == (200, "you are eve")
-    told = ask(server, peer="192.0.2.1", Authorization=basic("ana", PASSWORD))
-    assert told == (200, "you are ana")
+    reported = ask(server, X_Remote_User="eve", Authorization=basic("eve", "proxy's"))
+    assert reported == (200, "you are eve")
+    reported = ask(server, peer="192.0.2.1", Authorization=basic("ana", PASSWORD))
+    assert reported == (200, "you are ana")
     assert ask(server)[0] == 401
 
 
 @pytest.mark.parametrize("prefix", ["/", "/usage/"])
-def test_health_is_open_and_metrics_only_if_told(password_file: Path, prefix: str) -> None:
+def test_health_is_open_and_metrics_only_by_option(password_file: Path, prefix: str) -> None:
     closed = application(AccessOptions(password_file=password_file), prefix)
-    told = AccessOptions(password_file=password_file, open_metrics=True)
-    opened = application(told, prefix)
+    reported = AccessOptions(password_file=password_file, open_metrics=True)
+    opened = application(reported, prefix)
     for server, name, status in (
         (closed, "healthz", 200),
         (closed, "metrics", 401),

@@ -34,13 +34,13 @@ def test_every_answer_has_the_headers(password_file: Path) -> None:
     client = server.test_client()
     for headers in ({}, {"Authorization": basic("ana", PASSWORD)}):
         for path in ("/whoami", "/absent"):
-            told = client.get(path, headers=headers).headers
-            assert told["Content-Security-Policy"] == "default-src 'none'"
-            assert told["X-Content-Type-Options"] == "nosniff"
-            assert told["Referrer-Policy"] == "same-origin"
-            assert told["Cross-Origin-Opener-Policy"] == "same-origin"
-            assert "camera=()" in told["Permissions-Policy"]
-            assert told["Cache-Control"] == "no-store"
+            reported = client.get(path, headers=headers).headers
+            assert reported["Content-Security-Policy"] == "default-src 'none'"
+            assert reported["X-Content-Type-Options"] == "nosniff"
+            assert reported["Referrer-Policy"] == "same-origin"
+            assert reported["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert "camera=()" in reported["Permissions-Policy"]
+            assert reported["Cache-Control"] == "no-store"
 
 
 def test_data_is_not_kept_by_browsers_and_scripts_are() -> None:

@@ -1,4 +1,4 @@
-"""What is told of the store's health, while it is there, gone, back, slow, empty and stale."""
+"""What the dashboard reports while the store is there, gone, back, slow, empty and stale."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def client(filled: World) -> Iterator[flask.testing.FlaskClient]:
         yield found
 
 
-def told(client: flask.testing.FlaskClient, path: str) -> tuple[int, Any]:
+def reported(client: flask.testing.FlaskClient, path: str) -> tuple[int, Any]:
     """Status and JSON."""
     answer = client.get(path)
     return answer.status_code, answer.json
@@ -82,13 +82,13 @@ def samples(client: flask.testing.FlaskClient, path: str = "/metrics") -> dict[A
     }
 
 
-def test_pulse_tells_what_is_newest(client: flask.testing.FlaskClient) -> None:
+def test_pulse_reports_the_newest_bucket(client: flask.testing.FlaskClient) -> None:
     news = {"newest": NEWEST, "hosts": 2, "live_until": NOW - 60, "now": NOW}
-    assert told(client, "/pulse") == (200, news)
+    assert reported(client, "/pulse") == (200, news)
 
 
 def test_all_is_well(client: flask.testing.FlaskClient) -> None:
-    assert told(client, "/healthz") == (200, {"status": "ok", "newest": NEWEST})
+    assert reported(client, "/healthz") == (200, {"status": "ok", "newest": NEWEST})
     found = samples(client)
     assert found["redis_up",] == 1
     assert found["newest_bucket_timestamp_seconds",] == NEWEST
@@ -106,19 +106,19 @@ def test_everything_is_under_the_prefix(filled: World) -> None:
 def test_old_data_is_stale_though_the_dashboard_is_well(filled: World) -> None:
     with client_of(filled.reader(), filled.clock, stale_seconds=600) as client:
         filled.clock.now = NEWEST + BUCKET_SECONDS + 600
-        assert told(client, "/healthz")[1]["status"] == "ok"
+        assert reported(client, "/healthz")[1]["status"] == "ok"
         filled.clock.now += 1
-        status, health = told(client, "/healthz")
+        status, health = reported(client, "/healthz")
         assert (status, health["status"]) == (200, "stale")
         assert "ended 601 s ago" in health["detail"]
 
 
 def test_an_empty_store_is_no_outage(empty_world: World) -> None:
     with client_of(empty_world.reader(), empty_world.clock) as client:
-        status, health = told(client, "/healthz")
+        status, health = reported(client, "/healthz")
         assert (status, health["status"]) == (200, "empty")
         news = {"newest": None, "hosts": 0, "live_until": None, "now": NOW}
-        assert told(client, "/pulse") == (200, news)
+        assert reported(client, "/pulse") == (200, news)
         found = samples(client)
         assert found["redis_up",] == 1
         assert ("newest_bucket_timestamp_seconds",) not in found
@@ -132,9 +132,9 @@ def frail(tmp_path: Path) -> Iterator[Redis]:
 
 
 def check_outage(client: flask.testing.FlaskClient, status: str = "outage") -> None:
-    code, health = told(client, "/healthz")
+    code, health = reported(client, "/healthz")
     assert (code, health["status"]) == (503, status)
-    code, pulse = told(client, "/pulse")
+    code, pulse = reported(client, "/pulse")
     assert (code, list(pulse)) == (503, ["error"])
     metrics = client.get("/metrics").text
     assert "snapshot_dashboard_redis_up 0.0" in metrics
@@ -147,7 +147,7 @@ def test_redis_lost_and_back(frail: Redis, caplog: pytest.LogCaptureFixture) -> 
     world = World(frail)
     world.write("alice", {NEWEST: use({})})
     with client_of(world.reader(), world.clock) as client:
-        assert told(client, "/healthz")[1]["status"] == "ok"
+        assert reported(client, "/healthz")[1]["status"] == "ok"
         frail.kill(signal.SIGKILL)
         forget(client)
         check_outage(client)
@@ -160,7 +160,7 @@ def test_redis_lost_and_back(frail: Redis, caplog: pytest.LogCaptureFixture) -> 
         frail.start()
         world.write("alice", {NEWEST: use({})})
         forget(client)
-        assert told(client, "/pulse")[1]["newest"] == NEWEST
+        assert reported(client, "/pulse")[1]["newest"] == NEWEST
         assert client.get("/healthz").status_code == 200
         assert samples(client)["redis_up",] == 1
     # Once each, not every second.
@@ -171,7 +171,7 @@ def test_redis_lost_and_back(frail: Redis, caplog: pytest.LogCaptureFixture) -> 
     assert PASSWORD not in caplog.text
 
 
-def test_a_wrong_password_of_redis_is_told_as_a_refusal(frail: Redis) -> None:
+def test_a_wrong_password_of_redis_is_reported_as_a_refusal(frail: Redis) -> None:
     reader = RedisReader(url=frail.url().replace(PASSWORD, f"not-{PASSWORD}"))
     with client_of(reader, Clock()) as client:
         check_outage(client, "refused")
@@ -239,10 +239,10 @@ def test_many_viewers_cost_as_much_as_one(filled: World) -> None:
 
 def test_news_are_not_held_back(filled: World) -> None:
     with client_of(filled.reader(), filled.clock) as client:
-        assert told(client, "/pulse")[1]["hosts"] == 2
+        assert reported(client, "/pulse")[1]["hosts"] == 2
         filled.write("carol", {NEWEST: use({})})
         forget(client)
-        assert told(client, "/pulse")[1]["hosts"] == 3
+        assert reported(client, "/pulse")[1]["hosts"] == 3
 
 
 def test_installing_asks_nothing_of_redis() -> None:

@@ -31,8 +31,8 @@ def proxied(tmp_path: Path) -> Iterator[tuple[Nginx, int]]:
 def test_the_shipped_nginx_signs_in(proxied: tuple[Nginx, int]) -> None:
     nginx, _ = proxied
     assert nginx.get("/usage/whoami", ("ana", "a")).text == "you are ana"
-    told = nginx.get("/usage/whoami", ("Zoë".encode().decode("latin-1"), "z"))
-    assert told.text == "you are Zoë"
+    reported = nginx.get("/usage/whoami", ("Zoë".encode().decode("latin-1"), "z"))
+    assert reported.text == "you are Zoë"
     refused = nginx.get("/usage/whoami")
     assert refused.status_code == 401
     assert "nginx" in refused.text  # it does not come as far as us
@@ -45,12 +45,14 @@ def test_the_shipped_nginx_signs_in(proxied: tuple[Nginx, int]) -> None:
 def test_the_shipped_nginx_replaces_what_the_browser_claims(proxied: tuple[Nginx, int]) -> None:
     nginx, _ = proxied
     for name in ("X-Remote-User", "X_Remote_User", "x-remote-user"):
-        told = nginx.get("/usage/whoami", ("ana", "a"), {name: "root", "X-Forwarded-For": "::1"})
-        assert told.text == "you are ana"
+        reported = nginx.get(
+            "/usage/whoami", ("ana", "a"), {name: "root", "X-Forwarded-For": "::1"}
+        )
+        assert reported.text == "you are ana"
         assert nginx.get("/usage/whoami", headers={name: "root"}).status_code == 401
     # Here nobody has to sign in, and so nobody may become somebody.
-    told = nginx.get("/usage/healthz", ("root", "unproven"), {"X-Remote-User": "root"})
-    assert not {"X-Remote-User", "Authorization"} & set(told.json())
+    reported = nginx.get("/usage/healthz", ("root", "unproven"), {"X-Remote-User": "root"})
+    assert not {"X-Remote-User", "Authorization"} & set(reported.json())
 
 
 def test_the_shipped_nginx_keeps_the_paths(proxied: tuple[Nginx, int]) -> None:

@@ -30,8 +30,8 @@ from snapshot_assets_tests.support.world import served
 def test_a_password_signs_in(password_file: Path) -> None:
     server = application(AccessOptions(password_file=password_file))
     for _ in range(2):  # looked up, then remembered
-        told = ask(server, Authorization=basic("ana", PASSWORD))
-        assert told == (200, "you are ana")
+        reported = ask(server, Authorization=basic("ana", PASSWORD))
+        assert reported == (200, "you are ana")
     for name, password in (
         ("ana", "b"),
         ("ben", PASSWORD),
@@ -45,7 +45,7 @@ def test_a_password_signs_in(password_file: Path) -> None:
         assert ask(server, Authorization=basic(name, password))[0] == 401
 
 
-def test_browsers_are_asked_for_a_password(password_file: Path) -> None:
+def test_browsers_get_a_challenge_for_a_password(password_file: Path) -> None:
     server = application(AccessOptions(password_file=password_file))
     answer = server.test_client().get("/whoami")
     assert answer.status_code == 401
@@ -61,7 +61,7 @@ def test_browsers_are_asked_for_a_password(password_file: Path) -> None:
     )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_whatever_is_sent_as_a_password_is_refused_in_order(password_file: Path, sent: str) -> None:
+def test_wrong_credentials_of_any_form_are_rejected(password_file: Path, sent: str) -> None:
     server = application(AccessOptions(password_file=password_file))
     assert ask(server, Authorization=sent)[0] == 401
 
@@ -95,16 +95,16 @@ def test_a_changed_file_is_read_again(
     password_file.write_text("# nobody any more\n")
     assert status("cleo", "sea") == 401
 
-    told = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
-    assert len(told) == 2  # each once, not at each request
-    assert f"{password_file}, line 1" in told[0]
-    assert "No such file" in told[1]
+    reported = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert len(reported) == 2  # each once, not at each request
+    assert f"{password_file}, line 1" in reported[0]
+    assert "No such file" in reported[1]
     for secret in ("plain-secret", PASSWORD, "see", "sea"):
         assert secret not in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
         (b"hunter2", "there is no colon"),
         (b":hunter2", "the name is empty"),
@@ -121,14 +121,14 @@ def test_a_changed_file_is_read_again(
         (b"\xff:hunter2", "not UTF-8"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_fix(tmp_path: Path, line: bytes, told: str) -> None:
+def test_a_wrong_line_is_named_with_its_fix(tmp_path: Path, line: bytes, reported: str) -> None:
     path = tmp_path / "passwords"
     path.write_bytes(f"# comment\n{quick_line('ben', 'b')}\n".encode() + line + b"\n")
     with pytest.raises(SettingsError) as raised:
         application(AccessOptions(password_file=path))
     message = str(raised.value)
     assert message.startswith(f"SNAPSHOT_DASHBOARD_PASSWORD_FILE: {path}, line 3: ")
-    assert told in message
+    assert reported in message
     assert message.rpartition("; ")[2]  # the fix
     assert "hunter2" not in message
 
@@ -157,7 +157,7 @@ def timed(path: PasswordFile, name: str, password: str) -> float:
     return time.perf_counter() - started
 
 
-def test_what_takes_how_long_tells_nothing(tmp_path: Path) -> None:
+def test_response_times_reveal_no_user_names(tmp_path: Path) -> None:
     path = tmp_path / "passwords"
     path.write_text(f"{password_line('ana', 'a')}\n{password_line('ben', 'b')}\n")
     passwords = PasswordFile(path)

@@ -45,10 +45,10 @@ def test_layers_add_up_to_the_total_and_the_table_to_the_documents(
         wanted: dict[str, float] = defaultdict(float)
         for key, hours in unit_hours(world, range_, which).items():  # type: ignore[arg-type]
             wanted[key[place]] += hours
-        told = {row.name: getattr(row, attribute) for row in found.table}
+        reported = {row.name: getattr(row, attribute) for row in found.table}
         # Who only has the other measure is in the table too, with a zero.
-        wanted |= dict.fromkeys(set(told) - set(wanted), 0.0)
-        assert told == pytest.approx(dict(wanted), rel=1e-6, abs=1e-6)
+        wanted |= dict.fromkeys(set(reported) - set(wanted), 0.0)
+        assert reported == pytest.approx(dict(wanted), rel=1e-6, abs=1e-6)
 
 
 def test_a_users_commands_and_a_commands_users(world: World) -> None:

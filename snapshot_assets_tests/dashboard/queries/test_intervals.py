@@ -19,7 +19,7 @@ from snapshot_assets_tests.support.world import (
 )
 
 
-def test_right_now_tells_the_newest_of_each_host_and_who_is_silent(world: World) -> None:
+def test_right_now_has_the_newest_bucket_of_each_host_and_the_silent_hosts(world: World) -> None:
     old = bucket_start(NOW) - 5 * 3600
     world.write("quiet", {old: use({("ana", "sleep"): 0.1})})
     with world.reader() as reader:

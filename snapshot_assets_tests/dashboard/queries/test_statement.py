@@ -35,8 +35,8 @@ def test_a_statement_adds_up_to_the_buckets_of_the_local_month(empty_world: Worl
     with world.reader() as reader:
         found = statement(reader, "ana", "2026-10", zone, NOW)
     wanted = unit_hours(world, TimeRange(first, last), "cpu")
-    told = {(line.host, "ana", line.command): line.core_hours for line in found.lines}
-    assert told == pytest.approx({k: v for k, v in wanted.items() if k[1] == "ana"}, rel=1e-9)
+    reported = {(line.host, "ana", line.command): line.core_hours for line in found.lines}
+    assert reported == pytest.approx({k: v for k, v in wanted.items() if k[1] == "ana"}, rel=1e-9)
     memory = unit_hours(world, TimeRange(first, last), "mem")
     assert sum(line.gb_hours for line in found.lines) == pytest.approx(
         sum(v for k, v in memory.items() if k[1] == "ana")
@@ -46,7 +46,7 @@ def test_a_statement_adds_up_to_the_buckets_of_the_local_month(empty_world: Worl
     assert found.zone == zone
 
 
-def test_a_month_that_is_not_over_is_told_up_to_now(world: World) -> None:
+def test_a_month_that_is_not_over_ends_now(world: World) -> None:
     with world.reader() as reader:
         found = statement(reader, "ana", "2026-11", ZoneInfo("Europe/Berlin"), NOW)
         future = statement(reader, "ana", "2027-01", ZoneInfo("Europe/Berlin"), NOW)

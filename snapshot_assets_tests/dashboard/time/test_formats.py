@@ -30,11 +30,11 @@ def test_quick_ranges_say_how_long_they_are() -> None:
         ("Asia/Kathmandu", "2026-11-22 19:15 UTC+05:45"),
     ],
 )
-def test_a_moment_is_shown_with_its_zone(zone: str, shown: str) -> None:
+def test_a_time_is_shown_with_its_zone(zone: str, shown: str) -> None:
     assert format_local(at("2026-11-22T13:30+00:00"), ZoneInfo(zone)) == shown
 
 
-def test_seconds_are_shown_if_asked_for() -> None:
+def test_seconds_are_shown_on_request() -> None:
     shown = format_local(at("2026-11-22T14:30:07"), BERLIN, seconds=True)
     assert shown == "2026-11-22 14:30:07 CET"
 
@@ -68,5 +68,5 @@ def test_a_range_is_shown_without_repetition(start: str, end: str, shown: str) -
         (300_000, "3 days"),
     ],
 )
-def test_an_age_is_told_as_people_say_it(seconds: float, text: str) -> None:
+def test_an_age_is_shown_as_people_say_it(seconds: float, text: str) -> None:
     assert age_text(seconds) == text

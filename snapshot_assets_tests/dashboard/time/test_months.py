@@ -44,15 +44,17 @@ def test_a_month_is_a_local_one() -> None:
         "x" * 100_000,
     ],
 )
-def test_what_is_no_month_is_refused(month: str) -> None:
+def test_a_text_that_is_not_a_month_is_rejected(month: str) -> None:
     for read in (month_label, lambda text: month_range(text, BERLIN)):
-        with pytest.raises(ValueError, match="is not a month; write, for example, 2026-11") as told:
+        with pytest.raises(
+            ValueError, match="is not a month; write, for example, 2026-11"
+        ) as reported:
             read(month)
-        assert len(str(told.value)) < 120
+        assert len(str(reported.value)) < 120
 
 
 @given(chosen=zones_and_buckets(1973))
-def test_a_moment_lies_in_the_month_that_it_is_said_to_be_in(
+def test_a_time_lies_in_its_local_month(
     chosen: tuple[ZoneInfo, int],
 ) -> None:
     zone, bucket = chosen

@@ -62,7 +62,7 @@ def test_a_time_alone_belongs_to_today_if_that_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", "is not a time"),
         ("now", "is not a time"),
@@ -87,10 +87,10 @@ def test_a_time_alone_belongs_to_today_if_that_is_known() -> None:
         ("2026-10-25 02:30 EST", "write CEST or CET, UTC or an offset"),
     ],
 )
-def test_what_cannot_be_understood_is_quoted_and_told(text: str, told: str) -> None:
+def test_a_text_that_is_not_a_time_is_quoted_in_the_message(text: str, reported: str) -> None:
     with pytest.raises(ValueError) as error:
         parse_local(text, BERLIN)
-    assert told in str(error.value)
+    assert reported in str(error.value)
     assert str(error.value).startswith(repr(text[:40])[:-1])
     assert len(str(error.value)) < 250
 
@@ -115,17 +115,17 @@ def test_no_text_raises_anything_but_a_value_error(text: str) -> None:
         ("Pacific/Apia", "2011-12-30 12:00", "2011-12-29 23:55", "2011-12-31 00:00"),
     ],
 )
-def test_a_skipped_time_is_told_with_the_nearest_that_exist(
+def test_a_skipped_time_is_reported_with_the_nearest_that_exist(
     zone: str, text: str, before: str, after: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"does not exist in {zone}") as told:
+    with pytest.raises(ValueError, match=f"does not exist in {zone}") as reported:
         parse_local(text, ZoneInfo(zone))
-    assert f"the nearest times are {before} and {after}" in str(told.value)
+    assert f"the nearest times are {before} and {after}" in str(reported.value)
     first, second = (parse_local(nearest, ZoneInfo(zone)) for nearest in (before, after))
     assert second - first == BUCKET_SECONDS
 
 
-def test_a_date_alone_is_the_first_moment_of_a_day_that_has_no_midnight() -> None:
+def test_a_date_alone_is_the_start_of_a_day_that_has_no_midnight() -> None:
     assert parse_local("2026-09-06", SANTIAGO) == at("2026-09-06T01:00-03:00")
 
 

@@ -37,11 +37,11 @@ def test_every_zone_to_pick_from_is_a_zone() -> None:
         "a" * 1_000_000,
     ],
 )
-def test_what_is_no_zone_is_told_in_a_short_message(name: str) -> None:
-    with pytest.raises(ValueError, match="is not a time zone; ") as told:
+def test_a_name_that_is_not_a_zone_is_reported_in_a_short_message(name: str) -> None:
+    with pytest.raises(ValueError, match="is not a time zone; ") as reported:
         zone_named(name)
-    assert len(str(told.value)) < 300
-    assert "\x00" not in str(told.value)
+    assert len(str(reported.value)) < 300
+    assert "\x00" not in str(reported.value)
 
 
 @given(name=st.text(max_size=80))
