@@ -25,6 +25,7 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import StoreError
 from snapshot_assets.store.layout import COMPLETE
 from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets_tests.support.domain.process_rows import HOUR, Row, at, cores, count, coverage
 from snapshot_assets_tests.support.markdown import (
     PAGES,
     README,
@@ -37,7 +38,6 @@ from snapshot_assets_tests.support.markdown import (
     section,
     table_rows,
 )
-from snapshot_assets_tests.support.process_rows import HOUR, Row, at, cores, count, coverage
 from snapshot_assets_tests.support.servers import Redis
 
 DOCS = ROOT / "docs"

@@ -29,9 +29,9 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.settings import PREFIX, Settings, describe_settings
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
+from snapshot_assets_tests.support.domain.process_rows import DAY, NOON, Row
 from snapshot_assets_tests.support.field_table import load, row
 from snapshot_assets_tests.support.markdown import Block, blocks
-from snapshot_assets_tests.support.process_rows import DAY, NOON, Row
 from snapshot_assets_tests.support.servers import MariaDB, Redis
 from snapshot_assets_tests.support.snapshots import WINDOW, used, worked_example
 

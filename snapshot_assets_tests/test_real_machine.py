@@ -22,8 +22,8 @@ from snapshot_assets.domain.schemas import (
 )
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import usage_from_aggregates
-from snapshot_assets_tests.support.process_rows import Row, raw_rows
-from snapshot_assets_tests.support.slow_accounting import slow_account
+from snapshot_assets_tests.support.domain.process_rows import Row, raw_rows
+from snapshot_assets_tests.support.domain.slow_accounting import slow_account
 
 CAPTURED = Path(__file__).parent / "data" / "real_machine.csv"
 

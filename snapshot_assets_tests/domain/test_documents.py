@@ -8,7 +8,7 @@ from hypothesis import given
 
 from snapshot_assets.domain.documents import SETTLED_ENDING, documents, parsed_documents
 from snapshot_assets.domain.usage import Usage
-from snapshot_assets_tests.support.usages import usages
+from snapshot_assets_tests.support.domain.usages import usages
 
 
 @given(usages())

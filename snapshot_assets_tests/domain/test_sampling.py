@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from snapshot_assets.domain.sampling import cadences, likely_rss_unit
-from snapshot_assets_tests.support.process_rows import NOON, Row, raw_rows
+from snapshot_assets_tests.support.domain.process_rows import NOON, Row, raw_rows
 
 
 def counted(rows: Iterable[Row]) -> pd.DataFrame:

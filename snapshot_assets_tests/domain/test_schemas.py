@@ -22,7 +22,7 @@ from snapshot_assets.domain.schemas import (
 )
 from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import OutageError, SnapshotAssetsError
-from snapshot_assets_tests.support.process_rows import GB, Row, at, minutes, raw_rows
+from snapshot_assets_tests.support.domain.process_rows import GB, Row, at, minutes, raw_rows
 
 SUBJECT = "größe/01 on 2026-11-22"
 Change = Callable[[pd.DataFrame], pd.DataFrame]

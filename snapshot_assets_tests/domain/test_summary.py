@@ -23,9 +23,9 @@ from snapshot_assets.domain.measures import (
 )
 from snapshot_assets.domain.summary import COLUMNS, OTHER, Amount, coarsened, summarise, tidy
 from snapshot_assets.domain.usage import Usage, joined
-from snapshot_assets_tests.support.process_rows import MIDNIGHT, NOON
-from snapshot_assets_tests.support.slow_summary import slow_frame
-from snapshot_assets_tests.support.usages import as_documents, usage_of, usages
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
+from snapshot_assets_tests.support.domain.slow_summary import slow_frame
+from snapshot_assets_tests.support.domain.usages import as_documents, usage_of, usages
 
 RESOLUTIONS: tuple[Resolution, ...] = ("5min", "hour", "day")
 measures = st.sampled_from(MEASURES)

@@ -23,7 +23,7 @@ from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Keys, Retention
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.support.process_rows import DAY, MIDNIGHT, Row, raw_rows
+from snapshot_assets_tests.support.domain.process_rows import DAY, MIDNIGHT, Row, raw_rows
 from snapshot_assets_tests.support.servers import Redis
 
 HOSTS = ("alice", "web|01", "../x")

@@ -17,7 +17,7 @@ from snapshot_assets.domain.usage import Usage
 from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets
 from snapshot_assets.store.packing.days import DAY_VERSION, pack_day
 from snapshot_assets.store.packing.summaries import SUMMARY_VERSION, pack_summary
-from snapshot_assets_tests.support.usages import Bucket, usage_of
+from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
 
 FOLDER = Path(__file__).parent.parent / "data" / "packed"
 HOST = "alice"

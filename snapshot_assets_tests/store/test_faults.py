@@ -26,15 +26,11 @@ from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets.store.writing.writer import WRITER_PATIENCE
-from snapshot_assets_tests.support.process_rows import minutes
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import minutes
 from snapshot_assets_tests.support.proxies import CuttingProxy
 from snapshot_assets_tests.support.servers import Redis
 from snapshot_assets_tests.support.snapshots import (
-    END,
-    FIRST,
-    LAST,
-    NOW,
-    WINDOW,
     InOneLoop,
     Reader,
     both_reading,
@@ -65,11 +61,11 @@ def both(cores: float, window: Window, stage: Stage, buckets: int = 48) -> Chang
 
 
 HOURS = minutes("10:00", "18:00")
-BEFORE = both(0.5, WINDOW, "settled")
+BEFORE = both(0.5, ex.WINDOW, "settled")
 CHANGES = {
-    "a day settles again": both(1.5, WINDOW, "settled", 44),
+    "a day settles again": both(1.5, ex.WINDOW, "settled", 44),
     "hours settle again": both(1.5, HOURS, "settled", 44),
-    "a live refresh": both(1.5, WINDOW, "live", 60),
+    "a live refresh": both(1.5, ex.WINDOW, "live", 60),
 }
 
 
@@ -83,10 +79,10 @@ class Look:
     @classmethod
     def through(cls, reader: Reader) -> Look:
         return cls(
-            {host: dict(reader.get_data(host, FIRST, LAST)) for host in HOSTS},
+            {host: dict(reader.get_data(host, ex.FIRST, ex.LAST)) for host in HOSTS},
             {
                 (host, resolution): exact(
-                    reader.get_frame(host, FIRST, END, by="username", resolution=resolution)
+                    reader.get_frame(host, ex.FIRST, ex.END, by="username", resolution=resolution)
                 )
                 for host in HOSTS
                 for resolution in ("5min", "hour")
@@ -111,12 +107,12 @@ class Look:
 
 
 def open_writer(port: int, patience: Patience | None = None) -> RedisWriter:
-    return RedisWriter(port=port, patience=patience or WRITER_PATIENCE, clock=lambda: NOW)
+    return RedisWriter(port=port, patience=patience or WRITER_PATIENCE, clock=lambda: ex.NOW)
 
 
 def require_agreement(reader: RedisReader) -> None:
     for host in HOSTS:
-        assert disagreements(reader, host, WINDOW) == []
+        assert disagreements(reader, host, ex.WINDOW) == []
 
 
 def requested_bytes(server: Redis) -> int:
@@ -131,7 +127,7 @@ def test_a_writer_killed_anywhere_in_its_requests_is_mended_by_writing_again(
     """40 cuts over the bytes of each kind of replacement: a server gets the first part only."""
     with (
         open_writer(redis_server.port) as writer,
-        RedisReader(port=redis_server.port, clock=lambda: NOW) as reader,
+        RedisReader(port=redis_server.port, clock=lambda: ex.NOW) as reader,
     ):
         BEFORE.write(writer)
         first = Look.through(reader)
@@ -186,7 +182,7 @@ def test_a_server_killed_anywhere_in_a_write_is_mended_by_writing_again(
         states = []
         with (
             open_writer(server.port) as writer,
-            RedisReader(port=server.port, clock=lambda: NOW) as reader,
+            RedisReader(port=server.port, clock=lambda: ex.NOW) as reader,
         ):
             BEFORE.write(writer)
             for change in (CHANGES["a day settles again"], BEFORE):

@@ -35,10 +35,10 @@ from snapshot_assets.store.packing.damage import PackingError
 from snapshot_assets.store.packing.days import pack_day, unpack_day
 from snapshot_assets.store.packing.summaries import pack_summary, unpack_summary
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.support.process_rows import MIDNIGHT, NOON
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
+from snapshot_assets_tests.support.domain.slow_summary import FIELDS, slow_frame
+from snapshot_assets_tests.support.domain.usages import Bucket, as_documents, same, usage_of, usages
 from snapshot_assets_tests.support.servers import Redis
-from snapshot_assets_tests.support.slow_summary import FIELDS, slow_frame
-from snapshot_assets_tests.support.usages import Bucket, as_documents, same, usage_of, usages
 
 DAY_SECONDS = 86_400
 NOW = MIDNIGHT + 3 * DAY_SECONDS

@@ -17,9 +17,9 @@ from snapshot_assets.store.packing.days import DAY_VERSION
 from snapshot_assets.store.packing.summaries import SUMMARY_VERSION
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.store import packed
+from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
 from snapshot_assets_tests.support.servers import Redis
 from snapshot_assets_tests.support.snapshots import FIRST, LAST, READERS, InOneLoop
-from snapshot_assets_tests.support.usages import Bucket, usage_of
 
 NOW = packed.DAY + 86_400 + 3_600
 OF_SETTLED, OF_LIVE = packed.DAY + 300, packed.DAY + 86_100

@@ -22,8 +22,8 @@ from snapshot_assets.store.packing.days import DAY_VERSION, pack_day, unpack_day
 from snapshot_assets.store.packing.sections import Column, Layout, Sections, pack
 from snapshot_assets.store.packing.summaries import SUMMARY_VERSION, pack_summary, unpack_summary
 from snapshot_assets_tests.store import packed
-from snapshot_assets_tests.support.process_rows import MIDNIGHT
-from snapshot_assets_tests.support.usages import Bucket, usages
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT
+from snapshot_assets_tests.support.domain.usages import Bucket, usages
 
 TEXTS = {
     "bucket-settled": BUCKET_VERSION,

@@ -21,7 +21,7 @@ from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.support.process_rows import DAY, GB, NOON, Row, raw_rows
+from snapshot_assets_tests.support.domain.process_rows import DAY, GB, NOON, Row, raw_rows
 
 WINDOW = Window.of_day(DAY)
 NOW = NOON + 6 * 3600

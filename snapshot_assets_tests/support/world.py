@@ -23,8 +23,8 @@ from snapshot_assets.domain.usage import MICRO
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
 from snapshot_assets_tests.support.servers import Redis
-from snapshot_assets_tests.support.usages import Bucket, usage_of
 
 # A Friday afternoon; the hour does not matter, the clock is ours.
 NOW = int(dt.datetime(2026, 11, 20, 14, 32, tzinfo=dt.UTC).timestamp())

@@ -15,6 +15,7 @@ from dash.development.base_component import Component
 from snapshot_assets.dashboard.browser import ConsumersMeta
 from snapshot_assets.dashboard.colours import looks
 from snapshot_assets.dashboard.figures import UNITS, printable, stack, swatch
+from snapshot_assets.dashboard.pages.controls import labelled_input, segments
 from snapshot_assets.dashboard.pages.page import (
     BANDS,
     Answer,
@@ -55,28 +56,18 @@ def layout() -> Component:
         html.Div(
             [
                 html.Div(
-                    dcc.RadioItems(
-                        id="measure",
-                        options=[{"label": v, "value": k} for k, v in MEASURES.items()],
-                        value="cpu",
-                        className="segments",
-                        labelClassName="segment",
-                    ),
+                    segments("measure", MEASURES, "cpu"),
                     role="group",
                     **attributes(aria_label="Measure"),
                 ),
-                html.Label(
-                    [
-                        html.Span("Only host", className="label"),
-                        dcc.Input(
-                            id="add-host",
-                            type="text",
-                            list="known-hosts",
-                            placeholder="all hosts",
-                            debounce=True,
-                            maxLength=300,
-                        ),
-                    ]
+                labelled_input(
+                    "Only host",
+                    id="add-host",
+                    type="text",
+                    list="known-hosts",
+                    placeholder="all hosts",
+                    debounce=True,
+                    maxLength=300,
                 ),
                 html.Datalist(id="known-hosts"),
                 html.Div(id="chips", className="chips"),

@@ -7,6 +7,7 @@ from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.browser import Card, CardNumbers, OverviewData
 from snapshot_assets.dashboard.figures import card, card_base
+from snapshot_assets.dashboard.pages.controls import labelled_input, segments
 from snapshot_assets.dashboard.pages.page import (
     BANDS,
     Answer,
@@ -35,28 +36,18 @@ def layout() -> Component:
                 html.Div(
                     [
                         html.Span("Sort by", id="sort-label", className="label"),
-                        dcc.RadioItems(
-                            id="sort",
-                            options=[{"label": v, "value": k} for k, v in SORTS.items()],
-                            value=DEFAULT_SORT,
-                            className="segments",
-                            labelClassName="segment",
-                        ),
+                        segments("sort", SORTS, DEFAULT_SORT),
                     ],
                     role="group",
                     **attributes(aria_labelledby="sort-label"),
                 ),
-                html.Label(
-                    [
-                        html.Span("Find", className="label"),
-                        dcc.Input(
-                            id="find",
-                            type="search",
-                            placeholder="host name",
-                            debounce=0.2,
-                            maxLength=200,
-                        ),
-                    ]
+                labelled_input(
+                    "Find",
+                    id="find",
+                    type="search",
+                    placeholder="host name",
+                    debounce=0.2,
+                    maxLength=200,
                 ),
                 html.Span(id="overview-count", className="quiet"),
             ],

@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 from snapshot_assets.dashboard.browser import StatementMeta
 from snapshot_assets.dashboard.figures import printable
 from snapshot_assets.dashboard.http.access import current_user
+from snapshot_assets.dashboard.pages.controls import labelled_input
 from snapshot_assets.dashboard.pages.page import (
     Answer,
     Question,
@@ -44,18 +45,14 @@ def layout() -> Component:
         NAME,
         html.Div(
             [
-                html.Label(
-                    [
-                        html.Span("User", className="label"),
-                        dcc.Input(
-                            id="statement-user",
-                            type="text",
-                            list="statement-users",
-                            placeholder="account name",
-                            debounce=True,
-                            maxLength=300,
-                        ),
-                    ]
+                labelled_input(
+                    "User",
+                    id="statement-user",
+                    type="text",
+                    list="statement-users",
+                    placeholder="account name",
+                    debounce=True,
+                    maxLength=300,
                 ),
                 html.Datalist(id="statement-users"),
                 html.Nav(

@@ -23,16 +23,11 @@ from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
 from snapshot_assets.store.transport.deadline import deadline
-from snapshot_assets_tests.support.process_rows import NOON, Row
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import NOON, Row
 from snapshot_assets_tests.support.proxies import CuttingProxy, MuteServer, TrickleProxy
 from snapshot_assets_tests.support.servers import Redis, wait_for
 from snapshot_assets_tests.support.snapshots import (
-    END,
-    FIRST,
-    LAST,
-    NOW,
-    READERS,
-    WINDOW,
     InOneLoop,
     answers,
     both_readers,
@@ -47,8 +42,8 @@ BOUND_SECONDS = 3.0
 
 
 def write(port: int, *rows: Row, **options: Any) -> None:
-    with RedisWriter(port=port, **{"clock": lambda: NOW, **options}) as writer:
-        writer.replace(["alice"], WINDOW, used(*rows), "settled")
+    with RedisWriter(port=port, **{"clock": lambda: ex.NOW, **options}) as writer:
+        writer.replace(["alice"], ex.WINDOW, used(*rows), "settled")
 
 
 def told_within_the_bound(ask: Callable[[], object]) -> None:
@@ -65,9 +60,9 @@ def test_a_reader_gives_up_on_a_mute_server_within_its_bound(
 ) -> None:
     """One that never answers, and one that stops to after it has."""
     write(redis_server.port, *worked_example())
-    with MuteServer() as mute, kind(port=mute.port, clock=lambda: NOW) as reader:
+    with MuteServer() as mute, kind(port=mute.port, clock=lambda: ex.NOW) as reader:
         told_within_the_bound(lambda: reader.get_data("alice"))
-    with kind(port=redis_server.port, clock=lambda: NOW) as reader:
+    with kind(port=redis_server.port, clock=lambda: ex.NOW) as reader:
         assert reader.last_update() is not None
         with redis_server.paused():
             told_within_the_bound(lambda: reader.get_frame("alice"))
@@ -85,11 +80,11 @@ def test_a_reader_gives_up_on_a_server_that_trickles_within_its_bound(
     write(redis_server.port, *busy("alice", 1.0))
     with (
         TrickleProxy(redis_server.port) as proxy,
-        kind(port=proxy.port, clock=lambda: NOW) as reader,
+        kind(port=proxy.port, clock=lambda: ex.NOW) as reader,
     ):
         told_within_the_bound(lambda: reader.get_data("alice"))
     slow = SlowLater(redis_server.port)
-    with slow as proxy, kind(port=proxy.port, clock=lambda: NOW) as reader:
+    with slow as proxy, kind(port=proxy.port, clock=lambda: ex.NOW) as reader:
         assert reader.last_update() is not None
         slow.began.set()
         told_within_the_bound(lambda: reader.get_data("alice"))
@@ -116,15 +111,15 @@ class SlowLater(TrickleProxy):
 def test_a_long_answer_that_keeps_coming_is_waited_for(redis_server: Redis) -> None:
     """The bound is for a server that does not get on: many answers may take longer than it."""
     write(redis_server.port, *busy("alice", 1.0, users=1))
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as reader:
-        expected = reader.get_data("alice", FIRST, LAST)
-    for kind in READERS:
+    with RedisReader(port=redis_server.port, clock=lambda: ex.NOW) as reader:
+        expected = reader.get_data("alice", ex.FIRST, ex.LAST)
+    for kind in ex.READERS:
         with (
             Paced(redis_server.port) as proxy,
-            kind(port=proxy.port, clock=lambda: NOW, patience=Patience(0.5, 0, 0.1)) as reader,
+            kind(port=proxy.port, clock=lambda: ex.NOW, patience=Patience(0.5, 0, 0.1)) as reader,
         ):
             start = time.monotonic()
-            assert reader.get_data("alice", FIRST, LAST) == expected
+            assert reader.get_data("alice", ex.FIRST, ex.LAST) == expected
             assert time.monotonic() - start > 0.5, "it did take longer"
 
 
@@ -154,19 +149,19 @@ def test_a_connection_that_is_cut_between_two_questions_is_made_again(
 ) -> None:
     """Whoever asks does not notice: the second try has a new connection."""
     write(redis_server.port, *worked_example())
-    with kind(port=redis_server.port, clock=lambda: NOW) as reader:
+    with kind(port=redis_server.port, clock=lambda: ex.NOW) as reader:
         expected = reader.get_data("alice")
         for _ in range(3):
             with redis_server.client() as client:
                 client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             assert reader.get_data("alice") == expected
     with (
-        RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer,
+        RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer,
         redis_server.client() as client,
     ):
         writer.base.ping()
         client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+        writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
 
 
 @pytest.mark.parametrize("secured", [False, True], ids=["plain", "TLS"])
@@ -236,7 +231,7 @@ def test_a_server_that_loads_is_said_to_load(tmp_path: Path) -> None:
             loading.start()
             once = Patience(5.0, 0, 0.1)
             told = ""
-            with RedisReader(port=server.port, clock=lambda: NOW, patience=once) as reader:
+            with RedisReader(port=server.port, clock=lambda: ex.NOW, patience=once) as reader:
                 while loading.is_alive() and not told:
                     try:
                         reader.get_data("alice")
@@ -244,7 +239,7 @@ def test_a_server_that_loads_is_said_to_load(tmp_path: Path) -> None:
                         told = str(error)
             loading.join()
         assert "is still loading its data" in told
-        with RedisWriter(port=server.port, clock=lambda: NOW) as writer:
+        with RedisWriter(port=server.port, clock=lambda: ex.NOW) as writer:
             assert writer.progress().complete is False
 
 
@@ -262,20 +257,20 @@ def test_a_clock_that_is_an_hour_off_changes_nothing_that_is_kept(
     """
     stages: tuple[Stage, ...] = ("settled", "live")
     contents = []
-    for clock in (NOW, NOW + hours * 3600):
+    for clock in (ex.NOW, ex.NOW + hours * 3600):
         with redis_server.client() as client:
             client.flushall()
         with RedisWriter(port=redis_server.port, clock=partial(float, clock)) as writer:
             for stage in stages:
                 rows = busy("alice", 1.0, 96 if stage == "settled" else 110)
-                writer.replace(["alice"], WINDOW, used(*rows, stage=stage), stage)
+                writer.replace(["alice"], ex.WINDOW, used(*rows, stage=stage), stage)
         contents.append(redis_server.contents())
     assert contents[0] == contents[1]
     # The last bucket of 110 begins 109 * 5 minutes after 08:00.
     newest = dt.datetime(2026, 11, 22, 17, 5, tzinfo=dt.UTC)
     found = []
-    for kind in READERS:
-        for clock in (NOW, NOW + hours * 3600, int(newest.timestamp()) - 3600):
+    for kind in ex.READERS:
+        for clock in (ex.NOW, ex.NOW + hours * 3600, int(newest.timestamp()) - 3600):
             with kind(port=redis_server.port, clock=partial(float, clock)) as reader:
                 assert reader.last_update() == reader.last_update("alice") == newest
                 found.append(answers(reader, ["alice"]))
@@ -297,5 +292,5 @@ def test_a_fast_clock_drops_early_only_what_expires_within_the_hour(redis_server
     kept = [key for key in redis_server.contents() if key.startswith(b"2026")]
     assert sorted(kept) == [f"2026-11-22T12:{m}:00+00:00".encode() for m in (30, 35)]
     with RedisReader(port=redis_server.port, clock=lambda: now) as reader:
-        assert len(reader.get_frame("alice", FIRST, END, resolution="5min")) == 8
-        assert disagreements(reader, "alice", WINDOW) == [NOON + 300 * i for i in range(6)]
+        assert len(reader.get_frame("alice", ex.FIRST, ex.END, resolution="5min")) == 8
+        assert disagreements(reader, "alice", ex.WINDOW) == [NOON + 300 * i for i in range(6)]

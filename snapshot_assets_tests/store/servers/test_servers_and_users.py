@@ -16,18 +16,10 @@ from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.support.process_rows import GB, MIDNIGHT, NOON, Row
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import GB, MIDNIGHT, NOON, Row
 from snapshot_assets_tests.support.servers import Redis
-from snapshot_assets_tests.support.snapshots import (
-    END,
-    FIRST,
-    NOW,
-    READERS,
-    WINDOW,
-    round_trip,
-    used,
-    worked_example,
-)
+from snapshot_assets_tests.support.snapshots import round_trip, used, worked_example
 from snapshot_assets_tests.support.topologies import Valkey
 
 SERVERS = pytest.mark.parametrize("server", [Redis, Valkey], ids=["Redis", "Valkey"], indirect=True)
@@ -55,8 +47,11 @@ def test_a_round_trip_is_the_same_everywhere(
     options: dict[str, Any] = {"port": server.port, "protocol": protocol}
     assert round_trip(options) == expected
     assert server.contents() == redis_server.contents()
-    with RedisReader(clock=lambda: NOW, **options) as reader:
-        assert [disagreements(reader, host, WINDOW) for host in ("alice", "bob")] == [[], []]
+    with RedisReader(clock=lambda: ex.NOW, **options) as reader:
+        assert [disagreements(reader, host, ex.WINDOW) for host in ("alice", "bob")] == [
+            [],
+            [],
+        ]
         held = reader.holdings([NOON])[NOON]
         assert held == (frozenset({"alice", "bob"}), reader.keys.document_expiry(NOON))
         frames = reader.frame_holdings(MIDNIGHT, ["alice", "bob", "nobody"])
@@ -77,15 +72,19 @@ def test_hostile_names_round_trip_in_frames(server: Redis) -> None:
 
 def require_hostile(options: dict[str, Any], rows: list[Row]) -> None:
     """Each name is found in documents and frames, with its own numbers."""
-    with RedisWriter(clock=lambda: NOW, **options) as writer:
-        writer.remove_all(WINDOW)
-        writer.replace(HOSTILE, WINDOW, used(*rows), "settled")
-    for kind in READERS:
-        with kind(clock=lambda: NOW, **options) as reader:
+    with RedisWriter(clock=lambda: ex.NOW, **options) as writer:
+        writer.remove_all(ex.WINDOW)
+        writer.replace(HOSTILE, ex.WINDOW, used(*rows), "settled")
+    for kind in ex.READERS:
+        with kind(clock=lambda: ex.NOW, **options) as reader:
             assert reader.hosts() == sorted(HOSTILE)
             for resolution in ("5min", "hour", "day"):
                 frame = reader.get_frame(
-                    HOSTILE, FIRST, END, by=("username", "comm"), resolution=resolution
+                    HOSTILE,
+                    ex.FIRST,
+                    ex.END,
+                    by=("username", "comm"),
+                    resolution=resolution,
                 )
                 named = frame[frame["username"] != "(other)"]
                 assert named["host"].tolist() == list(HOSTILE)
@@ -139,27 +138,27 @@ def test_the_users_can_do_what_they_have_to(
         reads = {**as_user(server, "reader"), "prefix": prefix}
         assert round_trip(writes) == expected
         for options in (writes, reads):
-            with RedisReader(clock=lambda: NOW, **options) as reader:
+            with RedisReader(clock=lambda: ex.NOW, **options) as reader:
                 reader.base.ping()
                 assert reader.progress().complete is False
                 assert reader.base.memory().used_bytes > 0
                 assert reader.holdings([NOON])[NOON].hosts == {"alice", "bob"}
                 assert reader.frame_holdings(MIDNIGHT, ["alice"])["alice"].summaries is False
-                assert disagreements(reader, "alice", WINDOW) == []
-        for kind_of_reader in READERS:
-            with kind_of_reader(clock=lambda: NOW, **reads) as one:
+                assert disagreements(reader, "alice", ex.WINDOW) == []
+        for kind_of_reader in ex.READERS:
+            with kind_of_reader(clock=lambda: ex.NOW, **reads) as one:
                 assert one.hosts() == ["alice", "bob"]
                 assert one.last_update() is not None
                 assert len(one.get_frame(resolution="hour")) > 0
-        with RedisWriter(clock=lambda: NOW, **writes) as writer:
+        with RedisWriter(clock=lambda: ex.NOW, **writes) as writer:
             filling = writer.begin_live()
-            writer.record_live(NOW, {"alice": NOW}, filling)
+            writer.record_live(ex.NOW, {"alice": ex.NOW}, filling)
             with writer.restoring():
-                writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+                writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
             assert writer.progress().complete
-            assert writer.progress().newest_epoch == {"alice": NOW}
+            assert writer.progress().newest_epoch == {"alice": ex.NOW}
             writer.record_complete(False)
-            writer.remove_all(WINDOW)
+            writer.remove_all(ex.WINDOW)
         with admin(server) as client:
             assert client.dbsize() == 0
             assert client.acl_log() == [] or {e["object"] for e in client.acl_log()} <= {
@@ -188,10 +187,10 @@ def test_the_users_can_do_nothing_else(tmp_path: Path, kind: type[Redis]) -> Non
                 assert not _refused(client, name, read, ours)
         for name in ("hset", "del", "expireat", "sadd"):
             assert _refused(client, "writer", name, foreign)
-        with RedisWriter(clock=lambda: NOW, **as_user(server, "reader")) as writer:
+        with RedisWriter(clock=lambda: ex.NOW, **as_user(server, "reader")) as writer:
             before = client.dbsize()
             with pytest.raises(StoreError, match="the user may not do this") as caught:
-                writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+                writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
             assert not isinstance(caught.value, StoreOutageError)
             assert client.dbsize() == before
         with redis.Redis(**as_user(server, "writer")) as other:

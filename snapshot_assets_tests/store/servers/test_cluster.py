@@ -13,12 +13,11 @@ from redis.crc import key_slot
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.store.test_servers_and_users import HOSTILE, require_hostile
-from snapshot_assets_tests.support.process_rows import GB, MIDNIGHT, NOON, Row
+from snapshot_assets_tests.store.servers.test_servers_and_users import HOSTILE, require_hostile
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import GB, MIDNIGHT, NOON, Row
 from snapshot_assets_tests.support.servers import Redis
 from snapshot_assets_tests.support.snapshots import (
-    NOW,
-    WINDOW,
     InOneLoop,
     answers,
     both_readers,
@@ -64,8 +63,8 @@ def usage_of(*hosts: str) -> Any:
 
 
 def fill(cluster: ClusterSetup) -> None:
-    with RedisWriter(url=url_of(cluster), clock=lambda: NOW) as writer:
-        writer.replace(HOSTS, WINDOW, usage_of(*HOSTS), "settled")
+    with RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer:
+        writer.replace(HOSTS, ex.WINDOW, usage_of(*HOSTS), "settled")
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -75,16 +74,16 @@ def test_the_answers_are_those_of_a_single_server(
     expected = round_trip({"port": redis_server.port})
     assert round_trip({"url": url_of(cluster), "protocol": protocol}) == expected
     assert contents(cluster) == redis_server.contents()
-    with RedisWriter(url=url_of(cluster), clock=lambda: NOW) as writer:
+    with RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer:
         writer.base.ping()
         assert writer.progress().complete is False
-        writer.record_live(NOW, {"alice": NOW}, writer.begin_live())
-        assert writer.progress().newest_epoch == {"alice": NOW}
+        writer.record_live(ex.NOW, {"alice": ex.NOW}, writer.begin_live())
+        assert writer.progress().newest_epoch == {"alice": ex.NOW}
         used_bytes = [
             RedisWriter(url=node.url()).base.memory().used_bytes for node in cluster.nodes
         ]
         assert writer.base.memory().used_bytes > sum(used_bytes) / 2
-        writer.remove_all(WINDOW)
+        writer.remove_all(ex.WINDOW)
     assert contents(cluster) == {}
 
 
@@ -115,8 +114,8 @@ def test_a_slot_that_moves_meanwhile_is_followed(
     fill(cluster)
     expected = contents(cluster)
     with (
-        kind(url=url_of(cluster), clock=lambda: NOW) as reader,
-        RedisWriter(url=url_of(cluster), clock=lambda: NOW) as writer,
+        kind(url=url_of(cluster), clock=lambda: ex.NOW) as reader,
+        RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer,
     ):
         seen = answers(reader, HOSTS)
         writer.base.ping()
@@ -134,11 +133,11 @@ def test_a_slot_that_moves_meanwhile_is_followed(
                     assert answers(reader, HOSTS) == seen
                     cluster.move_keys(slot, source, to)
                     assert answers(reader, HOSTS) == seen
-                    writer.replace(HOSTS, WINDOW, usage_of(*HOSTS), "settled")
+                    writer.replace(HOSTS, ex.WINDOW, usage_of(*HOSTS), "settled")
             else:
                 cluster.migrate_slot(slot, to)
             assert answers(reader, HOSTS) == seen
-            writer.replace(HOSTS, WINDOW, usage_of(*HOSTS), "settled")
+            writer.replace(HOSTS, ex.WINDOW, usage_of(*HOSTS), "settled")
             assert contents(cluster) == expected
 
 
@@ -149,8 +148,8 @@ def test_a_node_that_is_killed_and_back_is_used_again(
     fill(cluster)
     expected = contents(cluster)
     with (
-        kind(url=url_of(cluster), clock=lambda: NOW) as reader,
-        RedisWriter(url=url_of(cluster), clock=lambda: NOW) as writer,
+        kind(url=url_of(cluster), clock=lambda: ex.NOW) as reader,
+        RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer,
     ):
         seen = answers(reader, HOSTS)
         writer.base.ping()
@@ -164,7 +163,7 @@ def test_a_node_that_is_killed_and_back_is_used_again(
             node.start()
             cluster.wait_until_ok()
             assert answers(reader, HOSTS) == seen
-            writer.replace(HOSTS, WINDOW, usage_of(*HOSTS), "settled")
+            writer.replace(HOSTS, ex.WINDOW, usage_of(*HOSTS), "settled")
             assert contents(cluster) == expected
 
 
@@ -175,10 +174,10 @@ def test_a_mute_node_is_told_within_a_bound(
     """Two tries of 0.9 s, and the nodes looked up in between."""
     fill(cluster)
     for index in range(3):
-        with kind(url=url_of(cluster), clock=lambda: NOW) as known:
+        with kind(url=url_of(cluster), clock=lambda: ex.NOW) as known:
             seen = answers(known, HOSTS)
             with cluster.nodes[index].paused():
-                for reader in (known, kind(url=url_of(cluster), clock=lambda: NOW)):
+                for reader in (known, kind(url=url_of(cluster), clock=lambda: ex.NOW)):
                     start = time.monotonic()
                     with pytest.raises(StoreOutageError):
                         reader.get_data(None)

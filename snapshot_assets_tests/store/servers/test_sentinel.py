@@ -15,14 +15,10 @@ import pytest
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets_tests.support import snapshots as ex
 from snapshot_assets_tests.support.proxies import MuteServer
 from snapshot_assets_tests.support.servers import Redis, wait_for
 from snapshot_assets_tests.support.snapshots import (
-    FIRST,
-    LAST,
-    NOW,
-    READERS,
-    WINDOW,
     InOneLoop,
     answers,
     both_readers,
@@ -65,34 +61,34 @@ def test_a_fail_over_while_writing_and_reading_is_outlasted(
     there before or after, or nothing for a while.
     """
     whole = used(*busy("alice", 0.5), *busy("bob", 1.0))
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer:
-        writer.replace(HOSTS, WINDOW, whole, "settled")
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as reader:
+    with RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer:
+        writer.replace(HOSTS, ex.WINDOW, whole, "settled")
+    with RedisReader(port=redis_server.port, clock=lambda: ex.NOW) as reader:
         expected = answers(reader, HOSTS)
     clean = redis_server.contents()
     with (
-        RedisWriter(url=url_of(setup), clock=lambda: NOW) as writer,
+        RedisWriter(url=url_of(setup), clock=lambda: ex.NOW) as writer,
         _asking(url_of(setup), expected["data"][1]) as seen,
     ):
-        writer.remove_all(WINDOW)
-        writer.replace(HOSTS, WINDOW, whole, "settled")
+        writer.remove_all(ex.WINDOW)
+        writer.replace(HOSTS, ex.WINDOW, whole, "settled")
         old = setup.primary
         failing = threading.Thread(target=setup.fail_over)
         failing.start()
         while failing.is_alive():
             with contextlib.suppress(StoreOutageError):
-                writer.replace(HOSTS, WINDOW, whole, "settled")
+                writer.replace(HOSTS, ex.WINDOW, whole, "settled")
         failing.join()
         assert setup.primary is not old
         before = list(seen)
-        writer.replace(HOSTS, WINDOW, whole, "settled")
+        writer.replace(HOSTS, ex.WINDOW, whole, "settled")
         wait_for(
             "each reader read on",
             lambda: all(now > then for now, then in zip(seen, before, strict=True)),
         )
     assert setup.primary.contents() == clean
-    for kind in READERS:
-        with kind(url=url_of(setup), clock=lambda: NOW) as one:
+    for kind in ex.READERS:
+        with kind(url=url_of(setup), clock=lambda: ex.NOW) as one:
             assert answers(one, HOSTS) == expected
     old.start()
 
@@ -102,7 +98,7 @@ def _asking(url: str, expected: dict[int, Any]) -> Iterator[list[int]]:
     """Both readers ask all the time for what is right or absent; how often each got it all."""
 
     def look(reader: RedisReader | InOneLoop) -> bool:
-        found = reader.get_data("alice", FIRST, LAST)
+        found = reader.get_data("alice", ex.FIRST, ex.LAST)
         assert found.items() <= expected.items()
         return found == expected
 
@@ -147,10 +143,10 @@ def test_a_wrong_name_or_no_sentinel_is_said_in_words(
 def test_sentinels_that_are_gone_do_not_end_a_connection(tmp_path: Path) -> None:
     """They are asked for a new connection only."""
     with SentinelSetup(tmp_path) as setup:
-        with RedisWriter(url=url_of(setup), clock=lambda: NOW) as writer:
+        with RedisWriter(url=url_of(setup), clock=lambda: ex.NOW) as writer:
             writer.base.ping()
             for sentinel in setup.sentinels:
                 sentinel.kill(signal.SIGKILL)
-            writer.replace(["alice"], WINDOW, used(*busy("alice", 1.0)), "settled")
+            writer.replace(["alice"], ex.WINDOW, used(*busy("alice", 1.0)), "settled")
         with RedisReader(url=url_of(setup)) as reader, pytest.raises(StoreError):
             reader.hosts()
