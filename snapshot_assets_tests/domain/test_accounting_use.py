@@ -13,8 +13,6 @@ from snapshot_assets_tests.support.domain.process_rows import (
     at,
     count,
     minutes,
-    raw_rows,
-    read_by,
 )
 
 # --- 4: CPU spans -----------------------------------------------------------------------------
@@ -272,7 +270,7 @@ def test_the_setting_drop_idle_memory_leaves_out_only_spans_without_cpu() -> Non
 def test_drop_idle_memory_does_not_depend_on_rows_that_a_partition_does_not_read() -> None:
     """Back after half an hour, as idle as before: the partition that sees it come back must not
     need the row from before, which it does not read."""
-    rows = raw_rows(
+    rows = show.raw_rows(
         [
             Row(time=at("11:00"), cputimes=5, rss=GB),
             *(Row(time=at("11:00") + step * 300, pid=1) for step in range(14)),
@@ -282,7 +280,7 @@ def test_drop_idle_memory_does_not_depend_on_rows_that_a_partition_does_not_read
     rules = AccountingRules(drop_idle_memory=True)
     window = minutes("12:00", "12:05")
     everything = account(rows, window, rules)
-    partition = account(read_by(rows, window, rules), window, rules)
+    partition = account(show.read_by(rows, window, rules), window, rules)
     assert show.gigabytes(everything) == show.gigabytes(partition) == {"12:00": 1.0}
 
 

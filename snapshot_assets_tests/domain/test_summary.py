@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapshot_assets.domain import measures as domain_measures
 from snapshot_assets.domain.measures import (
     GROUPINGS,
     MEASURES,
-    STEP_SECONDS,
     Grouping,
     Measure,
     Owner,
     Resolution,
-    resolution_for,
 )
 from snapshot_assets.domain.summary import COLUMNS, OTHER, Amount, coarsened, summarise, tidy
 from snapshot_assets.domain.usage import Usage, joined
@@ -113,7 +112,7 @@ def test_the_columns_are_as_documented() -> None:
 def test_frames_equal_the_slow_way_over_documents(
     usage: Usage, measure: Measure, by: Grouping, resolution: Resolution
 ) -> None:
-    step = STEP_SECONDS[resolution]
+    step = domain_measures.STEP_SECONDS[resolution]
     frame = frame_of(usage, resolution, measure, by)
     expected = slow_frame(as_documents(usage), measure, by, step)
     mean, peak, unit_seconds = COLUMNS[measure]
@@ -182,7 +181,7 @@ def test_usage_cut_by_days_and_joined_in_any_order_is_the_same(
 def test_a_range_is_shown_in_some_hundred_points() -> None:
     day = 86_400
     asked = {day: "5min", 2 * day: "5min", 7 * day: "hour", 31 * day: "hour", 365 * day: "day"}
-    assert {seconds: resolution_for(seconds) for seconds in asked} == asked
+    assert {seconds: domain_measures.resolution_for(seconds) for seconds in asked} == asked
 
 
 def test_hosts_stay_in_the_order_given_and_rows_in_that_of_time_and_name() -> None:

@@ -15,7 +15,7 @@ from dash.development.base_component import Component
 from snapshot_assets.dashboard.browser import ConsumersMeta
 from snapshot_assets.dashboard.colours import looks
 from snapshot_assets.dashboard.figures import UNITS, printable, stack, swatch
-from snapshot_assets.dashboard.pages.controls import labelled_input, segments
+from snapshot_assets.dashboard.pages.controls import segments, suggested_input
 from snapshot_assets.dashboard.pages.page import (
     BANDS,
     Answer,
@@ -60,16 +60,7 @@ def layout() -> Component:
                     role="group",
                     **attributes(aria_label="Measure"),
                 ),
-                labelled_input(
-                    "Only host",
-                    id="add-host",
-                    type="text",
-                    list="known-hosts",
-                    placeholder="all hosts",
-                    debounce=True,
-                    maxLength=300,
-                ),
-                html.Datalist(id="known-hosts"),
+                *suggested_input("Only host", "add-host", "known-hosts", "all hosts"),
                 html.Div(id="chips", className="chips"),
             ],
             className="tools",

@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from snapshot_assets.dashboard.browser import StatementMeta
 from snapshot_assets.dashboard.figures import printable
 from snapshot_assets.dashboard.http.access import current_user
-from snapshot_assets.dashboard.pages.controls import labelled_input
+from snapshot_assets.dashboard.pages.controls import suggested_input
 from snapshot_assets.dashboard.pages.page import (
     Answer,
     Question,
@@ -45,16 +45,7 @@ def layout() -> Component:
         NAME,
         html.Div(
             [
-                labelled_input(
-                    "User",
-                    id="statement-user",
-                    type="text",
-                    list="statement-users",
-                    placeholder="account name",
-                    debounce=True,
-                    maxLength=300,
-                ),
-                html.Datalist(id="statement-users"),
+                *suggested_input("User", "statement-user", "statement-users", "account name"),
                 html.Nav(
                     id="statement-months", className="months", **attributes(aria_label="Month")
                 ),

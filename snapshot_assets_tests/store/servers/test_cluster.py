@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -105,6 +106,20 @@ def test_hostile_names_round_trip_and_keep_their_slots(cluster: ClusterSetup) ->
     assert len(slots) > len(HOSTILE) / 2, "hosts are spread"
 
 
+@contextmanager
+def connected(
+    cluster: ClusterSetup, kind: type[RedisReader | InOneLoop]
+) -> Iterator[tuple[RedisReader | InOneLoop, RedisWriter]]:
+    """A reader and a writer that know where the cluster's slots are."""
+    with (
+        kind(url=url_of(cluster), clock=lambda: ex.NOW) as reader,
+        RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer,
+    ):
+        reader.hosts()
+        writer.base.ping()
+        yield reader, writer
+
+
 @both_readers
 @pytest.mark.parametrize("halfway", [False, True], ids=["MOVED", "ASK"])
 def test_a_slot_that_moves_meanwhile_is_followed(
@@ -113,12 +128,8 @@ def test_a_slot_that_moves_meanwhile_is_followed(
     """Both the reader and the writer knew the slot elsewhere."""
     fill(cluster)
     expected = contents(cluster)
-    with (
-        kind(url=url_of(cluster), clock=lambda: ex.NOW) as reader,
-        RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer,
-    ):
+    with connected(cluster, kind) as (reader, writer):
         seen = answers(reader, HOSTS)
-        writer.base.ping()
         for key in (
             writer.keys.frame("alice", MIDNIGHT),
             writer.keys.document(NOON),
@@ -147,12 +158,8 @@ def test_a_node_that_is_killed_and_back_is_used_again(
 ) -> None:
     fill(cluster)
     expected = contents(cluster)
-    with (
-        kind(url=url_of(cluster), clock=lambda: ex.NOW) as reader,
-        RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer,
-    ):
+    with connected(cluster, kind) as (reader, writer):
         seen = answers(reader, HOSTS)
-        writer.base.ping()
         for node in cluster.nodes:
             node.kill(signal.SIGKILL)
             start = time.monotonic()
