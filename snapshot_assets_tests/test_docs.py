@@ -76,7 +76,9 @@ def test_help_shows_a_whole_sentence_for_each_command(monkeypatch: pytest.Monkey
 # --- links and paths ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_name)
+@pytest.mark.parametrize(
+    "page", sorted({*PAGES, *ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md"}), ids=page_name
+)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").exists())
 README = ROOT / "README.md"
 # What the tests read and run. Pages that are not here are nobody's promise.
 PAGES = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
