@@ -113,8 +113,8 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
             *(uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python"),
             *("--constraint", ROOT / "requirements" / "all.txt", f"{wheel}{extras}"),
         ]
-        # uv's cache usually has what .venv was made of. Under a shifted clock uv takes the cache for
-        # outdated, and certificates of servers for expired.
+        # uv's cache usually has what .venv was made of. Under a shifted clock uv would take the
+        # cache for outdated, and the certificates of servers for expired.
         cached = subprocess.run([*command, "--offline"], capture_output=True, check=False)
         if cached.returncode:
             subprocess.run(command, check=True)
