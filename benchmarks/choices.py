@@ -149,7 +149,7 @@ def _batches(server: Redis, window: Window, seconds: float) -> str:
     with _reader(server, window) as reader:
         for size in BATCHES:
             for form, work in _reads(f"{size:,} commands", reader, window).items():
-                works[form] = partial(_with, reading, "_BUCKETS_PER_REQUEST", size, work)
+                works[form] = partial(_with, reading, "BUCKETS_PER_REQUEST", size, work)
         return table(
             "Commands per request, documents",
             _header(window),

@@ -135,3 +135,15 @@ def test_pre_commit_runs_the_linters_of_make_test_and_downloads_nothing() -> Non
     assert {hook["language"] for hook in local["hooks"]} == {"system"}
     linters = [line for line in recipe("test") if re.match(r"\.venv/bin/(ruff|mypy|lint)", line)]
     assert [hook["entry"] for hook in local["hooks"]] == linters
+
+
+# --- the layer rule -------------------------------------------------------------------------------
+
+
+def test_the_linter_checks_the_layer_rule_of_the_readme_and_contributing() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    (layers,) = [c for c in tools["importlinter"]["contracts"] if c["type"] == "layers"]
+    rule = f"`{' → '.join(layers['layers'])}`"
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert rule in (ROOT / page).read_text(), page
+    assert any("lint-imports" in command for command in recipe("test"))

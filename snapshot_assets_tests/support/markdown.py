@@ -12,8 +12,9 @@ from textwrap import dedent
 
 ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").exists())
 README = ROOT / "README.md"
+_PAGES = ("CHANGELOG", "CONTRIBUTING", "SECURITY")
 # What the tests read and run. Pages that are not here are nobody's promise.
-PAGES = (README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (README, *(ROOT / f"{name}.md" for name in _PAGES), *sorted((ROOT / "docs").rglob("*.md")))
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.DOTALL)
