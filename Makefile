@@ -5,10 +5,10 @@
 PYTHON := .venv/bin/python
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test dev bench lock check clean
+.PHONY: help demo test test-long dev bench lock check clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: .venv/ready  ## See it all at work on invented machines and on this one; Ctrl-C ends it
 	@.venv/bin/snapshot-assets demo $(ARGS)
@@ -18,29 +18,30 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
 	@.venv/bin/pytest $(ARGS)
+
+test-long: test  ## Before a release, and nightly in CI: the tests, then again at four clocks (Linux)
+	@.venv/bin/pytest -m long
+	@$(PYTHON) tools/clocks.py $(ARGS)
 
 dev: .venv/ready  ## Dagster's UI and daemon on your own settings
 	@.venv/bin/snapshot-assets ui $(ARGS)
 
 bench: .venv/ready-dev  ## Measure settling, reading, writing and pages beside straightforward versions
 	@sh tools/servers.sh
-	@$(PYTHON) -m benchmarks.settle_day $(ARGS)
-	@$(PYTHON) -m benchmarks.read_store
-	@$(PYTHON) -m benchmarks.write_store
-	@$(PYTHON) -m benchmarks.choices
-	@$(PYTHON) -m benchmarks.dashboard
+	@$(PYTHON) -m benchmarks $(ARGS)
 
 lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
 	@sh tools/lock.sh
 
 clean:  ## Remove the environment and caches, not your data
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .clocks .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
-.venv/ready: requirements.txt pyproject.toml tools/bootstrap.sh
-	@sh tools/bootstrap.sh requirements.txt
+.venv/ready: requirements/all.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements/all.txt
 	@touch $@
 
-.venv/ready-dev: requirements-dev.txt pyproject.toml tools/bootstrap.sh
-	@sh tools/bootstrap.sh requirements-dev.txt
+.venv/ready-dev: requirements/dev.txt pyproject.toml tools/bootstrap.sh
+	@sh tools/bootstrap.sh requirements/dev.txt
 	@touch $@ .venv/ready

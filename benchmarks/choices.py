@@ -6,13 +6,14 @@ collector, and how days are compressed.
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import gc
 import importlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -21,21 +22,20 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from benchmarks.site import KEPT, invent, name
+from benchmarks.fleet import KEPT, invent, name
 from benchmarks.turns import Work, machine, median, number, p99, replaced, table, taking_turns
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import Usage
-from snapshot_assets.store import packing, reading
+from snapshot_assets.store.packing import sections
+from snapshot_assets.store.packing.days import pack_day, unpack_day
+from snapshot_assets.store.reading import documents as reading
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.writing.writer import SnapshotWriter
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.servers import Redis
 
-DAYS = 30
 HOST = name(0)
-SECONDS = 4.0
-LIVE_OBJECTS = 500_000
 BATCHES = (100, 300, 1_000, 3_000)
 CODECS: dict[str, tuple[str, int | None]] = {
     "zstd 1": ("zstd", 1),
@@ -43,29 +43,33 @@ CODECS: dict[str, tuple[str, int | None]] = {
     "zstd 9": ("zstd", 9),
     "lz4": ("lz4_raw", None),
 }
-HEADER = ["", "24 h ms", "p99", "30 days ms", "p99"]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.choices")
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each table's turns, about")
+    parser.add_argument("--objects", type=int, default=500_000, help="alive in the host program")
+    options = parser.parse_args(arguments)
     midnight = int(time.time()) // DAY_SECONDS * DAY_SECONDS
-    window = Window(midnight - DAYS * DAY_SECONDS, midnight)
+    window = Window(midnight - options.days * DAY_SECONDS, midnight)
     usage = invent(HOST, window, 0)
     print(machine())
-    print(_decoders(usage), flush=True)
-    print(_codecs(usage), flush=True)
+    print(_decoders(usage, options.seconds), flush=True)
+    print(_codecs(usage, options.seconds), flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="choices-") as folder,
         Redis(Path(folder)) as server,
         SnapshotWriter(port=server.port, retention=KEPT, clock=lambda: midnight) as writer,
     ):
         writer.replace([HOST], window, usage, "settled")
-        print(_protocols(server, window), flush=True)
-        print(_batches(server, window), flush=True)
-        print(_collector(server, window), flush=True)
+        print(_protocols(server, window, options.seconds), flush=True)
+        print(_batches(server, window, options.seconds), flush=True)
+        print(_collector(server, window, options.seconds, options.objects), flush=True)
 
 
-def _decoders(usage: Usage) -> str:
+def _decoders(usage: Usage, seconds: float) -> str:
     bodies = documents(usage)["body"].tolist()
     decoders: dict[str, Callable[[bytes], Any]] = {"orjson": orjson.loads, "json": json.loads}
     try:
@@ -77,7 +81,7 @@ def _decoders(usage: Usage) -> str:
         with gc_paused():
             return [decode(body) for body in bodies]
 
-    spent = taking_turns({n: partial(decode_all, d) for n, d in decoders.items()}, SECONDS)
+    spent = taking_turns({n: partial(decode_all, d) for n, d in decoders.items()}, seconds)
     rows = [
         [decoder, number(median(turns) / len(bodies) * 1e3), number(p99(turns) / len(bodies) * 1e3)]
         for decoder, turns in spent.items()
@@ -96,7 +100,7 @@ class _Plain:
         return bytes(text)
 
 
-def _codecs(usage: Usage) -> str:
+def _codecs(usage: Usage, seconds: float) -> str:
     days = list(usage.by_host_day())
     works: dict[str, Work] = {}
     sizes = {}
@@ -105,13 +109,13 @@ def _codecs(usage: Usage) -> str:
         codec = pa.Codec(kind, compression_level=level) if kind else _Plain()
 
         def pack(codec: Any) -> list[bytes]:
-            with replaced(packing, "_CODEC", codec):
-                return [packing.pack_day(part, day) for _, day, part in days]
+            with replaced(sections, "_CODEC", codec):
+                return [pack_day(part, day) for _, day, part in days]
 
         def unpack(codec: Any, blobs: list[bytes]) -> list[Usage]:
-            with replaced(packing, "_CODEC", codec):
+            with replaced(sections, "_CODEC", codec):
                 return [
-                    packing.unpack_day(HOST, blob, day, ["cpu"])
+                    unpack_day(HOST, blob, day, ["cpu"])
                     for blob, (_, day, _) in zip(blobs, days, strict=True)
                 ]
 
@@ -119,7 +123,7 @@ def _codecs(usage: Usage) -> str:
         sizes[label] = sum(map(len, blobs)) / len(blobs)
         works[f"{label}/pack"] = partial(pack, codec)
         works[f"{label}/unpack"] = partial(unpack, codec, blobs)
-    spent = taking_turns(works, SECONDS)
+    spent = taking_turns(works, seconds)
     rows = []
     for label, size in sizes.items():
         times = [median(spent[f"{label}/{way}"]) / len(days) * 1e3 for way in ("pack", "unpack")]
@@ -127,32 +131,34 @@ def _codecs(usage: Usage) -> str:
     return table("Compressing a day", ["", "bytes", "pack µs", "unpack CPU µs"], rows)
 
 
-def _protocols(server: Redis, window: Window) -> str:
+def _protocols(server: Redis, window: Window, seconds: float) -> str:
     works: dict[str, Work] = {}
     readers = []
     for protocol in (2, 3):
         reader = _reader(server, window, protocol=protocol)
         readers.append(reader)
         works |= _reads(f"RESP{protocol}", reader, window)
-    rows = _rows(taking_turns(works, 3 * SECONDS))
+    rows = _rows(taking_turns(works, 3 * seconds))
     for reader in readers:
         reader.close()
-    return table("Protocol version, documents", HEADER, rows)
+    return table("Protocol version, documents", _header(window), rows)
 
 
-def _batches(server: Redis, window: Window) -> str:
+def _batches(server: Redis, window: Window, seconds: float) -> str:
     works: dict[str, Work] = {}
     with _reader(server, window) as reader:
         for size in BATCHES:
             for form, work in _reads(f"{size:,} commands", reader, window).items():
                 works[form] = partial(_with, reading, "_BUCKETS_PER_REQUEST", size, work)
         return table(
-            "Commands per request, documents", HEADER, _rows(taking_turns(works, 3 * SECONDS))
+            "Commands per request, documents",
+            _header(window),
+            _rows(taking_turns(works, 3 * seconds)),
         )
 
 
-def _collector(server: Redis, window: Window) -> str:
-    kept = [[i] for i in range(LIVE_OBJECTS)]
+def _collector(server: Redis, window: Window, seconds: float, objects: int) -> str:
+    kept = [[i] for i in range(objects)]
     spent: dict[str, list[float]] = {}
     with _reader(server, window) as reader:
         # One after the other: a turn may leave a collection to the next one.
@@ -160,21 +166,30 @@ def _collector(server: Redis, window: Window) -> str:
             for form, work in _reads(label, reader, window).items():
                 gc.collect()
                 with replaced(reading, "gc_paused", pausing):
-                    spent |= taking_turns({form: work}, SECONDS)
+                    spent |= taking_turns({form: work}, seconds)
     title = f"Garbage collector, documents, with {len(kept):,} live objects"
-    return table(title, HEADER, _rows(spent))
+    return table(title, _header(window), _rows(spent))
 
 
 def _reader(server: Redis, window: Window, **options: Any) -> RedisReader:
     return RedisReader(port=server.port, retention=KEPT, clock=lambda: window.end, **options)
 
 
+def _header(window: Window) -> list[str]:
+    days = (window.end - window.start) // DAY_SECONDS
+    return ["", "24 h ms", "p99", f"{days} days ms", "p99"]
+
+
 def _reads(label: str, reader: RedisReader, window: Window) -> dict[str, Work]:
-    """A host's documents of 24 hours and of 30 days."""
+    """A host's documents of 24 hours and of the whole window."""
     end = dt.datetime.fromtimestamp(window.end - BUCKET_SECONDS, dt.UTC)
+    starts = {
+        "24 h": end - dt.timedelta(days=1),
+        "whole": dt.datetime.fromtimestamp(window.start, dt.UTC),
+    }
     return {
-        f"{label}/{days}": partial(reader.get_data, HOST, end - dt.timedelta(days=days), end)
-        for days in (1, DAYS)
+        f"{label}/{span}": partial(reader.get_data, HOST, start, end)
+        for span, start in starts.items()
     }
 
 
@@ -184,8 +199,8 @@ def _rows(spent: dict[str, list[float]]) -> list[list[str]]:
         [
             label,
             *(
-                number(kind(spent[f"{label}/{days}"]))
-                for days in (1, DAYS)
+                number(kind(spent[f"{label}/{span}"]))
+                for span in ("24 h", "whole")
                 for kind in (median, p99)
             ),
         ]

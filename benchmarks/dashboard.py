@@ -1,6 +1,6 @@
 """How long people wait for a page: from the click to painted charts, and what goes over the wire.
 
-A private Redis holds 30 days of 12 and then of 100 hosts (see :mod:`benchmarks.site`); the
+A private Redis holds 30 days of 12 and then of 100 hosts (see :mod:`benchmarks.fleet`); the
 dashboard is served by waitress in a process of its own; a headless Chromium opens it:
 
 * *first*: with an empty cache, scripts included;
@@ -29,8 +29,8 @@ from typing import Any
 import waitress
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.fleet import KEPT, Fleet, name
 from benchmarks.naive_dashboard import create_naive_app
-from benchmarks.site import KEPT, Site, name
 from benchmarks.turns import machine, median, number, table
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.dashboard.app import create_app
@@ -38,9 +38,8 @@ from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.domain.time import DAY_SECONDS
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.servers import Redis, find_program
+from snapshot_assets_tests.support.servers import Redis, find_program
 
-CASES = ((12, "24h"), (12, "30d"), (100, "24h"))
 SECTIONS = {"": "overview", "users": "consumers"}
 OTHER_RANGE = {"24h": "12 h", "30d": "14 d"}
 OWN_RANGE = {"24h": "24 h", "30d": "30 d"}
@@ -88,6 +87,8 @@ class Wire:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load, measure, print; or serve, for the process that is measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard")
+    parser.add_argument("--hosts", type=int, nargs="+", default=[12, 100])
+    parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--serve", choices=["ours", "naive"], help=argparse.SUPPRESS)
     for option in ("--port", "--redis", "--now"):
@@ -105,13 +106,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         RedisWriter(port=server.port, retention=KEPT, clock=lambda: noon) as writer,
         sync_playwright() as playwright,
     ):
-        site, naive = Site(writer, 30, noon), []
+        fleet, naive = Fleet(writer, options.days, noon), []
         browser = playwright.chromium.launch(
             executable_path=find_program("chromium", "chromium-browser", "google-chrome"),
             args=["--no-sandbox"],
         )
-        for hosts, range_ in CASES:
-            site.grow(hosts)
+        for hosts, range_ in _cases(options.hosts):
+            fleet.grow(hosts)
             given = Path(folder), server.port, noon, hosts
             with _served("ours", *given) as ours, _served("naive", *given) as theirs:
                 rows = [
@@ -124,6 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     naive.append(_measured_naive(browser, theirs, hosts, options.rounds))
         print(table("The overview beside the straightforward one", NAIVE_HEADER, naive))
         browser.close()
+
+
+def _cases(counts: Sequence[int]) -> list[tuple[int, str]]:
+    """Host counts and ranges: the first count with both ranges, the others with the shorter."""
+    return [(counts[0], "24h"), (counts[0], "30d"), *((hosts, "24h") for hosts in counts[1:])]
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -37,8 +37,8 @@ from snapshot_assets.domain.time import (
 )
 from snapshot_assets.orchestration.assets import AGGREGATES, PARTITIONS_PER_RUN, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.partitions import boxes
-from snapshot_assets_tests.deployment import NEVER, Deployment
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.deployment import NEVER, Deployment
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 _COPIED = (
     "pid, ppid, username, comm, cputimes, rss, pss, vsz, thcount, etimes, bdstart, args, "
@@ -62,19 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backfill", default="", metavar="DAYSxHOSTS", help="such as 30x20")
     options = parser.parse_args(arguments)
     for count in options.hosts:
-        with _site(count, options.processes) as site:
-            _measure_runs(site, options.ticks)
+        with _operation(count, options.processes) as operation:
+            _measure_runs(operation, options.ticks)
     if options.latency:
-        with _site(12, options.processes, LIVE_CRON="* * * * *") as site:
-            _measure_latency(site, options.latency)
+        with _operation(12, options.processes, LIVE_CRON="* * * * *") as operation:
+            _measure_latency(operation, options.latency)
     if options.backfill:
         days, hosts = map(int, options.backfill.split("x"))
-        with _site(hosts, options.processes) as site:
-            _measure_backfill(site, days)
+        with _operation(hosts, options.processes) as operation:
+            _measure_backfill(operation, days)
 
 
 @dataclass
-class _Site:
+class _Operation:
     hosts: list[str]
     yesterday: dt.date
     mariadb: MariaDB
@@ -103,7 +103,7 @@ def _cursor(mariadb: MariaDB) -> Iterator[pymysql.cursors.Cursor]:
 
 
 @contextlib.contextmanager
-def _site(count: int, processes: int, **settings: str) -> Iterator[_Site]:
+def _operation(count: int, processes: int, **settings: str) -> Iterator[_Operation]:
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     hosts = field_day.host_names(count)
     with (
@@ -134,7 +134,7 @@ def _site(count: int, processes: int, **settings: str) -> Iterator[_Site]:
                 )
             print(f"\n{count} hosts, {rows:,} rows a day", flush=True)
             deployment.add_hosts(hosts)
-            yield _Site(hosts, yesterday, mariadb, redis, deployment)
+            yield _Operation(hosts, yesterday, mariadb, redis, deployment)
 
 
 # --- ticks and nights --------------------------------------------------------------------------
@@ -158,17 +158,25 @@ class _Told:
         )
 
 
-def _measure_runs(site: _Site, ticks: int) -> None:
+def _measure_runs(operation: _Operation, ticks: int) -> None:
     # The live path needs a present: two hours of yesterday's noon, up to now.
-    noon = site.midnight + 43_200
-    site.copy(noon - 7_200, noon, site.now - noon)
-    nights = list(boxes(site.yesterday, site.yesterday, site.hosts, site.hosts, PARTITIONS_PER_RUN))
+    noon = operation.midnight + 43_200
+    operation.copy(noon - 7_200, noon, operation.now - noon)
+    nights = list(
+        boxes(
+            operation.yesterday,
+            operation.yesterday,
+            operation.hosts,
+            operation.hosts,
+            PARTITIONS_PER_RUN,
+        )
+    )
     with _memory() as peak:
-        night = _told(site, "settle", [box.tags for box in nights])
-    _told(site, "live", [{}])  # the first one reads more
-    live = _told(site, "live", [{}] * ticks)
-    review = _told(site, "review", [{}] * ticks)
-    tick_bytes = _tick_bytes(site.deployment.home)
+        night = _told(operation, "settle", [box.tags for box in nights])
+    _told(operation, "live", [{}])  # the first one reads more
+    live = _told(operation, "live", [{}] * ticks)
+    review = _told(operation, "review", [{}] * ticks)
+    tick_bytes = _tick_bytes(operation.deployment.home)
     for step, spent in night.steps.items():
         print(f"  {step}: {spent:.1f} s")
     print(f"live tick: {live}")
@@ -188,8 +196,8 @@ def _measure_runs(site: _Site, ticks: int) -> None:
     )
 
 
-def _told(site: _Site, job: str, tags: Sequence[dict[str, str]]) -> _Told:
-    deployment = site.deployment
+def _told(operation: _Operation, job: str, tags: Sequence[dict[str, str]]) -> _Told:
+    deployment = operation.deployment
     before = _size(deployment.home)
     seconds, from_launch, events, steps = [], [], [], defaultdict[str, float](float)
     for one in tags:
@@ -246,21 +254,21 @@ def _memory() -> Iterator[list[int]]:
 # --- latency -----------------------------------------------------------------------------------
 
 
-def _measure_latency(site: _Site, minutes: int) -> None:
+def _measure_latency(operation: _Operation, minutes: int) -> None:
     """From the insertion of a snapshot to the documents that count it, with a tick every minute."""
-    noon = site.midnight + 43_200
+    noon = operation.midnight + 43_200
     now = int(time.time())
-    site.copy(noon - 3_600, noon, now - noon)
+    operation.copy(noon - 3_600, noon, now - noon)
     since_insert, since_tick = [], []
-    with site.redis.client() as client:
+    with operation.redis.client() as client:
         source_time = noon
         for _ in range(minutes):
             time.sleep((50 - time.time()) % 60)
             at = int(time.time())
-            rows = site.copy(source_time, source_time + BUCKET_SECONDS, at - source_time - 10)
+            rows = operation.copy(source_time, source_time + BUCKET_SECONDS, at - source_time - 10)
             inserted = time.time()
             source_time += BUCKET_SECONDS
-            key, host = bucket_iso(bucket_start(at - 10)), site.hosts[0]
+            key, host = bucket_iso(bucket_start(at - 10)), operation.hosts[0]
             before = client.hget(key, host)
             while client.hget(key, host) == before:
                 time.sleep(0.02)
@@ -277,16 +285,16 @@ def _measure_latency(site: _Site, minutes: int) -> None:
 # --- backfill ----------------------------------------------------------------------------------
 
 
-def _measure_backfill(site: _Site, days: int) -> None:
+def _measure_backfill(operation: _Operation, days: int) -> None:
     """From the asset page: all hosts, so many days. Cancelled half-way, then the rest of it."""
     for ago in range(1, days):
-        site.copy(site.midnight, site.midnight + DAY_SECONDS, -ago * DAY_SECONDS)
+        operation.copy(operation.midnight, operation.midnight + DAY_SECONDS, -ago * DAY_SECONDS)
     partitions = [
-        HostDay(site.yesterday - dt.timedelta(days=ago), host)
+        HostDay(operation.yesterday - dt.timedelta(days=ago), host)
         for ago in range(days)
-        for host in site.hosts
+        for host in operation.hosts
     ]
-    deployment = site.deployment
+    deployment = operation.deployment
 
     def is_half_done() -> bool:
         return 2 * deployment.partition_counts(SNAPSHOTS)["numMaterialized"] >= len(partitions)

@@ -23,7 +23,7 @@ from snapshot_assets.domain.schemas import (
     validate,
 )
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets.timing import Timer
@@ -53,7 +53,7 @@ def settle(job: Job) -> dict[str, Any]:
             with timer("validate"):
                 validate(FiveMinuteAggregates, result.aggregates, subject)
             with timer("document"):
-                used = usage(result.aggregates, DocumentRules(), "settled")
+                used = usage_from_aggregates(result.aggregates, DocumentRules(), "settled")
             report = writer.replace(hosts, window, used, "settled", timer)
             written += report.written
             written_bytes += report.written_bytes

@@ -1,6 +1,6 @@
 """How long it takes to read documents and frames, beside what nobody can beat and what others do.
 
-A private Redis holds 30 days of 5, 50 and 200 hosts (see :mod:`benchmarks.site`): 29 and a half
+A private Redis holds 30 days of 5, 50 and 200 hosts (see :mod:`benchmarks.fleet`): 29 and a half
 days settled and half a day live, so that 24 hours are half of each. Beside it:
 
 * ``wire``: the same requests, packed beforehand, over a bare socket, and the same bytes through
@@ -29,18 +29,18 @@ from typing import Any
 
 import pymysql
 
+from benchmarks.fleet import KEPT, Fleet, load_table, name, newest
 from benchmarks.rivals import Wire, keys_and_gets, requests_of, set_keys, summary_table
 from benchmarks.settle_day import DATABASE_OPTIONS
-from benchmarks.site import KEPT, Site, load_table, name, newest
 from benchmarks.turns import Work, machine, median, number, p99, table, taking_turns
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.store.reading.async_reader import AsyncRedisReader
+from snapshot_assets.store.reading.documents import DocumentPlans
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.writing.writer import SnapshotWriter
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
-DAYS = 30
 MOST_HOSTS_IN_TABLE = 50
 HOST = name(0)
 PAIR = ("username", "comm")
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Load, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.read_store")
     parser.add_argument("--hosts", type=int, nargs="*", default=[5, 50, 200])
+    parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=2.5, help="for each row's turns, about")
     options = parser.parse_args(arguments)
     noon = int(time.time()) // DAY_SECONDS * DAY_SECONDS + DAY_SECONDS // 2
@@ -73,10 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SnapshotWriter(port=server.port, retention=KEPT, clock=lambda: noon) as writer,
         closing(database.connect("monitoring")) as connection,
     ):
-        site = Site(writer, DAYS, noon)
+        fleet = Fleet(writer, options.days, noon)
         for hosts in options.hosts:
-            _load(site, hosts, server, connection, Path(folder))
-            bench = _Bench(server, connection, site, options.seconds)
+            _load(fleet, hosts, server, connection, Path(folder))
+            bench = _Bench(server, connection, fleet, options.seconds)
             for form, cell in bench.tables():
                 curve.setdefault(form, []).append(cell)
             bench.close()
@@ -85,23 +86,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _load(
-    site: Site, hosts: int, server: Redis, connection: pymysql.Connection, folder: Path
+    fleet: Fleet, hosts: int, server: Redis, connection: pymysql.Connection, folder: Path
 ) -> None:
     begun = time.perf_counter()
-    before = site.hosts
-    site.grow(hosts)
-    bodies = documents(site.usages[0].select(site.usages[0].start < site.window.start + 300))
+    before = fleet.hosts
+    fleet.grow(hosts)
+    bodies = documents(fleet.usages[0].select(fleet.usages[0].start < fleet.window.start + 300))
     # The readers that ask for one host decode its documents only; the others' may be empty.
     keys = {name(i): bodies["body"].iloc[0] if i == 0 else b"" for i in range(before, hosts)}
     with server.client() as client:
-        set_keys(client, site.window, keys)
+        set_keys(client, fleet.window, keys)
     if hosts <= MOST_HOSTS_IN_TABLE:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE IF EXISTS load_summary")
-        rows = load_table(connection, folder, site, range(hosts), site.window.start)
+        rows = load_table(connection, folder, fleet, range(hosts), fleet.window.start)
     else:
-        start = newest(site.window) - DAY_SECONDS
-        rows = load_table(connection, folder, site, range(before, hosts), start)
+        start = newest(fleet.window) - DAY_SECONDS
+        rows = load_table(connection, folder, fleet, range(before, hosts), start)
     seconds = time.perf_counter() - begun
     print(f"\n{hosts} hosts: {rows:,} rows put into the table; all loaded in {seconds:.0f} s")
 
@@ -110,12 +111,12 @@ class _Bench:
     """All rows of one number of hosts."""
 
     def __init__(
-        self, server: Redis, connection: pymysql.Connection, site: Site, seconds: float
+        self, server: Redis, connection: pymysql.Connection, fleet: Fleet, seconds: float
     ) -> None:
-        self._site = site
+        self._fleet = fleet
         self._seconds = seconds
         self._connection = connection
-        options: dict[str, Any] = {"port": server.port, "clock": lambda: site.window.end}
+        options: dict[str, Any] = {"port": server.port, "clock": lambda: fleet.window.end}
         self._reader = RedisReader(**options, retention=KEPT)
         self._async = AsyncRedisReader(**options, retention=KEPT)
         self._loop = asyncio.new_event_loop()
@@ -132,11 +133,12 @@ class _Bench:
 
     def tables(self) -> list[tuple[str, str]]:
         """Print a table for each range; one host's medians come back."""
-        last = newest(self._site.window)
+        last = newest(self._fleet.window)
+        days = self._fleet.days
         curve = []
         for title, host, seconds in (
             ("one host, 24 h", HOST, DAY_SECONDS),
-            ("one host, 30 days", HOST, DAYS * DAY_SECONDS),
+            (f"one host, {days} days", HOST, days * DAY_SECONDS),
             ("all hosts, newest bucket", None, BUCKET_SECONDS),
             ("all hosts, 24 h", None, DAY_SECONDS),
         ):
@@ -144,7 +146,7 @@ class _Bench:
             start = end - dt.timedelta(seconds=seconds - BUCKET_SECONDS)
             forms = FORMS | (COARSE if seconds > DAY_SECONDS else {})
             rows = self._rows(host, start, end, forms)
-            loaded = f"{self._site.hosts} hosts loaded: {title}"
+            loaded = f"{self._fleet.hosts} hosts loaded: {title}"
             print(table(loaded, HEADER, rows), flush=True)
             if host is not None:
                 curve += [(f"{title.partition(', ')[2]}, {row[0]}", row[1]) for row in rows]
@@ -179,7 +181,7 @@ class _Bench:
             raise RuntimeError("not all buckets are there")
         plans: dict[str, tuple[Any, Work, Work]] = {
             "documents": (
-                reader._data_plan(host, start, end, "5min"),
+                reader._plans(DocumentPlans).data(host, start, end, "5min"),
                 lambda: reader.get_data(host, start, end),
                 lambda: run(self._async.get_data(host, start, end)),
             )
@@ -187,13 +189,13 @@ class _Bench:
         for form, (by, resolution) in forms.items():
             given = {"by": by, "resolution": resolution}
             plans[form] = (
-                reader._frame_plan(host, start, end, ("cpu",), by, resolution),
+                reader._frames.frames(host, start, end, ("cpu",), by, resolution),
                 partial(reader.get_frame, host, start, end, **given),
                 partial(self._wait_for_frame, host, start, end, **given),
             )
         works: dict[str, Work] = {}
         for form, (plan, ours, with_asyncio) in plans.items():
-            requests = requests_of(plan, reader.client, reader.patience)
+            requests = requests_of(plan, reader.base.client, reader.base.patience)
             decode = form == "documents"
             works[form] = ours
             works[f"{form}/async"] = with_asyncio

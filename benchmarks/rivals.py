@@ -60,7 +60,7 @@ def requests_of(plan: Plan[Any], client: Any, patience: Any) -> list[tuple[bytes
         while True:
             batch = batch_of(asks)
             requests.append((batch.packed, batch.count))
-            asks = plan.send(answers_of(asks, exchange(client, batch, patience)))
+            asks = plan.send(answers_of(asks, exchange(client, batch, patience), "the rival"))
     except StopIteration:
         return requests
 

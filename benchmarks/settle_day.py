@@ -28,7 +28,7 @@ from pathlib import Path
 
 from benchmarks import field_day
 from benchmarks.measure import Job, Run, run_alone
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 STAGES = ("read", "validate", "account", "document", "write", "total")
 DATABASE_OPTIONS = (

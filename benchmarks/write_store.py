@@ -7,6 +7,7 @@ see :mod:`benchmarks.settle_day`.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,27 +18,30 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.site import KEPT, as_live, invent, name
+from benchmarks.fleet import KEPT, as_live, invent, name
 from benchmarks.turns import machine, median, number, replaced, table
 from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.measures import MEASURES
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.domain.usage import MEASURES, Entries, Usage
-from snapshot_assets.store.transport.server import RedisBase
-from snapshot_assets.store.writing import writer as snapshot_writer
-from snapshot_assets.store.writing.frames import replace_frames
+from snapshot_assets.domain.usage import Entries, Usage
+from snapshot_assets.store.transport.base import RedisBase
+from snapshot_assets.store.writing.frames import FrameWriter
 from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets.timing import Timer
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.servers import Redis
 
-SETTLED_HOSTS = 20
 LIVE_BUCKETS = 8
-TURNS = 7
 # 50 hosts in 30 days.
 HOST_DAYS = 1_500
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.write_store")
+    parser.add_argument("--settled-hosts", type=int, default=20)
+    parser.add_argument("--live-hosts", type=int, nargs="*", default=[100, 1_000])
+    parser.add_argument("--turns", type=int, default=7)
+    options = parser.parse_args(arguments)
     midnight = int(time.time()) // DAY_SECONDS * DAY_SECONDS
     day = Window(midnight - DAY_SECONDS, midnight)
     print(machine())
@@ -46,14 +50,14 @@ def main() -> None:
         Redis(Path(folder)) as server,
         SnapshotWriter(port=server.port, retention=KEPT) as writer,
     ):
-        print(_settling(writer, day), flush=True)
-        print(_ticks(writer, day), flush=True)
-        print(_memory(writer, day), flush=True)
+        print(_settling(writer, day, options.settled_hosts), flush=True)
+        print(_ticks(writer, day, options.live_hosts, options.turns), flush=True)
+        print(_memory(writer, day, options.settled_hosts), flush=True)
 
 
-def _settling(writer: SnapshotWriter, day: Window) -> str:
+def _settling(writer: SnapshotWriter, day: Window, hosts: int) -> str:
     """Host-days written one by one, with a host's day in each call as the settled path has."""
-    usages = [invent(name(i), day, i) for i in range(SETTLED_HOSTS)]
+    usages = [invent(name(i), day, i) for i in range(hosts)]
     whole, frames = [], []
     for i, usage in enumerate(usages):
         with _watched() as seconds:
@@ -72,14 +76,14 @@ def _settling(writer: SnapshotWriter, day: Window) -> str:
     return table("Writing settled host-days", ["", "ms a host-day", "buckets a second"], rows)
 
 
-def _ticks(writer: SnapshotWriter, day: Window) -> str:
+def _ticks(writer: SnapshotWriter, day: Window, counts: Sequence[int], turns: int) -> str:
     rows = []
     window = Window(day.end - LIVE_BUCKETS * BUCKET_SECONDS, day.end)
-    for count in (100, 1_000):
+    for count in counts:
         usage = together([as_live(invent(name(i), window, i)) for i in range(count)])
         hosts = [name(i) for i in range(count)]
-        turns = [_tick(writer, hosts, window, usage) for _ in range(TURNS)]
-        parts = {part: median([turn[part] for turn in turns]) for part in turns[0]}
+        spent = [_tick(writer, hosts, window, usage) for _ in range(turns)]
+        parts = {part: median([turn[part] for turn in spent]) for part in spent[0]}
         rows.append([f"{count:,}", *map(number, parts.values())])
     header = ["hosts", "total ms", "documents", "validate", "frames", "wire", "MB sent"]
     return table(f"A live tick of {LIVE_BUCKETS} buckets", header, rows)
@@ -104,9 +108,9 @@ def _tick(
     }
 
 
-def _memory(writer: SnapshotWriter, day: Window) -> str:
+def _memory(writer: SnapshotWriter, day: Window, count: int) -> str:
     """What one form after the other takes, of as many hosts as make allocation even."""
-    hosts = [name(i) for i in range(SETTLED_HOSTS)]
+    hosts = [name(i) for i in range(count)]
     usages = [invent(host, day, i) for i, host in enumerate(hosts)]
 
     def write_documents() -> None:
@@ -117,12 +121,13 @@ def _memory(writer: SnapshotWriter, day: Window) -> str:
     def write_frames(live: bool) -> None:
         for host, usage in zip(hosts, usages, strict=True):
             given = as_live(usage) if live else usage
-            replace_frames(writer, [host], day, given, "live" if live else "settled")
+            frames = FrameWriter(writer.base, writer.keys, writer.clock)
+            frames.replace([host], day, given, "live" if live else "settled")
 
     def write_summaries() -> None:
         write_frames(False)
         keys = [writer.keys.frame(host, day.start) for host in hosts]
-        writer.execute([("DEL", *keys)])
+        writer.base.execute([("DEL", *keys)])
 
     settled, summaries = (
         _grown(writer, lambda: write_frames(False)),
@@ -135,25 +140,25 @@ def _memory(writer: SnapshotWriter, day: Window) -> str:
         "summaries by hour and day": summaries,
     }
     rows = [
-        [form, f"{grown / 1e3:,.1f}", f"{grown * HOST_DAYS / 1e6:,.0f}"]
+        [form, f"{grown / count / 1e3:,.1f}", f"{grown / count * HOST_DAYS / 1e6:,.0f}"]
         for form, grown in forms.items()
     ]
     return table("Redis' memory", ["", "kB a host-day", "MB for 50 hosts, 30 days"], rows)
 
 
 def _grown(writer: SnapshotWriter, work: Callable[[], None]) -> float:
-    """Bytes for each host by which an empty server grows."""
-    writer.execute([("FLUSHALL", "SYNC")])
-    before = writer.memory().used_bytes
+    """Bytes by which an empty server grows."""
+    writer.base.execute([("FLUSHALL", "SYNC")])
+    before = writer.base.memory().used_bytes
     work()
-    return (writer.memory().used_bytes - before) / SETTLED_HOSTS
+    return writer.base.memory().used_bytes - before
 
 
 @contextmanager
 def _watched() -> Iterator[dict[str, float]]:
     """How many seconds go into frames and into talking to the server."""
     seconds = {"frames": 0.0, "wire": 0.0, "wire in frames": 0.0}
-    execute = RedisBase.execute
+    execute, replace_frames = RedisBase.execute, FrameWriter.replace
     inside = False
 
     def timed_execute(self: RedisBase, commands: Any) -> Any:
@@ -176,7 +181,7 @@ def _watched() -> Iterator[dict[str, float]]:
 
     with (
         replaced(RedisBase, "execute", timed_execute),
-        replaced(snapshot_writer, "replace_frames", timed_frames),
+        replaced(FrameWriter, "replace", timed_frames),
     ):
         yield seconds
 
@@ -187,7 +192,7 @@ def together(usages: Sequence[Usage]) -> Usage:
     return replace(
         usages[0],
         hosts=tuple(usage.hosts[0] for usage in usages),
-        host=np.repeat(np.arange(len(usages)), [len(usage) for usage in usages]),
+        host_index=np.repeat(np.arange(len(usages)), [len(usage) for usage in usages]),
         start=np.concatenate([usage.start for usage in usages]),
         coverage=np.concatenate([usage.coverage for usage in usages]),
         snapshots=np.concatenate([usage.snapshots for usage in usages]),
@@ -195,11 +200,14 @@ def together(usages: Sequence[Usage]) -> Usage:
         totals={m: np.concatenate([u.totals[m] for u in usages]) for m in MEASURES},
         entries={
             m: Entries(
-                np.concatenate(
-                    [u.entries[m].of + first for u, first in zip(usages, offsets, strict=True)]
+                bucket_index=np.concatenate(
+                    [
+                        u.entries[m].bucket_index + first
+                        for u, first in zip(usages, offsets, strict=True)
+                    ]
                 ),
-                np.concatenate([u.entries[m].owner for u in usages]),
-                np.concatenate([u.entries[m].micro for u in usages]),
+                owner_index=np.concatenate([u.entries[m].owner_index for u in usages]),
+                micro=np.concatenate([u.entries[m].micro for u in usages]),
             )
             for m in MEASURES
         },

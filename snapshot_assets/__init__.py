@@ -11,11 +11,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from snapshot_assets.errors import require_extra
+
 if TYPE_CHECKING:
     from snapshot_assets.pipeline.redis_writer import RedisWriter
     from snapshot_assets.store.reading.async_reader import AsyncRedisReader
     from snapshot_assets.store.reading.reader import RedisReader
-    from snapshot_assets.store.transport.server import RedisBase
+    from snapshot_assets.store.transport.base import RedisBase
 
     __version__: str
 
@@ -23,7 +25,7 @@ __all__ = ["AsyncRedisReader", "RedisBase", "RedisReader", "RedisWriter", "__ver
 
 _MODULES = {
     "AsyncRedisReader": "snapshot_assets.store.reading.async_reader",
-    "RedisBase": "snapshot_assets.store.transport.server",
+    "RedisBase": "snapshot_assets.store.transport.base",
     "RedisReader": "snapshot_assets.store.reading.reader",
     "RedisWriter": "snapshot_assets.pipeline.redis_writer",
 }
@@ -36,6 +38,8 @@ def __getattr__(name: str) -> Any:
         return version("snapshot-assets")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "RedisWriter":
+        require_extra("pipeline", name)
     return getattr(import_module(_MODULES[name]), name)
 
 

@@ -17,11 +17,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions, Network
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.pipeline.live import LiveRules
-from snapshot_assets.source.columns import COLUMNS, RssUnit
-from snapshot_assets.source.query import SourceTable
+from snapshot_assets.source.table import COLUMNS, RssUnit, SourceTable
 from snapshot_assets.store.layout import Retention
 
 PREFIX = "SNAPSHOT_"
@@ -48,112 +46,140 @@ class Settings(BaseSettings):
 
     source_url: SecretStr = Field(
         SecretStr("sqlite:///data/processes.db"),
-        description="SQLAlchemy URL of the database with the process rows",
+        description="SQLAlchemy URL of the database that holds the process rows",
     )
     source_table: str = Field(
-        "processes", min_length=1, description="Table or view, also as schema.table"
+        "processes", min_length=1, description="Table or view with the rows, or `schema.table`"
     )
     source_columns: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="Columns that are called otherwise, as ours=theirs, comma-separated",
+        description="Columns with other names in your table, such as `comm=command,rss=resident`",
     )
     source_timezone: str | None = Field(
         None,
-        description="Zone of the naive snapshot_datetime column, where only that one is indexed",
+        description="Time zone of the naive `snapshot_datetime` column, if only that column is "
+        "indexed; for example `Europe/Berlin`",
     )
-    rss_unit: RssUnit = Field("bytes", description="Unit of rss: bytes, or KiB as ps prints it")
+    rss_unit: RssUnit = Field(
+        "bytes", description="Unit of the `rss` column: `bytes`, or `KiB` as `ps` prints it"
+    )
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="redis://, rediss:// (TLS), unix://, redis+sentinel://host,host/service or "
-        "redis+cluster://host,host",
+        description="URL of Redis or Valkey: `redis://`, `rediss://` (TLS), `unix://`, "
+        "`redis+sentinel://host,host/service` or `redis+cluster://host,host`",
     )
-    key_prefix: str = Field("", description="Put before each Redis key")
+    key_prefix: str = Field("", description="Text in front of each Redis key")
     lake: str = Field(
-        "data/lake", min_length=1, description="fsspec URL or path of the Parquet lake"
+        "data/lake", min_length=1, description="Path or fsspec URL of the Parquet lake"
     )
     retention_days: float = Field(
-        30, gt=0, le=36_500, description="Days that Redis keeps the documents of a bucket"
+        30, gt=0, le=36_500, description="Redis keeps a bucket's documents this long, days"
     )
     frame_retention_days: float = Field(
-        90, gt=0, le=36_500, description="Days that Redis keeps frames at 5 minutes"
+        90,
+        gt=0,
+        le=36_500,
+        description="Redis keeps 5-minute frames this long, days; not less than documents",
     )
     hour_retention_days: float = Field(
-        180, gt=0, le=36_500, description="Days that Redis keeps frames at an hour"
+        180,
+        gt=0,
+        le=36_500,
+        description="Redis keeps hourly frames this long, days; not less than 5-minute frames",
     )
     day_retention_days: float = Field(
-        366, gt=0, le=36_500, description="Days that Redis keeps frames at a day"
+        366,
+        gt=0,
+        le=36_500,
+        description="Redis keeps daily frames this long, days; not less than hourly frames",
     )
     cpu_threshold: float = Field(
-        DocumentRules().cpu_threshold_cores, ge=0, description="Listed by name above this, cores"
+        DocumentRules().cpu_threshold_cores,
+        ge=0,
+        description="A user and command above this has an entry of its own, cores",
     )
     mem_threshold: float = Field(
-        DocumentRules().mem_threshold_gb, ge=0, description="Listed by name above this, GB"
+        DocumentRules().mem_threshold_gb,
+        ge=0,
+        description="A user and command above this has an entry of its own, GB",
     )
     max_gap: float = Field(
         AccountingRules().max_gap_seconds,
         gt=0,
         le=_SECONDS_PER_DAY,
-        description="Snapshots further apart leave a gap, seconds",
+        description="Two snapshots further apart than this leave a gap, seconds",
     )
     exclude_users: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Accounts left out, names or patterns, comma-separated: root,systemd-*"
+        (),
+        description="Accounts to leave out of the figures, names or patterns: `root,systemd-*`",
     )
     drop_idle_memory: bool = Field(
-        False, description="Leave out the memory of processes that used no CPU"
+        False,
+        description="Leave out the memory of processes that used no CPU since the snapshot before",
     )
     live_lookback: float = Field(
         LiveRules().lookback_seconds,
         ge=0,
         le=_SECONDS_PER_DAY,
-        description="The live path publishes again this far back, for late rows, seconds",
+        description="Each live refresh publishes this far back again, for late rows, seconds",
     )
     live_limit: float = Field(
         LiveRules().limit_seconds,
         gt=0,
         le=14 * _SECONDS_PER_DAY,
-        description="The live path catches up after an outage at most this far, seconds",
+        description="After an outage, the live refresh catches up at most this far, seconds",
     )
-    live_cron: str = Field("*/5 * * * *", description="When the live path runs, UTC")
-    settle_cron: str = Field("45 0 * * *", description="When the day before is settled, UTC")
+    live_cron: str = Field("*/5 * * * *", description="When the live refresh runs, cron in UTC")
+    settle_cron: str = Field("45 0 * * *", description="When the day before settles, cron in UTC")
     late_days: int = Field(
-        7, ge=1, le=366, description="Days looked through for late rows and failed partitions"
+        7, ge=1, le=366, description="Days searched for late rows and failed partitions"
     )
     watch_interval: int = Field(
-        60, ge=1, le=3_600, description="Seconds between two looks at Redis; late rows: five times"
+        60,
+        ge=1,
+        le=3_600,
+        description="Time between two checks that Redis is complete, seconds; the search for late "
+        "rows runs a fifth as often",
     )
     proof_seconds: float = Field(
-        15, ge=0, description="Time per run for counting CPU-seconds again in the source, seconds"
+        15, ge=0, description="Time per run for counting CPU-seconds again in SQL, seconds"
     )
     history_days: int = Field(
-        14, ge=1, description="Days that Dagster keeps runs which no partition status needs"
+        14, ge=1, description="Dagster keeps runs that no partition's status needs this long, days"
     )
     webhook_url: SecretStr | None = Field(
-        None, description="Gets a POST with JSON when a run fails, as Slack and others take it"
+        None, description="URL that gets a POST with JSON when a run fails, in Slack's format"
     )
-    ui_url: str = Field("http://127.0.0.1:3000", description="Dagster's UI, for links in messages")
-    start_date: dt.date = Field(dt.date(2026, 1, 1), description="First day with partitions, UTC")
+    ui_url: str = Field(
+        "http://127.0.0.1:3000", description="Address of Dagster's UI, for links in messages"
+    )
+    start_date: dt.date = Field(
+        dt.date(2026, 1, 1), description="First day that can be settled, UTC"
+    )
     dashboard_title: str = Field(
-        DashboardOptions().title, min_length=1, max_length=200, description="Heads the pages"
+        DashboardOptions().title, min_length=1, max_length=200, description="Title of the pages"
     )
     dashboard_prefix: str = Field(
         DashboardOptions().url_prefix,
-        description="Path under which the pages are, for example /usage/ behind a reverse proxy",
+        description="Path of the pages, for example `/usage/` behind a reverse proxy",
     )
     dashboard_capacity: Path | None = Field(
-        None, description="CSV file host,cores,memory_gb with the machines' sizes"
+        None, description="CSV file `host,cores,memory_gb` with the sizes of the machines"
     )
     dashboard_user_header: str | None = Field(
         None, description="Request header in which a reverse proxy names the user"
     )
     dashboard_trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="Only these addresses or networks are believed that, comma-separated"
+        (),
+        description="The dashboard believes that header only from these addresses or networks: "
+        "`127.0.0.1,10.1.0.0/24`",
     )
     dashboard_password_file: Path | None = Field(
-        None, description="File of name:hash lines, for a login of the dashboard's own"
+        None, description="File with `name:hash` lines, for the dashboard's own login"
     )
-    dashboard_open_metrics: bool = Field(False, description="Tell /metrics to everybody")
+    dashboard_open_metrics: bool = Field(False, description="Serve `/metrics` without a login")
     dashboard_poll: float = Field(
-        15, ge=1, le=3_600, description="How often an open page asks for news, seconds"
+        15, ge=1, le=3_600, description="An open page asks for news this often, seconds"
     )
     dashboard_stale: float = Field(
         900, gt=0, description="Pages warn if the newest bucket ended longer ago, seconds"
@@ -314,6 +340,7 @@ class Settings(BaseSettings):
             url_prefix=self.dashboard_prefix,
             poll_seconds=self.dashboard_poll,
             stale_seconds=self.dashboard_stale,
+            max_gap_seconds=self.max_gap,
             capacity_file=self.dashboard_capacity,
             access=AccessOptions(
                 user_header=self.dashboard_user_header,

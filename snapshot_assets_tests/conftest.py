@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from snapshot_assets.settings import Settings
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 # A slow machine is no failure: speed is measured in benchmarks/.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -1,4 +1,4 @@
-"""The project's own promises: the README's settings, the bootstrap's words, the locks."""
+"""The project's own promises: bootstrap, locks, CI. What the pages promise is in test_docs.py."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import plotly
 import pytest
-
-from snapshot_assets.settings import describe_settings
+import yaml
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| `(SNAPSHOT_\w+)` \|([^|]*)\|", (ROOT / "README.md").read_text(), re.M)
-    listed = {name: default.strip(" `") for name, default in rows}
-    assert listed == {name: default for name, default, _ in describe_settings()}
-
-
 def test_the_locks_pin_every_hash_and_name_no_index() -> None:
-    for lock in ("requirements.txt", "requirements-dev.txt"):
+    for lock in ("requirements/all.txt", "requirements/dev.txt"):
         text = (ROOT / lock).read_text()
         pinned = re.findall(r"^[a-z0-9._-]+==\S+", text, re.M)
         assert len(pinned) > 50
@@ -46,7 +42,7 @@ def bare_path(tmp_path: Path) -> Path:
 
 def bootstrap(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", str(ROOT / "tools" / "bootstrap.sh"), "requirements.txt"],
+        ["sh", str(ROOT / "tools" / "bootstrap.sh"), "requirements/all.txt"],
         cwd=folder,
         env={"PATH": str(path), "HOME": os.environ.get("HOME", "/")},
         capture_output=True,
@@ -90,3 +86,52 @@ def test_plotly_s_small_bundle_is_of_the_version_that_dash_would_load() -> None:
     ]
     assert all(versions)
     assert len({found[1] for found in versions if found}) == 1
+
+
+# --- CI and pre-commit ----------------------------------------------------------------------------
+
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of a target of the Makefile."""
+    done = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_workflow_obeys_its_schema() -> None:
+    """By the schema that check-jsonschema brings along: nothing is downloaded."""
+    check = ["check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(WORKFLOW)]
+    done = subprocess.run(
+        [sys.executable, "-m", *check], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workflow_runs_the_readme_s_commands_on_every_supported_python() -> None:
+    jobs: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    commands = {
+        name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()
+    }
+    assert commands == {
+        "tests": ["make test"],
+        "demo": ["make demo ARGS=--once"],
+        "nightly": ["make test-long"],
+    }
+    readme = (ROOT / "README.md").read_text()
+    assert all(command in readme for (command,) in commands.values())
+    prefix = "Programming Language :: Python :: "
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    supported = [text.removeprefix(prefix) for text in classifiers if text.startswith(prefix)]
+    assert jobs["tests"]["strategy"]["matrix"]["python"] == supported
+    assert jobs["demo"]["runs-on"].startswith("macos-")
+
+
+def test_pre_commit_runs_the_linters_of_make_test_and_downloads_nothing() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    assert {hook["language"] for hook in local["hooks"]} == {"system"}
+    linters = [line for line in recipe("test") if re.match(r"\.venv/bin/(ruff|mypy|lint)", line)]
+    assert [hook["entry"] for hook in local["hooks"]] == linters

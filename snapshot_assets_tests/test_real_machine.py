@@ -21,9 +21,9 @@ from snapshot_assets.domain.schemas import (
     validate,
 )
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import usage
-from snapshot_assets_tests.domain.frames import Row, raw_rows
-from snapshot_assets_tests.domain.slow_accounting import slow_account
+from snapshot_assets.domain.usage import usage_from_aggregates
+from snapshot_assets_tests.support.domain.process_rows import Row, raw_rows
+from snapshot_assets_tests.support.domain.slow_accounting import slow_account
 
 CAPTURED = Path(__file__).parent / "data" / "real_machine.csv"
 
@@ -42,7 +42,7 @@ def test_every_row_is_accounted_and_the_machine_was_not_busier_than_it_can_be(
     window = Window.around(times.min(), times.max())
     result = account(rows, window, AccountingRules())
     validate(FiveMinuteAggregates, result.aggregates, "the captured machine")
-    frame = documents(usage(result.aggregates, DocumentRules(), "settled"))
+    frame = documents(usage_from_aggregates(result.aggregates, DocumentRules(), "settled"))
     validate(SnapshotDocuments, frame, "the captured machine")
     assert result.ledger.balanced
     assert result.ledger.rows["gap"] == result.ledger.rows["duplicate"] == 0

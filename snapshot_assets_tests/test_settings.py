@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions
+from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import Settings, describe_settings
 from snapshot_assets.store.layout import Retention
 
@@ -93,6 +93,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         url_prefix="/our/usage/",
         poll_seconds=2.5,
         stale_seconds=1200,
+        max_gap_seconds=700,
         capacity_file=Path("/etc/machines.csv"),
         access=AccessOptions(
             user_header="X-Remote-User",

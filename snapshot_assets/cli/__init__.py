@@ -13,22 +13,27 @@ from typing import Any
 
 import click
 
-from snapshot_assets.errors import OutageError, SnapshotAssetsError
-
-# command -> module under snapshot_assets.cli that has a click command of the same name; both with
-# an underscore where the command has a dash
-_COMMANDS = (
-    "demo",
-    "ui",
-    "dashboard",
-    "dashboard-password",
-    "collect",
-    "settle",
-    "live",
-    "restore",
-    "read",
-    "doctor",
+from snapshot_assets.errors import (
+    MissingExtraError,
+    OutageError,
+    SnapshotAssetsError,
+    require_extra,
 )
+
+# command -> the extra that it needs, if any. The module under snapshot_assets.cli that has a click
+# command of the same name is called like it; both with an underscore where the command has a dash.
+COMMANDS: dict[str, str | None] = {
+    "demo": "demo",
+    "ui": "pipeline",
+    "dashboard": "dashboard",
+    "dashboard-password": "dashboard",
+    "collect": "pipeline",
+    "settle": "pipeline",
+    "live": "pipeline",
+    "restore": "pipeline",
+    "read": None,
+    "doctor": "pipeline",
+}
 
 # Commands that are more than one module.
 _PLACES = {"demo": "demo.command"}
@@ -41,16 +46,36 @@ class _LazyGroup(click.Group):
     """Imports a command's module when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
+        if extra := COMMANDS[cmd_name]:
+            try:
+                require_extra(extra, f"'snapshot-assets {cmd_name}'")
+            except MissingExtraError as error:
+                return _without_extra(cmd_name, extra, error)
         name = cmd_name.replace("-", "_")
         place = _PLACES.get(cmd_name, name)
         module = importlib.import_module(f"snapshot_assets.cli.{place}")
         command: click.Command = getattr(module, name)
         return command
+
+
+def _without_extra(name: str, extra: str, error: MissingExtraError) -> click.Command:
+    """Stands in for a command that cannot be imported: listed, and an error with any arguments."""
+
+    def fail() -> None:
+        raise error
+
+    return click.Command(
+        name,
+        callback=fail,
+        short_help=f"(needs the extra {extra})",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
 
 
 @click.group(
@@ -61,13 +86,13 @@ class _LazyGroup(click.Group):
     "1 failed, 2 wrong usage, 3 a server did not answer.",
 )
 @click.version_option(package_name="snapshot-assets")
-@click.option("-v", "--verbose", is_flag=True, help="Tell more, on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, on standard error.")
 def cli(verbose: bool) -> None:
     """Who uses which machine, with what, right now and last month.
 
-    Process snapshots from MySQL or SQLite, accounted to 5 minutes, served from Redis. New here?
-    Start with 'snapshot-assets demo'; then point the settings at your own servers and let
-    'snapshot-assets doctor' look at them.
+    Accounts process snapshots from MySQL or SQLite to 5 minutes and serves them from Redis. New
+    here? Start with 'snapshot-assets demo'; then point the settings at your own servers and check
+    them with 'snapshot-assets doctor'.
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,

@@ -19,15 +19,15 @@ from snapshot_assets.source.collector import Collector, sample_processes, ticks
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between two snapshots; they fall on its multiples.",
+    help="Time between two snapshots, which fall on its multiples.",
 )
 @click.option("--once", is_flag=True, help="Take one snapshot and end.")
 @click.option("--host", default=None, help="Name to write; by default this machine's.")
 def collect(interval: float, once: bool, host: str | None) -> None:
     """Sample this machine's processes into the source table.
 
-    Creates the table, with the right indexes, if there is none. Runs until Ctrl-C; a database that
-    does not answer costs the snapshots of that time, not the collector.
+    Creates the table, with the right indexes, if it does not exist. Runs until Ctrl-C. While the
+    database does not answer, snapshots are lost, and the collector goes on.
     """
     settings = Settings.load()
     name = host or socket.gethostname()

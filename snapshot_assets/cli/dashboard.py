@@ -11,7 +11,9 @@ from snapshot_assets.settings import Settings
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+@click.option(
+    "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to bind."
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -22,13 +24,13 @@ from snapshot_assets.settings import Settings
 @click.option(
     "--allow-anonymous",
     is_flag=True,
-    help="Serve other machines though no authentication is set.",
+    help="Serve other machines without authentication.",
 )
 def dashboard(host: str, port: int, allow_anonymous: bool) -> None:
-    """Serve the pages: who uses which machine, now and back then.
+    """Serve the pages, from Redis alone.
 
-    Reads Redis only, and starts without it: the pages say what is missing and go on when it is
-    back. Beyond this machine it wants authentication (SNAPSHOT_DASHBOARD_PASSWORD_FILE or
+    Starts without Redis, too: the pages say what is missing and recover when it is back. To serve
+    other machines it requires authentication (SNAPSHOT_DASHBOARD_PASSWORD_FILE or
     SNAPSHOT_DASHBOARD_USER_HEADER). SIGTERM or Ctrl-C ends it.
     """
     settings = Settings.load()

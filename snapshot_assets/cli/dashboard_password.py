@@ -6,14 +6,15 @@ import sys
 
 import click
 
-from snapshot_assets.dashboard.access import password_line
+from snapshot_assets.dashboard.http.passwords import password_line
 
 
 @click.command("dashboard-password")
 @click.argument("name")
 def dashboard_password(name: str) -> None:
-    """Print the line of SNAPSHOT_DASHBOARD_PASSWORD_FILE that lets NAME in.
+    """Print a line for the dashboard's password file.
 
+    The line lets NAME in; the file is SNAPSHOT_DASHBOARD_PASSWORD_FILE.
     Asks for the password, or takes the first line of standard input. Append what it prints:
     'snapshot-assets dashboard-password ana >> passwords'.
     """

@@ -44,7 +44,7 @@ class Finding:
 
 @click.command()
 def doctor() -> None:
-    """Connect to everything and say what is wrong, and how to mend it.
+    """Check every connection; report problems and fixes.
 
     Source: table, columns, indexes, cadence, silent hosts, duplicate collectors, the unit of rss.
     Redis: reachable, eviction policy, age of the newest bucket. Lake: writable. Ends with code 1 if
@@ -217,11 +217,8 @@ def _silent(host: str, seconds: float | None) -> Finding:
 
 
 def _redis(reader: RedisReader) -> Iterator[Finding]:
-    reader.ping()
-    with reader.explained():
-        server = reader.client.info("server")
-    memory = reader.memory()
-    version = server.get("valkey_version") or server.get("redis_version")
+    reader.base.ping()
+    memory, version = reader.base.memory(), reader.base.server_version()
     yield Finding("ok", "redis", f"{reader.address} answers, version {version}")
     if memory.may_evict:
         yield Finding(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from snapshot_assets.cli.shared import console, open_source, open_writer
+from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.pipeline.live import LiveRules, settled_until
+from snapshot_assets.pipeline.live import settled_until
 from snapshot_assets.settings import Settings
 
 
@@ -21,10 +22,10 @@ from snapshot_assets.settings import Settings
     "SNAPSHOT_LIVE_LOOKBACK.",
 )
 def live(lookback_minutes: float | None) -> None:
-    """Account what is new of all hosts and store it in Redis.
+    """Account the newest rows of all hosts, once.
 
-    Fit for cron, every five minutes, where Dagster's daemon does not do it. Catches up after an
-    outage. Doing it twice does no harm; settled days are left alone.
+    Run it from cron every five minutes if Dagster's daemon does not run. Catches up after an
+    outage. Running it twice does no harm; settled days stay as they are.
     """
     settings = Settings.load()
     rules = settings.live()

@@ -14,11 +14,26 @@ from snapshot_assets.settings import Settings
 
 @click.command()
 @click.argument("host")
-@click.option("--start", type=UtcTime(), default=None, help="First bucket, UTC unless it says.")
-@click.option("--end", type=UtcTime(), default=None, help="Last bucket; by default now.")
-@click.option("--json", "as_json", is_flag=True, help="The documents, one JSON object.")
+@click.option(
+    "--start",
+    type=UtcTime(),
+    metavar="TIME",
+    default=None,
+    help="First bucket; UTC unless the time has an offset.",
+)
+@click.option(
+    "--end",
+    type=UtcTime(),
+    metavar="TIME",
+    default=None,
+    help="Last bucket, included; by default now.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the documents as one JSON object.")
 def read(host: str, start: dt.datetime | None, end: dt.datetime | None, as_json: bool) -> None:
-    """Show the documents of HOST, by default of the last 24 hours."""
+    """Show the documents of a host.
+
+    HOST is the host's name; without times, the last 24 hours are shown.
+    """
     with open_reader(Settings.load()) as reader:
         try:
             found = reader.get_data(host, start, end)

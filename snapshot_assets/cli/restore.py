@@ -13,10 +13,11 @@ from snapshot_assets.settings import Settings
 
 @click.command()
 def restore() -> None:
-    """Put every settled day within the retention back into Redis, newest first.
+    """Refill an emptied Redis from the lake.
 
-    Reads the lake alone, not the source. Dagster's sensor redis_lost does this by itself when Redis
-    was emptied. Harmless at any time; 'live' publishes today.
+    Puts back every settled day within the retention, newest first, and does not read the source.
+    Dagster's sensor redis_lost does the same by itself when Redis was emptied. Harmless at any
+    time; 'live' publishes today.
     """
     settings = Settings.load()
     with open_writer(settings) as writer, Progress(console=console, transient=True) as bar:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import dagster as dg
@@ -31,30 +31,46 @@ from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets.settings import Settings
 
 _PARTITIONS_PER_RUN = 50
+_ONE_DAY = dt.timedelta(days=1)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @click.command()
-@click.option("--from", "first", type=Day(), required=True, help="First day, UTC.")
-@click.option("--to", "last", type=Day(), required=True, help="Last day, included; must be over.")
-@click.option("--host", "hosts", multiple=True, help="Only this host; may be given several times.")
+@click.option("--from", "first", type=Day(), metavar="DAY", required=True, help="First day, UTC.")
+@click.option(
+    "--to",
+    "last",
+    type=Day(),
+    metavar="DAY",
+    required=True,
+    help="Last day, included; must be over.",
+)
+@click.option("--host", "hosts", multiple=True, help="Settle this host only; may be repeated.")
 def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
-    """Account whole days and store them, through Dagster.
+    """Account whole UTC days through Dagster.
 
-    Materializes raw_process_rows, five_minute_aggregates and redis_snapshots for every day and host
-    in the range, records them in Dagster's instance, runs the checks and prints a summary. Settling
-    again replaces; it never adds up.
+    Materializes raw_process_rows, five_minute_aggregates and redis_snapshots for every day in the
+    range and every host that has rows in that day, records them in Dagster's instance, runs the
+    checks and prints a summary. A host named by --host is settled for every day, also for those
+    without rows. Settling again replaces; it never adds up.
     """
     settings = Settings.load()
     _check_days(first, last, settings.start_date)
     with open_source(settings) as source, open_writer(settings) as writer:
-        writer.ping()
-        margin = settings.accounting().read_range
-        found = source.hosts(margin(Window.of_day(first))[0], margin(Window.of_day(last))[1])
+        writer.base.ping()
+        own_range = settings.accounting().own_range
+        found = {
+            day: source.hosts(*own_range(Window.of_day(day)))
+            for day in Window(Window.of_day(first).start, Window.of_day(last).end).days()
+        }
     with dagster_instance() as instance:
-        wanted = _choose_hosts(hosts, found, known_hosts(instance))
-        add_hosts(instance, wanted)
-        outcome = settle_days(instance, settings, first, last, wanted)
+        if hosts:
+            _require_known(hosts, {h for day in found.values() for h in day}, known_hosts(instance))
+            wanted = [Stretch(first, last, tuple(sorted(set(hosts))))]
+        else:
+            wanted = _stretches(found)
+        add_hosts(instance, [host for stretch in wanted for host in stretch.hosts])
+        outcome = settle_days(instance, settings, wanted)
     _print(outcome)
     if outcome.failures or outcome.failed_checks:
         raise click.exceptions.Exit(1)
@@ -72,19 +88,24 @@ class Outcome:
     checks: int = 0
 
 
+class Stretch(NamedTuple):
+    """Consecutive days, both included, that are settled for the same hosts."""
+
+    first: dt.date
+    last: dt.date
+    hosts: tuple[str, ...]
+
+
 def settle_days(
-    instance: dg.DagsterInstance,
-    settings: Settings,
-    first: dt.date,
-    last: dt.date,
-    hosts: Sequence[str],
+    instance: dg.DagsterInstance, settings: Settings, stretches: Sequence[Stretch]
 ) -> Outcome:
-    """Materialize the box of days and hosts, in runs of bounded size, with a progress bar."""
+    """Materialize days and hosts, in runs of bounded size, with a progress bar."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     partitions = host_day_partitions(settings.start_date)
     definitions = [*settled_assets(partitions), *settled_checks()]
     outcome = Outcome()
-    wanted = list(boxes(first, last, hosts, known_hosts(instance), _PARTITIONS_PER_RUN))
+    known = known_hosts(instance)
+    wanted = [box for s in stretches for box in boxes(*s, known, _PARTITIONS_PER_RUN)]
     with Progress(
         TextColumn("settling"),
         BarColumn(),
@@ -123,22 +144,29 @@ def _check_days(first: dt.date, last: dt.date, start: dt.date) -> None:
         )
 
 
-def _choose_hosts(
-    requested: Sequence[str], found: Sequence[str], known: Sequence[str]
-) -> list[str]:
-    if not requested:
-        if not found:
-            raise SnapshotAssetsError(
-                "the source has no rows in these days; see 'snapshot-assets doctor'"
-            )
-        return list(found)
-    unknown = sorted(set(requested) - set(found) - set(known))
+def _stretches(found: Mapping[dt.date, Sequence[str]]) -> list[Stretch]:
+    """The host-days that exist, as few stretches; a day without rows is in none."""
+    stretches: list[Stretch] = []
+    for day, hosts in sorted(found.items()):
+        before = stretches[-1] if stretches else None
+        if before and before.last == day - _ONE_DAY and before.hosts == tuple(hosts):
+            stretches[-1] = before._replace(last=day)
+        elif hosts:
+            stretches.append(Stretch(day, day, tuple(hosts)))
+    if not stretches:
+        raise SnapshotAssetsError(
+            "the source has no rows in these days; see 'snapshot-assets doctor'"
+        )
+    return stretches
+
+
+def _require_known(requested: Sequence[str], found: Set[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(requested) - found - set(known))
     if unknown:
         raise SnapshotAssetsError(
             f"no rows of {', '.join(map(repr, unknown))} in these days; there are "
-            f"{', '.join(found) or 'none of any host'}"
+            f"{', '.join(sorted(found)) or 'none of any host'}"
         )
-    return sorted(set(requested))
 
 
 def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:

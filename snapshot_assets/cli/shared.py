@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -11,16 +12,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.settings import Settings
-from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.reading.reader import RedisReader
+
+if TYPE_CHECKING:
+    from snapshot_assets.pipeline.redis_writer import RedisWriter
+    from snapshot_assets.source.query import ProcessSource
 
 console = Console(highlight=False)
 
 
 def open_source(settings: Settings) -> ProcessSource:
     """The configured source."""
+    # Here and below, and not above: "read" works without the extra pipeline.
+    from snapshot_assets.source.query import ProcessSource
+
     return ProcessSource(settings.source_url.get_secret_value(), settings.source_table_spec())
 
 
@@ -31,6 +37,8 @@ def open_reader(settings: Settings) -> RedisReader:
 
 def open_writer(settings: Settings) -> RedisWriter:
     """The configured Redis, for writing."""
+    from snapshot_assets.pipeline.redis_writer import RedisWriter
+
     return RedisWriter(**settings.redis())
 
 

@@ -19,13 +19,16 @@ def ui_command(host: str, port: int) -> list[str]:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind.")
+@click.option(
+    "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to bind."
+)
 @click.option("--port", default=3000, show_default=True, help="Port of the UI.")
 def ui(host: str, port: int) -> None:
-    """Run Dagster: the UI, and the daemon that keeps everything fresh and settled.
+    """Run Dagster's UI and its daemon.
 
-    Keeps runs and events in DAGSTER_HOME, by default data/dagster. Whoever reaches the port can
-    launch runs: put a proxy with a login before it if it has to be reached from elsewhere.
+    The daemon keeps everything fresh and settled. Runs and events are kept in DAGSTER_HOME, by
+    default data/dagster. Whoever reaches the port can launch runs: put a proxy with a login in
+    front of it before you open it to others.
     """
     dagster_home()
     command = ui_command(host, port)

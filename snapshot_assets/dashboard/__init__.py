@@ -1,9 +1,11 @@
-"""The pages that people open. Reads through ``RedisReader`` and its frames only, writes nothing.
+"""The pages that people open. They read through ``RedisReader`` and write nothing.
 
-:mod:`~snapshot_assets.dashboard.app` puts the parts together. What a link says is
-:mod:`~snapshot_assets.dashboard.view`'s business, times and zones are
-:mod:`~snapshot_assets.dashboard.time_range`'s, what is asked of the reader is
-:mod:`~snapshot_assets.dashboard.queries`', and what is drawn is
-:mod:`~snapshot_assets.dashboard.figures`': all of these are functions without Dash. Dagster, the
-settings and the environment have no place here.
+:mod:`~snapshot_assets.dashboard.app` puts the parts together. A link becomes a view
+(:mod:`~snapshot_assets.dashboard.view`, :mod:`~snapshot_assets.dashboard.time`), a view becomes a
+question to the reader (:mod:`~snapshot_assets.dashboard.queries`), and its answer becomes a figure
+(:mod:`~snapshot_assets.dashboard.figures`): all of these are functions without Dash. The pages
+(:mod:`~snapshot_assets.dashboard.pages`) connect them;
+:mod:`~snapshot_assets.dashboard.browser` says what the scripts in ``assets/`` read and write. Of
+the store the dashboard imports the reading part alone. It imports neither Dagster nor the settings,
+and does not read the environment.
 """

@@ -9,17 +9,14 @@ from dash import Dash
 from flask import Response, jsonify, request
 
 from snapshot_assets.dashboard import shell
-from snapshot_assets.dashboard.access import (
-    content_security_policy,
-    install_access,
-    install_headers,
-)
 from snapshot_assets.dashboard.capacity import Capacities
-from snapshot_assets.dashboard.health import install_health
+from snapshot_assets.dashboard.http.access import install_access
+from snapshot_assets.dashboard.http.headers import content_security_policy, install_headers
+from snapshot_assets.dashboard.http.health import install_health
 from snapshot_assets.dashboard.memo import Memo
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.pages.page import Site
-from snapshot_assets.dashboard.tooltip import told_moment
+from snapshot_assets.dashboard.tooltip import tooltip_answer
 from snapshot_assets.store.reading.reader import RedisReader
 
 _INDEX = """<!DOCTYPE html>
@@ -47,7 +44,7 @@ def create_app(
     """The dashboard on this reader, ready to be served; ``app.server`` is its WSGI application.
 
     Args:
-        reader: of the store; shared by all threads. It is not asked anything yet.
+        reader: of the store; shared by all threads. Nothing is read yet.
         clock: epoch seconds now.
         options: of this installation.
     """
@@ -67,7 +64,7 @@ def create_app(
     policy: list[str] = []
 
     def csp() -> str:
-        # The hashes follow from the layout and callbacks, which stay as they are.
+        # The hashes depend on the layout and the callbacks, which never change.
         if not policy:
             policy.append(content_security_policy(app.csp_hashes()))
         return policy[0]
@@ -79,7 +76,7 @@ def create_app(
 
     @app.server.get(f"{options.url_prefix}bucket")
     def bucket() -> Response | tuple[Response, int]:
-        told, status = told_moment(site, request.args)
-        return jsonify(told), status
+        answer, status = tooltip_answer(site, request.args)
+        return jsonify(answer), status
 
     return app

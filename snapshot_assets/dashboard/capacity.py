@@ -1,8 +1,8 @@
-"""How big the machines are, from a CSV file: ``host,cores,memory_gb``.
+"""The cores and memory of each host, from a CSV file: ``host,cores,memory_gb``.
 
-Nothing in the process rows says it, so somebody has to. A number may be left out. The file is read
-again when it changes; a wrong one never takes the pages down: the last good one stays in use, and
-what is wrong is told.
+Process rows do not contain these numbers. The file may leave a number out. It is read again when it
+changes. An error in the file never breaks the pages: the last good numbers stay in use, and a page
+shows the error.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from threading import Lock
 
 COLUMNS = ("host", "cores", "memory_gb")
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a host has; None for what is not known.
+    """The size of a host; None for an unknown number.
 
     Attributes:
         cores: number of cores.
@@ -37,54 +37,54 @@ _UNKNOWN = Capacity()
 
 
 class Capacities:
-    """The capacities of a file, as it is now. Threads may share it.
+    """The capacities in a file, read again when it changes. Threads may share it.
 
     Args:
-        path: of the file; None if nothing is known.
-        monotonic: seconds, for looking at the file at most once a second.
+        path: of the file; None without a file.
+        monotonic: seconds; the file is checked at most once a second.
     """
 
     def __init__(self, path: Path | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._monotonic = monotonic
         self._lock = Lock()
-        self._looked: float | None = None
-        self._seen: tuple[int, int, int] | None = None
+        self._checked: float | None = None
+        self._signature: tuple[int, int, int] | None = None
         self._known: dict[str, Capacity] = {}
         self._problem: str | None = None
 
-    def of(self, host: str) -> Capacity:
-        """What a host has."""
-        self._look()
+    def get(self, host: str) -> Capacity:
+        """The capacity of a host."""
+        self._refresh()
         return self._known.get(host, _UNKNOWN)
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the file, with what to do; None if nothing is."""
-        self._look()
+        """The error in the file and how to mend it; None without an error."""
+        self._refresh()
         return self._problem
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         if self._path is None:
             return
         with self._lock:
             now = self._monotonic()
-            if self._looked is not None and now - self._looked < _LOOK_SECONDS:
+            if self._checked is not None and now - self._checked < _CHECK_SECONDS:
                 return
-            self._looked = now
+            self._checked = now
             try:
                 found = self._path.stat()
-                seen = found.st_mtime_ns, found.st_size, found.st_ino
-                if seen == self._seen:
+                signature = found.st_mtime_ns, found.st_size, found.st_ino
+                if signature == self._signature:
                     return
                 self._known = parse(self._path.read_text(encoding="utf-8-sig"), self._path.name)
-                self._seen, self._problem = seen, None
+                self._signature, self._problem = signature, None
             except (OSError, UnicodeDecodeError) as error:
-                self._seen = None
+                self._signature = None
                 reason = getattr(error, "strerror", None) or "it is not UTF-8"
                 self._problem = f"{self._path.name} cannot be read: {reason}"
             except ValueError as error:
-                self._seen, self._problem = seen, str(error)
+                self._signature, self._problem = signature, str(error)
 
 
 def parse(text: str, name: str) -> dict[str, Capacity]:
@@ -95,7 +95,7 @@ def parse(text: str, name: str) -> dict[str, Capacity]:
         name: of the file, for messages.
 
     Raises:
-        ValueError: it is wrong; the message has the file, the line and what to write.
+        ValueError: the text has an error; the message names the file, the line and the fix.
     """
     reader = csv.reader(io.StringIO(text, newline=""))
     found: dict[str, Capacity] = {}

@@ -1,8 +1,8 @@
-"""Which colour a name has: the same in each chart, on each day and in each process.
+"""The colour of each user and command: the same in each chart, on each day, in each process.
 
-A colour is told from the name alone, never from its rank, so that nobody changes colour by using
-more. There are more names than colours that can be told apart; those that share one in a chart
-differ by pattern.
+A colour follows from the name alone, never from its rank: a user who uses more keeps the colour.
+There are more names than distinguishable colours; names that share a colour in a chart differ by
+pattern.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ PALETTE: tuple[str, ...] = (
     "#846090",
 )
 OTHER_COLOUR = "#80868c"
-# The measures' own, for charts of a host as a whole: blue and yellow are what everybody can tell.
+# For charts of a whole host. Everybody can distinguish blue and yellow.
 CPU_COLOUR = "#1890fc"
 MEMORY_COLOUR = "#b48418"
 
 # Plotly's fillpattern shapes; plain first, then those that differ most.
 PATTERNS: tuple[str, ...] = ("", "/", ".", "x", "-", "\\", "|", "+")
 
-# Chosen so that everyday commands share a colour as seldom as can be.
+# With this salt, few everyday commands share a colour.
 _SALT = b"2010"
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -53,7 +53,7 @@ def colour_of(name: str) -> str:
     """The colour of a user or a command."""
     if name == OTHER:
         return OTHER_COLOUR
-    # Not hash(), which differs from process to process. A name may hold what is no UTF-8.
+    # Not hash(), which differs between processes. A name may hold surrogates.
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, salt=_SALT).digest()
     return PALETTE[int.from_bytes(digest, "big") % len(PALETTE)]
 
@@ -86,7 +86,7 @@ def contrast(first: str, second: str) -> float:
 
 def _luminance(colour: str) -> float:
     if not _HEX.fullmatch(colour):
-        raise ValueError(f"{colour!r} is no colour; write it like #12161c")
+        raise ValueError(f"{colour!r} is not a colour; write it like #12161c")
     red, green, blue = (_linear(int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 

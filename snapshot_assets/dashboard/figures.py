@@ -1,9 +1,9 @@
-"""What is drawn: numbers to Plotly figures, as plain dictionaries. No Dash, no reader, no clock.
+"""Plotly figures of the answers to queries, as plain dictionaries. No Dash, no reader, no clock.
 
-Points are sent once, as an origin, a step and rounded values, since what is drawn is what is sent.
-The axis is true time (UTC milliseconds) with ticks named in the viewer's zone, so that the hour
-which comes twice is drawn twice. Colours of text and grid are the style sheet's, for light and dark
-alike. Names are escaped here: Plotly reads a few HTML tags in texts.
+Points are an origin, a step and rounded values. The axis is true time (UTC) with labels in the
+viewer's zone, so that an hour which the clocks show twice is drawn twice. The style sheet colours
+text and grid, for light and dark pages. Names are escaped here: Plotly reads a few HTML tags in
+texts.
 """
 
 from __future__ import annotations
@@ -25,28 +25,32 @@ from snapshot_assets.dashboard.colours import (
     Look,
     looks,
 )
-from snapshot_assets.dashboard.queries import Bools, Consumers, Floats, Grid, HostUse, Known
-from snapshot_assets.dashboard.time_range import TimeRange, ticks
+from snapshot_assets.dashboard.queries.consumers import Consumers
+from snapshot_assets.dashboard.queries.coverage import Coverage
+from snapshot_assets.dashboard.queries.grid import Bools, Floats, Grid
+from snapshot_assets.dashboard.queries.overview import HostUse
+from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.dashboard.time.ticks import ticks
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.summary import OTHER
-from snapshot_assets.domain.usage import Measure
 
 Figure: TypeAlias = dict[str, Any]
 Interval: TypeAlias = tuple[int, int]
 
 UNITS: dict[Measure, str] = {"cpu": "cores", "mem": "GB"}
-# Steps of a 2000-pixel chart that a value may be rounded to.
+# Values are rounded to half a pixel of a chart 2,000 pixels high.
 _STEPS_OF_HEIGHT = 4_000
 _FILL_OPACITY = 0.45
 _GAP = {"shape": "/", "size": 7, "fgcolor": "#808890", "bgcolor": "rgba(128,136,144,0.14)"}
 _NOT_KEPT = {"shape": "x", "size": 6, "fgcolor": "#808890", "bgcolor": "rgba(128,136,144,0.30)"}
-_PROVISIONAL = "rgba(80,140,255,0.11)"
-BANDS = ("gap", "not kept", "provisional")
+_LIVE = "rgba(80,140,255,0.11)"
+BANDS = ("gap", "not kept", "live")
 
 
 def card(use: HostUse, grid: Grid, range_: TimeRange, capacity: Capacity) -> Figure:
     """One host: CPU above, memory below, each against its capacity.
 
-    Goes together with :func:`card_base`, which is the same for all.
+    The layout belongs on top of :func:`card_base`, which all cards share.
     """
     limits: dict[Measure, float | None] = {"cpu": capacity.cores, "mem": capacity.memory_gb}
     colours: dict[Measure, str] = {"cpu": CPU_COLOUR, "mem": MEMORY_COLOUR}
@@ -69,7 +73,7 @@ def card(use: HostUse, grid: Grid, range_: TimeRange, capacity: Capacity) -> Fig
         layout[f"yaxis{axis[1:]}"] = {"range": [0, _rounded(top * 1.06)], **_few_ticks(top)}
         if limit:
             layout["shapes"].append(_capacity_line(limit, axis))
-    data += bands(use.known, grid, range_)
+    data += bands(use.coverage, grid, range_)
     return {"data": data, "layout": layout}
 
 
@@ -92,13 +96,13 @@ def card_base(range_: TimeRange, zone: ZoneInfo) -> Figure:
 
 
 def stack(found: Consumers, zone: ZoneInfo, limit: float | None, marks: int = 8) -> Figure:
-    """Users or commands on one another, the largest below; together they are the total.
+    """Users or commands stacked, the largest at the bottom; together they are the total.
 
     Args:
-        found: what to draw.
+        found: the consumers to draw.
         zone: of the axis.
-        limit: the hosts' capacity together; None if it is not known.
-        marks: about so many on the axis of time.
+        limit: the capacity of the hosts together; None if unknown.
+        marks: approximate number of labels on the time axis.
     """
     highest = _highest([found.total])
     look = looks(series.name for series in found.series)
@@ -109,7 +113,7 @@ def stack(found: Consumers, zone: ZoneInfo, limit: float | None, marks: int = 8)
             {
                 **_points(found.grid, series.values, highest),
                 "name": escaped("other" if series.name == OTHER else series.name),
-                # What a click filters by; the rest is nobody.
+                # A click filters by this name; the rest has none.
                 "meta": None if series.name == OTHER else series.name,
                 "stackgroup": "all",
                 "line": {"shape": "hv", "width": 0.5, "color": mine.colour},
@@ -129,7 +133,7 @@ def stack(found: Consumers, zone: ZoneInfo, limit: float | None, marks: int = 8)
                 "hoverinfo": "none",
             }
         )
-    data += bands(found.known, found.grid, found.range)
+    data += bands(found.coverage, found.grid, found.range)
     top = highest or 1
     shapes = [_capacity_line(limit, "y")] if limit and limit <= 2 * top else []
     if shapes and limit:
@@ -159,18 +163,18 @@ def stack(found: Consumers, zone: ZoneInfo, limit: float | None, marks: int = 8)
 _SPIKE = {"spikemode": "across", "spikesnap": "data", "spikethickness": 1, "spikedash": "solid"}
 
 
-def bands(known: Known, grid: Grid, range_: TimeRange) -> list[Figure]:
-    """What is not simply a value: gaps, time that is no longer kept, provisional values."""
+def bands(coverage: Coverage, grid: Grid, range_: TimeRange) -> list[Figure]:
+    """Marked intervals: gaps, intervals that Redis no longer keeps, live intervals."""
     starts = grid.start + np.arange(grid.count) * grid.step
     found = {
-        "gap": runs(known.gaps(grid), grid),
-        "not kept": runs(~known.covered & (starts + grid.step <= known.kept_from), grid),
-        "provisional": runs(known.covered & ~known.settled, grid),
+        "gap": runs(coverage.gaps(grid), grid),
+        "not kept": runs(~coverage.covered & (starts + grid.step <= coverage.kept_from), grid),
+        "live": runs(coverage.covered & ~coverage.settled, grid),
     }
     styles: dict[str, Figure] = {
         "gap": {"fillpattern": _GAP},
         "not kept": {"fillpattern": _NOT_KEPT},
-        "provisional": {"fillcolor": _PROVISIONAL},
+        "live": {"fillcolor": _LIVE},
     }
     return [
         _band(name, intervals, styles[name], range_)
@@ -182,8 +186,8 @@ def bands(known: Known, grid: Grid, range_: TimeRange) -> list[Figure]:
 def runs(chosen: Bools, grid: Grid) -> list[Interval]:
     """Consecutive chosen intervals as (start, end), epoch seconds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
-    moments = grid.start + edges * grid.step
-    return [(int(a), int(b)) for a, b in zip(moments[::2], moments[1::2], strict=True)]
+    times = grid.start + edges * grid.step
+    return [(int(a), int(b)) for a, b in zip(times[::2], times[1::2], strict=True)]
 
 
 def swatch(look: Look) -> str:
@@ -208,14 +212,14 @@ def escaped(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A name without characters that are invisible or turn the text around."""
+    """A name with each invisible or text-reversing character replaced."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
 
 
-def moment(epoch_seconds: int) -> str:
+def axis_time(epoch_seconds: int) -> str:
     """A time as Plotly's date axes read it: UTC, as text.
 
-    Milliseconds it would take for the browser's local time, in which an hour can be missing.
+    Plotly would convert milliseconds to the browser's local time, which can skip an hour.
     """
     return dt.datetime.fromtimestamp(epoch_seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")
 
@@ -224,11 +228,11 @@ def moment(epoch_seconds: int) -> str:
 
 
 def _points(grid: Grid, values: Floats, highest: float) -> Figure:
-    """A line of steps: each value lasts its interval; the last one too, hence the point after."""
+    """A line of steps: each value spans its interval. A point after the last value ends it."""
     return {
         "type": "scatter",
         "mode": "lines",
-        "x0": moment(grid.start),
+        "x0": axis_time(grid.start),
         "dx": grid.step * 1000,
         "y": [*_values(values, highest), None],
     }
@@ -245,7 +249,7 @@ def _values(values: Floats, highest: float) -> list[float | None]:
 
 
 def _highest(many: Iterable[Floats]) -> float:
-    """The highest value that is known; zero if there is none."""
+    """The highest value; zero without values."""
     return max((float(np.nanmax(v)) for v in many if not np.isnan(v).all()), default=0.0)
 
 
@@ -264,9 +268,9 @@ def _time_axis(range_: TimeRange, zone: ZoneInfo, count: int) -> Figure:
     marks = ticks(range_.start, range_.end, zone, count)
     return {
         "type": "date",
-        "range": [moment(range_.start), moment(range_.end)],
+        "range": [axis_time(range_.start), axis_time(range_.end)],
         "tickmode": "array",
-        "tickvals": [moment(mark.at) for mark in marks],
+        "tickvals": [axis_time(mark.at) for mark in marks],
         "ticktext": [mark.label for mark in marks],
     }
 
@@ -279,7 +283,7 @@ def _band(name: str, intervals: Sequence[Interval], style: Figure, range_: TimeR
     x: list[str | None] = []
     y: list[int | None] = []
     for start, end in intervals:
-        first, last = moment(max(start, range_.start)), moment(min(end, range_.end))
+        first, last = axis_time(max(start, range_.start)), axis_time(min(end, range_.end))
         x += [first, first, last, last, None]
         y += [0, 1, 1, 0, None]
     return {

@@ -1,8 +1,8 @@
-"""Answers that are the same for everybody, kept until the store has news.
+"""A cache of answers that are the same for all viewers, kept until the store has news.
 
-When a bucket arrives, everybody who looks at the overview asks the same within seconds. The first
-one asks the store, the others wait for that answer. What pages make of an answer is not kept here,
-and nobody may change one.
+When a bucket arrives, all open overviews need the same answer within seconds. The first request
+reads the store, the others wait for its answer. The cache holds answers of queries, not pages; no
+caller may change an answer.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 _Answer = TypeVar("_Answer")
 
-# Late rows and settled days are no news to the store's watch; so long they may stay unseen.
+# The watch of the store does not notice late rows and settled days; answers may lag this long.
 _SECONDS = 60.0
 # An answer is up to a few megabytes: a hundred hosts and a month.
 _MOST = 24
 
 
 class _Entry:
-    """One answer, or the failure to get it; the lock is held while it is on its way."""
+    """One answer, or the failure to get it; who computes the answer holds the lock."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -35,7 +35,7 @@ class Memo:
     """Keeps the newest answers; threads share it.
 
     Args:
-        latest: what the store has last, comparable; an exception if it does not answer.
+        latest: returns the news of the store, comparable; an exception during an outage.
         monotonic: seconds.
     """
 
@@ -47,14 +47,14 @@ class Memo:
         self._lock = Lock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
-    def of(self, question: Hashable, answer: Callable[[], _Answer]) -> _Answer:
-        """The answer to a question: a kept one, or else what ``answer`` gives.
+    def answer(self, question: Hashable, compute: Callable[[], _Answer]) -> _Answer:
+        """The answer to a question: a kept answer, or else the one that ``compute`` returns.
 
-        A failure is not kept, but told to all who were waiting for the same.
+        A failure is not kept; it is raised for all callers who waited for the same answer.
         """
         news = self._latest()
         if isinstance(news, Exception):
-            return answer()
+            return compute()
         key = question, news
         with self._lock:
             entry = self._entries.get(key)
@@ -68,7 +68,7 @@ class Memo:
                 raise entry.failure
             if entry.at is None:
                 try:
-                    entry.value = answer()
+                    entry.value = compute()
                 except Exception as error:
                     entry.failure = error
                     with self._lock:

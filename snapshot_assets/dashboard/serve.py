@@ -1,7 +1,7 @@
-"""Serving the dashboard: sockets, limits, signals. One process, threads; nothing of Dash's own.
+"""The server process of the dashboard: sockets, limits, signals. One process with threads.
 
-The server believes no ``X-Forwarded-*`` header, so that ``REMOTE_ADDR`` is always who really
-connects: :mod:`~snapshot_assets.dashboard.access` depends on it.
+The server ignores each ``X-Forwarded-*`` header, so that ``REMOTE_ADDR`` is always the peer of the
+connection: :mod:`~snapshot_assets.dashboard.http.access` depends on it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from snapshot_assets.errors import SettingsError
 
 _THREADS = 8
 _CONNECTIONS = 1_000
-# A connection takes one file, and up to three while it is slow.
+# A connection takes one file, a slow one up to three.
 _FILES = 4 * _CONNECTIONS
-# Longer than the pages' pause between two looks, so that each keeps its connection.
+# Longer than the time between two checks of an open page, so that each page keeps its connection.
 _IDLE_SECONDS = 75
 _KIB = 1024
 
@@ -45,20 +45,20 @@ def serve(
 
     Args:
         app: the dashboard.
-        host: name or address to bind; all that the name stands for.
-        port: TCP port; 0 for any that is free.
+        host: name or address to bind; all addresses of the name.
+        port: TCP port; 0 for any free port.
         options: of the dashboard.
-        unsafe_bind: whether others than this machine may be served without authentication.
+        unsafe_bind: whether other machines may be served without authentication.
 
     Raises:
-        SettingsError: it cannot be bound, or should not be.
+        SettingsError: the address cannot be bound, or would be open to everybody.
     """
     addresses = _addresses(host, port)
     if not unsafe_bind and not options.access.authenticates:
-        _refuse_strangers(host, addresses)
+        _reject_strangers(host, addresses)
     sockets = _bound(host, port, addresses)
     _allow_files()
-    # Otherwise it warns whenever more requests than threads arrive, which each page view does.
+    # Each page view sends more requests than there are threads, and waitress warns about that.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = waitress.create_server(
         app.server,
@@ -95,18 +95,19 @@ def _addresses(host: str, port: int) -> list[_Address]:
     return list(dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found))
 
 
-def _refuse_strangers(host: str, addresses: list[_Address]) -> None:
+def _reject_strangers(host: str, addresses: list[_Address]) -> None:
     if all(ip_address(sockaddr[0].partition("%")[0]).is_loopback for _, sockaddr in addresses):
         return
     raise SettingsError(
-        f"at {host or 'all addresses'} everybody in the network could look, as there is no "
-        "authentication: set SNAPSHOT_DASHBOARD_PASSWORD_FILE, or SNAPSHOT_DASHBOARD_USER_HEADER "
-        "and SNAPSHOT_DASHBOARD_TRUSTED_PROXIES, or say --allow-anonymous"
+        f"at {host or 'all addresses'} everybody in the network could open the pages, as there is "
+        "no authentication: set SNAPSHOT_DASHBOARD_PASSWORD_FILE, or "
+        "SNAPSHOT_DASHBOARD_USER_HEADER and SNAPSHOT_DASHBOARD_TRUSTED_PROXIES, or pass "
+        "--allow-anonymous"
     )
 
 
 def _bound(host: str, port: int, addresses: list[_Address]) -> list[socket.socket]:
-    """Sockets that are bound, and listening, so that a port in use is found now."""
+    """Sockets that are bound and listening, so that a port in use is reported now."""
     bound: list[socket.socket] = []
     try:
         for family, sockaddr in addresses:

@@ -1,27 +1,34 @@
-"""What surrounds the pages: heading, tabs, the choice of range and zone, the banner, the footer.
+"""The shell around the pages: heading, tabs, range and zone, banner, footer.
 
-All controls are always there, so that one function in the browser can keep them and the URL equal.
+The layout always holds all controls, so that one function in the browser can keep them and the URL
+equal.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
+from snapshot_assets.dashboard.browser import Installation, Viewer, register_browser_callbacks
 from snapshot_assets.dashboard.options import DashboardOptions
 from snapshot_assets.dashboard.pages import consumers, now, overview, statement
-from snapshot_assets.dashboard.pages.page import Request, Site, attributes, question, split
-from snapshot_assets.dashboard.time_range import (
-    QUICK,
-    TimeRange,
-    parse_local,
-    quick_label,
-    zone_names,
+from snapshot_assets.dashboard.pages.page import Site, attributes, known_zone
+from snapshot_assets.dashboard.time.formats import quick_label
+from snapshot_assets.dashboard.time.ranges import QUICK, TimeRange
+from snapshot_assets.dashboard.time.typed import parse_local
+from snapshot_assets.dashboard.time.zones import zone_names
+from snapshot_assets.dashboard.view import (
+    DEFAULT_QUICK,
+    LONGEST_SECONDS,
+    PATHS,
+    Page,
+    View,
+    read_link,
 )
-from snapshot_assets.dashboard.view import LONGEST_SECONDS, Page
 
 PAGES = (overview, consumers, statement, now)
 TABS: dict[Page, str] = {
@@ -30,6 +37,14 @@ TABS: dict[Page, str] = {
     "commands": "Commands",
     "statement": "Statement",
     "now": "Right now",
+}
+# The section of the layout that shows each page.
+SECTIONS: dict[Page, str] = {
+    "overview": overview.NAME,
+    "users": consumers.NAME,
+    "commands": consumers.NAME,
+    "statement": statement.NAME,
+    "now": now.NAME,
 }
 _MILLISECONDS = 1_000
 
@@ -41,7 +56,7 @@ def layout(options: DashboardOptions) -> Component:
             dcc.Location(id="url", refresh=False),
             dcc.Store(id="viewer"),
             dcc.Store(id="news"),
-            dcc.Store(id="installation", data=_installation(options)),
+            dcc.Store(id="installation", data={**_installation(options)}),
             dcc.Interval(id="poll", interval=round(options.poll_seconds * _MILLISECONDS)),
             html.A("Skip to the page", href="#main", className="skip"),
             html.Header(
@@ -61,8 +76,8 @@ def layout(options: DashboardOptions) -> Component:
             html.Div(_controls(), id="controls", className="controls"),
             html.Main([page.layout() for page in PAGES], id="main", tabIndex=-1),
             html.Footer(
-                "1 core-hour is one core busy for an hour. GB are 10⁹ bytes. Charts show averages "
-                "of 5 minutes, over two days of hours, over 45 of days.",
+                "1 core-hour is one core busy for an hour. 1 GB is 10⁹ bytes. Charts show means of "
+                "5 minutes; over more than two days, of hours; over more than 45 days, of days.",
                 className="quiet",
             ),
             html.Div(id="tooltip", className="tooltip", role="tooltip", hidden=True),
@@ -70,9 +85,19 @@ def layout(options: DashboardOptions) -> Component:
     )
 
 
-def _installation(options: DashboardOptions) -> dict[str, Any]:
-    """What the browser's functions need to know."""
-    return {"prefix": options.url_prefix, "stale_seconds": options.stale_seconds}
+def _installation(options: DashboardOptions) -> Installation:
+    return {
+        "prefix": options.url_prefix,
+        "stale_seconds": options.stale_seconds,
+        "pages": {path: page for page, path in PATHS.items()},
+        "sections": {str(page): section for page, section in SECTIONS.items()},
+        "defaults": {
+            "range": DEFAULT_QUICK,
+            "measure": View().measure,
+            "sort": overview.DEFAULT_SORT,
+            "order": consumers.DEFAULT_ORDER,
+        },
+    }
 
 
 def _controls() -> list[Component]:
@@ -96,8 +121,8 @@ def _controls() -> list[Component]:
                 html.Summary("Custom", id="custom-summary"),
                 html.Div(
                     [
-                        _moment_input("from", "From"),
-                        _moment_input("to", "To"),
+                        _time_input("from", "From"),
+                        _time_input("to", "To"),
                         html.Button("Show", id="custom-show", type="button"),
                         html.P(id="custom-note", className="note", role="status"),
                     ],
@@ -123,7 +148,7 @@ def _controls() -> list[Component]:
     ]
 
 
-def _moment_input(name: str, label: str) -> Component:
+def _time_input(name: str, label: str) -> Component:
     return html.Label(
         [
             html.Span(label, className="label"),
@@ -143,56 +168,59 @@ def _short(name: str) -> str:
 
 
 def register(app: Dash, site: Site) -> None:
-    """Register what keeps controls, URL and pages together."""
-    for function, outputs, inputs, states in _IN_THE_BROWSER:
-        app.clientside_callback(
-            ClientsideFunction("snapshot", function),
-            [Output(*split(name)) for name in outputs],
-            [Input(*split(name)) for name in inputs],
-            [State(*split(name)) for name in states],
-            prevent_initial_call=function in _ONLY_WHEN_ASKED,
-        )
+    """Register the callbacks that connect controls, URL and pages."""
+    register_browser_callbacks(app, tuple(PATHS), tuple(page.NAME for page in PAGES))
     for page in PAGES:
         page.register(app, site)
 
     @app.callback(
-        Output("url", "search", allow_duplicate=True),
-        Output("custom-note", "children"),
-        Input("custom-show", "n_clicks"),
-        Input("custom-from", "n_submit"),
-        Input("custom-to", "n_submit"),
-        State("custom-from", "value"),
-        State("custom-to", "value"),
-        State("url", "pathname"),
-        State("url", "search"),
-        State("viewer", "data"),
+        output={
+            "search": Output("url", "search", allow_duplicate=True),
+            "note": Output("custom-note", "children"),
+        },
+        inputs={
+            "triggers": {
+                "show": Input("custom-show", "n_clicks"),
+                "from": Input("custom-from", "n_submit"),
+                "to": Input("custom-to", "n_submit"),
+            }
+        },
+        state={
+            "start": State("custom-from", "value"),
+            "end": State("custom-to", "value"),
+            "pathname": State("url", "pathname"),
+            "search": State("url", "search"),
+            "viewer": State("viewer", "data"),
+        },
         prevent_initial_call=True,
     )
-    def _custom_range(*given: Any) -> tuple[Any, Any]:
-        start, end, pathname, search, viewer = given[3:]
+    def _custom_range(
+        triggers: dict[str, Any],
+        start: str | None,
+        end: str | None,
+        pathname: str,
+        search: str,
+        viewer: Viewer,
+    ) -> dict[str, Any]:
         if not ctx.triggered_id:
-            return no_update, no_update
-        asked = question(
-            Request(
-                pathname=pathname, search=search, zone=viewer["zone"], narrow=False, revision=0
-            ),
-            site,
-        )
+            return {"search": no_update, "note": no_update}
+        view = read_link(pathname, search, site.options.url_prefix).view
+        zone, _ = known_zone(view.zone or viewer["zone"])
         try:
-            chosen = custom_range(start, end, asked.zone, asked.now)
+            chosen = custom_range(start, end, zone, site.clock())
         except ValueError as error:
-            return no_update, str(error)
-        return asked.view.at(asked.view.page, custom=chosen).search() or "?", ""
+            return {"search": no_update, "note": str(error)}
+        return {"search": view.at(view.page, custom=chosen).search() or "?", "note": ""}
 
 
-def custom_range(start: str | None, end: str | None, zone: Any, now: float) -> TimeRange:
-    """What was typed as a range; an empty end is now.
+def custom_range(start: str | None, end: str | None, zone: ZoneInfo, now: float) -> TimeRange:
+    """The range between two typed times; an empty end means now.
 
     Raises:
-        ValueError: it is none, with what is wrong.
+        ValueError: a time or the range has an error; the message is for the viewer.
     """
     if not start or not start.strip():
-        raise ValueError("Write when the range begins, such as 2026-11-22 14:30.")
+        raise ValueError("Write the start of the range, such as 2026-11-22 14:30.")
     today = dt.datetime.fromtimestamp(now, zone).date()
     first = parse_local(start, zone, today=today)
     if end and end.strip():
@@ -204,88 +232,3 @@ def custom_range(start: str | None, end: str | None, zone: Any, now: float) -> T
     if last - first > LONGEST_SECONDS:
         raise ValueError("The range is longer than ten years.")
     return TimeRange(first, last)
-
-
-_ASKED = [f"asked-{page.NAME}.data" for page in PAGES]
-_LINKED = [
-    "quick.value",
-    "zone.value",
-    "measure.value",
-    "sort.value",
-    "find.value",
-    "table-find.value",
-]
-_TABS = [f"tab-{page}.href" for page in TABS]
-
-# function, outputs, inputs, states; all in assets/dashboard.js
-_IN_THE_BROWSER: list[tuple[str, list[str], list[str], list[str]]] = [
-    (
-        "link",
-        [
-            "url.search",
-            *_LINKED,
-            "statement-user.value",
-            "add-host.value",
-            "custom-from.value",
-            "custom-to.value",
-            "chips.children",
-        ],
-        [
-            "url.pathname",
-            "url.search",
-            *_LINKED,
-            "statement-user.value",
-            "add-host.value",
-            "add-host.n_submit",
-        ],
-        ["installation.data"],
-    ),
-    (
-        "open",
-        [
-            "viewer.data",
-            *_ASKED,
-            *_TABS,
-            *(f"page-{page.NAME}.hidden" for page in PAGES),
-            "controls.hidden",
-        ],
-        ["url.pathname", "url.search", "news.data"],
-        ["installation.data", "viewer.data", *_ASKED],
-    ),
-    (
-        "poll",
-        ["news.data", "banner.children", "banner.hidden", "freshness.children"],
-        ["poll.n_intervals"],
-        ["news.data", "installation.data", *(f"outcome-{page.NAME}.data" for page in PAGES)],
-    ),
-    (
-        "cards",
-        ["overview-count.children"],
-        ["overview-data.data", "url.search", "find.value", "sort.value"],
-        [],
-    ),
-    ("chart", ["consumers-legend.title"], ["consumers-meta.data"], []),
-    ("ordered", ["consumers-legend.dir"], ["consumers-table.columnState"], []),
-    ("zoom", ["consumers-chart.relayoutData"], ["consumers-chart.relayoutData"], []),
-    ("pick", ["consumers-chart.clickData"], ["consumers-chart.clickData"], ["consumers-meta.data"]),
-    ("theme", ["theme.children"], ["theme.n_clicks"], []),
-    (
-        "download",
-        ["consumers-table.exportDataAsCsv", "consumers-table.csvExportParams"],
-        ["table-download.n_clicks"],
-        ["consumers-table.csvExportParams", "consumers-meta.data"],
-    ),
-    (
-        "download",
-        ["statement-table.exportDataAsCsv", "statement-table.csvExportParams"],
-        ["statement-download.n_clicks"],
-        ["statement-table.csvExportParams", "statement-meta.data"],
-    ),
-    (
-        "find_in_table",
-        ["consumers-table.dashGridOptions"],
-        ["table-find.value"],
-        ["consumers-table.dashGridOptions"],
-    ),
-]
-_ONLY_WHEN_ASKED = {"download", "zoom", "pick"}

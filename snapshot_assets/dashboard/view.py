@@ -1,9 +1,9 @@
-"""What a link says: page, range, zone, filters. Read from the URL and written to it.
+"""The view that a link describes: page, range, zone, filters; read from a URL and written to it.
 
-The URL is the only place where a view is kept, so that a link reproduces it and back and forward
-work. Whatever cannot be understood falls back to its default, with a note that says so: a
-hand-edited link never ends in an error. No clock and no reader: a relative range is made absolute
-by :meth:`View.range`.
+Only the URL holds a view. So a link reproduces the view, and the browser's back and forward work. A
+part with an error falls back to its default, with a note for the viewer: a hand-edited link never
+fails as a whole. No clock and no reader: :meth:`View.range` turns a relative range into an absolute
+one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
-from snapshot_assets.dashboard.time_range import QUICK, TimeRange, month_range, zone_named
+from snapshot_assets.dashboard.time.months import month_range
+from snapshot_assets.dashboard.time.ranges import QUICK, TimeRange
+from snapshot_assets.dashboard.time.zones import zone_named
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.time import DAY_SECONDS, bucket_start
-from snapshot_assets.domain.usage import Measure
 
 Page: TypeAlias = Literal["overview", "users", "commands", "statement", "now"]
 PATHS: Mapping[Page, str] = {
@@ -28,7 +30,7 @@ PATHS: Mapping[Page, str] = {
     "now": "now",
 }
 DEFAULT_QUICK = "24h"
-# Ten years of days are more points than pixels already.
+# Ten years of days have more points than a chart has pixels.
 LONGEST_SECONDS = 3_660 * DAY_SECONDS
 _NAMES_MOST = 50
 _SHOWN_CHARACTERS = 60
@@ -41,11 +43,11 @@ class View:
     """One view of the pages.
 
     Attributes:
-        page: which.
-        quick: a range that ends now, by its name in :data:`QUICK`; unused with a custom one.
-        custom: from here to there; None for a quick one.
+        page: the page.
+        quick: a range that ends now, by its name in :data:`QUICK`; unused with a custom range.
+        custom: two times; None for a quick range.
         zone: IANA name that the viewer chose; None for the browser's.
-        measure: what charts of users and commands show.
+        measure: whether charts of users and commands show CPU or memory.
         hosts: only these; all if empty.
         user: only this one.
         command: only this one.
@@ -67,7 +69,7 @@ class View:
         return self.custom or TimeRange.latest(QUICK[self.quick], now)
 
     def search(self) -> str:
-        """The query of this view's link: ``?range=7d``, or nothing if all is by default."""
+        """The query of this view's link: ``?range=7d``, or an empty text for all defaults."""
         given: list[tuple[str, str]] = []
         if self.custom:
             given += [("from", _written(self.custom.start)), ("to", _written(self.custom.end))]
@@ -95,19 +97,19 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a link asks for.
+class Link:
+    """A link that was read.
 
     Attributes:
-        view: what is understood of it.
-        notes: what is not, for the viewer.
+        view: its view; a default stands for each part with an error.
+        notes: the errors, as sentences for the viewer.
     """
 
     view: View
     notes: tuple[str, ...] = ()
 
 
-def asked(pathname: str | None, search: str | None, prefix: str = "/") -> Asked:
+def read_link(pathname: str | None, search: str | None, prefix: str = "/") -> Link:
     """Read a link.
 
     Args:
@@ -127,7 +129,7 @@ def asked(pathname: str | None, search: str | None, prefix: str = "/") -> Asked:
     if len(hosts) > _NAMES_MOST:
         notes.append(f"The link names {len(hosts)} hosts; the first {_NAMES_MOST} are shown.")
         hosts = hosts[:_NAMES_MOST]
-    return Asked(
+    return Link(
         View(
             page=page,
             quick=quick,
@@ -144,7 +146,7 @@ def asked(pathname: str | None, search: str | None, prefix: str = "/") -> Asked:
 
 
 class _Given:
-    """The parameters of a query; what cannot be used is noted."""
+    """The parameters of a query; adds a note for each error."""
 
     def __init__(self, search: str, notes: list[str]) -> None:
         try:
@@ -158,7 +160,7 @@ class _Given:
         return self._found.get(name, [])
 
     def one(self, name: str, read: Callable[[str], _Value]) -> _Value | None:
-        """The last value under this name, read; None if there is none or it is not understood."""
+        """The last value of this parameter, read; None if it is absent or has an error."""
         values = self.all(name)
         if not values:
             return None
@@ -188,7 +190,7 @@ def _page(pathname: str, prefix: str, notes: list[str]) -> Page:
 def _custom(given: _Given, notes: list[str]) -> TimeRange | None:
     if not given.all("from") and not given.all("to"):
         return None
-    start, end = given.one("from", _read_moment), given.one("to", _read_moment)
+    start, end = given.one("from", _read_time), given.one("to", _read_time)
     if start is None or end is None:
         if given.all("from") and given.all("to"):
             return None
@@ -203,26 +205,26 @@ def _custom(given: _Given, notes: list[str]) -> TimeRange | None:
     return TimeRange(start, end)
 
 
-def _written(moment: int) -> str:
-    return dt.datetime.fromtimestamp(moment, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")
+def _written(epoch_seconds: int) -> str:
+    return dt.datetime.fromtimestamp(epoch_seconds, dt.UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
-def _read_moment(text: str) -> int:
+def _read_time(text: str) -> int:
     try:
-        moment = dt.datetime.fromisoformat(text)
-        # A link must mean the same everywhere: without an offset it is UTC.
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-        found = bucket_start(moment.timestamp())
+        time = dt.datetime.fromisoformat(text)
+        # A link must mean the same everywhere: a time without an offset is UTC.
+        time = time if time.tzinfo else time.replace(tzinfo=dt.UTC)
+        found = bucket_start(time.timestamp())
     except (ValueError, OverflowError):
-        raise ValueError("it is no time; write 2026-11-22T13:00Z") from None
+        raise ValueError("this is not a time; write 2026-11-22T13:00Z") from None
     if not 0 <= found <= 250 * 366 * DAY_SECONDS:
-        raise ValueError("it is too far away")
+        raise ValueError("this time is too far away")
     return found
 
 
 def _quick(name: str) -> str:
     if name not in QUICK:
-        raise ValueError(f"there are {', '.join(QUICK)}")
+        raise ValueError(f"write one of {', '.join(QUICK)}")
     return name
 
 
@@ -231,7 +233,7 @@ def _measure(name: str) -> Measure:
         return "cpu"
     if name == "mem":
         return "mem"
-    raise ValueError("there are cpu and mem")
+    raise ValueError("write cpu or mem")
 
 
 def _month(text: str) -> str:

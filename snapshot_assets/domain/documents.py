@@ -1,24 +1,27 @@
 """From usage to the documents that Redis keeps: one JSON text per bucket and host.
 
-The layout is fixed, other programs read it: see docs/documents.md. Keys, expiry and everything
-else about Redis is the store's business.
+The layout is fixed, other programs read it: see docs/documents.md. The chain: aggregates → usage →
+documents. Adding a number: see CONTRIBUTING. Keys, expiry and everything else about Redis is the
+store's business.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from snapshot_assets.domain.measures import Document, Measure
 from snapshot_assets.domain.time import bucket_iso
-from snapshot_assets.domain.usage import MICRO, Ints, Measure, Usage
+from snapshot_assets.domain.usage import MICRO, Entries, Ints, Usage
 
 # How the text of every settled document ends, by which a live refresh knows to leave it alone.
 SETTLED_ENDING = '"stage":"settled"}}'
-_LIVE_ENDING = '"stage":"live"}}'
+# The names of the numbers in the cpu and in the mem part.
+_FIELDS: tuple[tuple[Measure, str], ...] = (("cpu", "cpu_norm"), ("mem", "rss"))
 
 
 def documents(usage: Usage) -> pd.DataFrame:
@@ -35,25 +38,15 @@ def documents(usage: Usage) -> pd.DataFrame:
         usage. ``other`` is the rounded total minus the rounded entries, so each document sums up
         to the last digit. The largest entries come first, equal ones by username and comm.
     """
-    timestamps = [bucket_iso(start) for start in usage.start.tolist()]
-    cpu = _Part(usage, "cpu", "cpu_norm", timestamps)
-    mem = _Part(usage, "mem", "rss", timestamps)
+    cpu, mem = _parts(usage)
     bodies = [
-        f'{{"cpu":{cpu_text},"mem":{mem_text},"meta":{{"coverage":{covered!r},'
-        f'"snapshots":{snapshots},{SETTLED_ENDING if settled else _LIVE_ENDING}'.encode()
-        for cpu_text, mem_text, covered, snapshots, settled in zip(
-            cpu.texts(),
-            mem.texts(),
-            (usage.coverage / MICRO).tolist(),
-            usage.snapshots.tolist(),
-            usage.settled.tolist(),
-            strict=True,
-        )
+        f'{{"cpu":{cpu_text},"mem":{mem_text},"meta":{_text(meta)}}}'.encode()
+        for cpu_text, mem_text, meta in zip(cpu.texts(), mem.texts(), _metas(usage), strict=True)
     ]
     return pd.DataFrame(
         {
             "bucket_start": usage.start,
-            "host": pd.Series([usage.hosts[code] for code in usage.host], dtype=object),
+            "host": pd.Series([usage.hosts[i] for i in usage.host_index], dtype=object),
             "cpu_norm": cpu.total / MICRO,
             "cpu_norm_listed": (cpu.total - cpu.other) / MICRO,
             "cpu_norm_other": cpu.other / MICRO,
@@ -77,62 +70,131 @@ def sums_up(document: Mapping[str, Any]) -> bool:
     return True
 
 
+def parsed_documents(usage: Usage) -> list[Document]:
+    """What each text of :func:`documents` says, without writing the text and parsing it again.
+
+    Args:
+        usage: any hosts and buckets.
+
+    Returns:
+        A dictionary for each bucket and host, in the order of the usage.
+    """
+    cpu, mem = _parts(usage)
+    return [
+        {"cpu": cpu_part, "mem": mem_part, "meta": meta}
+        for cpu_part, mem_part, meta in zip(cpu.dicts(), mem.dicts(), _metas(usage), strict=True)
+    ]
+
+
+def _parts(usage: Usage) -> list[_Part]:
+    timestamps = [bucket_iso(start) for start in usage.start.tolist()]
+    return [_Part(usage, measure, field, timestamps) for measure, field in _FIELDS]
+
+
+def _metas(usage: Usage) -> list[Document]:
+    """The ``meta`` of each document; the stage comes last, see :data:`SETTLED_ENDING`."""
+    return [
+        {
+            "coverage": coverage,
+            "snapshots": snapshots,
+            "stage": "settled" if settled else "live",
+        }
+        for coverage, snapshots, settled in zip(
+            (usage.coverage / MICRO).tolist(),
+            usage.snapshots.tolist(),
+            usage.settled.tolist(),
+            strict=True,
+        )
+    ]
+
+
 class _Part:
     """The ``cpu`` or the ``mem`` of all documents."""
 
     def __init__(self, usage: Usage, measure: Measure, field: str, timestamps: list[str]) -> None:
         listed = usage.entries[measure]
         # Owners are sorted, so that their position decides between equals.
-        order = np.lexsort((listed.owner, -listed.micro, listed.of))
+        listed = listed.at(np.lexsort((listed.owner_index, -listed.micro, listed.bucket_index)))
         self.total = usage.totals[measure]
         self.other = usage.others(measure)
-        self.entries: Ints = np.bincount(listed.of, minlength=len(usage)).astype(np.int64)
+        self.entries: Ints = np.bincount(listed.bucket_index, minlength=len(usage)).astype(np.int64)
+        self._usage = usage
+        self._listed = listed
         self._field = field
-        self._values: list[float] = (listed.micro[order] / MICRO).tolist()
-        self._owners = _owner_texts(usage, listed.of[order], listed.owner[order])
+        self._values: list[float] = (listed.micro / MICRO).tolist()
         self._timestamps = timestamps
 
     def texts(self) -> list[str]:
         """The part's JSON for each document."""
         field = self._field
-        ends = np.cumsum(self.entries).tolist()
-        totals = (self.total / MICRO).tolist()
-        others = (self.other / MICRO).tolist()
+        owners = _owner_texts(self._usage, self._listed)
         texts = []
-        first = 0
-        for last, total, other, timestamp in zip(
-            ends, totals, others, self._timestamps, strict=True
-        ):
+        for rows, total, other, timestamp in self._each():
             user = ",".join(
                 [
                     f'{{"{field}":{value!r}{owner}{timestamp}"}}'
-                    for value, owner in zip(
-                        self._values[first:last], self._owners[first:last], strict=True
-                    )
+                    for value, owner in zip(self._values[rows], owners[rows], strict=True)
                 ]
             )
             texts.append(
                 f'{{"command":{{"{field}":{total!r},"timestamp":"{timestamp}"}},'
                 f'"user":[{user}],"other":{{"{field}":{other!r}}}}}'
             )
-            first = last
         return texts
 
+    def dicts(self) -> list[Document]:
+        """The part for each document, as :meth:`texts` has it."""
+        field, usage = self._field, self._usage
+        owners = [usage.owners[i] for i in self._listed.owner_index.tolist()]
+        hosts = [usage.hosts[i] for i in usage.host_index.tolist()]
+        return [
+            {
+                "command": {field: total, "timestamp": timestamp},
+                "user": [
+                    {
+                        field: value,
+                        "username": username,
+                        "comm": comm,
+                        "host": host,
+                        "timestamp": timestamp,
+                    }
+                    for value, (username, comm) in zip(
+                        self._values[rows], owners[rows], strict=True
+                    )
+                ],
+                "other": {field: other},
+            }
+            for host, (rows, total, other, timestamp) in zip(hosts, self._each(), strict=True)
+        ]
 
-def _owner_texts(usage: Usage, of: Ints, owner: Ints) -> list[str]:
+    def _each(self) -> Iterator[tuple[slice, float, float, str]]:
+        """For each document: the rows of its entries, total, other, timestamp."""
+        ends = np.cumsum(self.entries)
+        return zip(
+            map(slice, (ends - self.entries).tolist(), ends.tolist()),
+            (self.total / MICRO).tolist(),
+            (self.other / MICRO).tolist(),
+            self._timestamps,
+            strict=True,
+        )
+
+
+def _owner_texts(usage: Usage, listed: Entries) -> list[str]:
     """For each entry the JSON between its number and its timestamp's digits."""
     width = max(len(usage.owners), 1)
-    keys, code = np.unique(usage.host[of] * width + owner, return_inverse=True)
+    keys, code = np.unique(
+        usage.host_index[listed.bucket_index] * width + listed.owner_index, return_inverse=True
+    )
     texts = np.empty(len(keys), dtype=object)
     for i, key in enumerate(keys.tolist()):
         username, comm = usage.owners[key % width]
         texts[i] = (
-            f',"username":{_quoted(username)},"comm":{_quoted(comm)},'
-            f'"host":{_quoted(usage.hosts[key // width])},"timestamp":"'
+            f',"username":{_text(username)},"comm":{_text(comm)},'
+            f'"host":{_text(usage.hosts[key // width])},"timestamp":"'
         )
     found: list[str] = texts[code].tolist()
     return found
 
 
-def _quoted(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
+# Python's own encoder writes numbers with all their digits, always in the same way.
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -80,6 +80,15 @@ class Ledger:
         """Whether every row read is in exactly one class."""
         return sum(self.rows.values()) == self.rows_read
 
+    @property
+    def touches_window(self) -> bool:
+        """Whether a row or a covered second lies in the window.
+
+        That is the rule of :meth:`~snapshot_assets.domain.rules.AccountingRules.own_range`: a
+        host-day of which this is untrue does not exist, although somebody asked for it.
+        """
+        return any(self.window_rows.values()) or self.covered_seconds > 0
+
     def imbalances(self, rows: int, aggregates: pd.DataFrame) -> list[Imbalance]:
         """What does not add up; nothing, unless there is a bug.
 

@@ -1,4 +1,4 @@
-"""The knobs of the accounting and of the documents, with their defaults and units.
+"""The knobs of the accounting, the documents and the live path, with their defaults and units.
 
 Values only: where they are read from is the business of :mod:`snapshot_assets.settings`.
 """
@@ -39,6 +39,17 @@ class AccountingRules:
         before = self.max_gap_seconds + 2 * self.slack_seconds
         return window.start - before, window.end + self.max_gap_seconds
 
+    @staticmethod
+    def own_range(window: Window) -> tuple[float, float]:
+        """The half-open range of snapshot times that make the window a host's own.
+
+        This is the rule for which host-days exist: a row or a covered second lies in the day.
+        Covered seconds lie between two snapshots at most ``max_gap`` apart, which is a day at most.
+        So a day with a covered second also has a row: one of the two snapshots lies in the day.
+        Rows that only touch the margins, which :meth:`read_range` adds, make no host-day.
+        """
+        return float(window.start), float(window.end)
+
     def excludes(self, username: str) -> bool:
         """Whether this account is left out of CPU and memory."""
         return any(fnmatchcase(username, pattern) for pattern in self.excluded_users)
@@ -55,3 +66,17 @@ class DocumentRules:
 
     cpu_threshold_cores: float = 0.05
     mem_threshold_gb: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRules:
+    """How far back a refresh reaches.
+
+    Attributes:
+        lookback_seconds: buckets this far before the last refresh are published again, for rows
+            that come late.
+        limit_seconds: never further back than this; what is older is the settled path's.
+    """
+
+    lookback_seconds: float = 1_800
+    limit_seconds: float = 36 * 3_600

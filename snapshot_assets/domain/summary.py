@@ -3,37 +3,33 @@
 A *summary* holds, for each interval of one host, the covered time, unit-seconds and the highest
 5-minute value. Unit-seconds are whole millionths, so whichever resolution is summed up, the sum is
 the same. A mean is unit-seconds by covered seconds, never a mean of means.
+
+The chain: aggregates → usage → documents | packing ← summary. A summary is made of a
+:class:`~snapshot_assets.domain.usage.Usage`; :mod:`snapshot_assets.store.packing` turns it into
+bytes. Adding a number: see CONTRIBUTING.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
-from snapshot_assets.domain.usage import (
+from snapshot_assets.domain.measures import (
+    GROUPINGS,
     MEASURES,
-    MICRO,
-    Bools,
-    Entries,
-    Ints,
+    STEP_SECONDS,
+    Grouping,
     Measure,
     Owner,
-    Usage,
+    Resolution,
 )
+from snapshot_assets.domain.time import BUCKET_SECONDS
+from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, Usage
 
-Resolution = Literal["5min", "hour", "day"]
-Grouping: TypeAlias = tuple[str, ...]
-
-STEP_SECONDS: Mapping[Resolution, int] = {"5min": BUCKET_SECONDS, "hour": 3_600, "day": DAY_SECONDS}
-# By whom a summary is broken down: users and commands have peaks of their own, which those of
-# their pairs do not tell.
-GROUPINGS: tuple[Grouping, ...] = (("username", "comm"), ("username",), ("comm",))
 # What is not listed by name. No account can have parentheses in its name.
 OTHER = "(other)"
 # Mean, peak and sum, by measure.
@@ -41,41 +37,32 @@ COLUMNS: Mapping[Measure, tuple[str, str, str]] = {
     "cpu": ("cores_mean", "cores_peak", "core_seconds"),
     "mem": ("gb_mean", "gb_peak", "gb_seconds"),
 }
-# Charts of a few hundred points: a week, a quarter.
-_AUTO_5MIN_SECONDS = 2 * DAY_SECONDS
-_AUTO_HOUR_SECONDS = 45 * DAY_SECONDS
 
 
-def resolution_for(seconds: float) -> Resolution:
-    """The resolution that shows a range of this length in some hundred points."""
-    if seconds <= _AUTO_5MIN_SECONDS:
-        return "5min"
-    return "hour" if seconds <= _AUTO_HOUR_SECONDS else "day"
-
-
-class Amount(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
     """Millionths of a core or of a GB: times seconds, and at most at once for 5 minutes."""
 
     seconds: Ints
     peak: Ints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Who used how much, ordered by interval and name.
 
     Attributes:
-        of: position of the interval.
-        name: position in the summary's names of this grouping.
+        interval_index: position of the interval.
+        name_index: position in the summary's names of this grouping.
         amount: how much.
     """
 
-    of: Ints
-    name: Ints
+    interval_index: Ints
+    name_index: Ints
     amount: Amount
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One measure of a summary: all, the rest that is not listed, and the groupings."""
 
@@ -84,7 +71,7 @@ class Part:
     groups: Mapping[Grouping, Group]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """The covered intervals of one host, ascending.
 
@@ -92,9 +79,9 @@ class Summary:
         step_seconds: length of an interval.
         owners: (username, comm), sorted.
         start: epoch second at which the interval starts.
-        covered: millionths of a bucket (0.3 ms) that were looked at.
+        covered: millionths of a bucket (0.3 ms) that are covered.
         settled: whether all its buckets are settled.
-        parts: by measure; only those that were asked for.
+        parts: by measure; only the requested ones.
     """
 
     step_seconds: int
@@ -130,16 +117,27 @@ def summarise(
     for measure in measures:
         total = _unit_seconds(usage.totals[measure], usage.coverage)
         listed = usage.entries[measure]
-        seconds = _unit_seconds(listed.micro, usage.coverage[listed.of])
-        whole = Amount(total, usage.totals[measure])
-        pairs = Group(listed.of, listed.owner, Amount(seconds, listed.micro))
-        parts[measure] = Part(
-            whole,
-            remainder(whole, pairs, usage.others(measure)),
-            # Within a bucket what a user's commands use is used at once.
-            {grouping: _at_once(usage.owners, pairs, grouping) for grouping in groupings},
+        seconds = _unit_seconds(listed.micro, usage.coverage[listed.bucket_index])
+        whole = Amount(seconds=total, peak=usage.totals[measure])
+        pairs = Group(
+            interval_index=listed.bucket_index,
+            name_index=listed.owner_index,
+            amount=Amount(seconds=seconds, peak=listed.micro),
         )
-    fine = Summary(BUCKET_SECONDS, usage.owners, usage.start, usage.coverage, usage.settled, parts)
+        parts[measure] = Part(
+            total=whole,
+            other=remainder(whole, pairs, usage.others(measure)),
+            # Within a bucket what a user's commands use is used at once.
+            groups={grouping: _at_once(usage.owners, pairs, grouping) for grouping in groupings},
+        )
+    fine = Summary(
+        step_seconds=BUCKET_SECONDS,
+        owners=usage.owners,
+        start=usage.start,
+        covered=usage.coverage,
+        settled=usage.settled,
+        parts=parts,
+    )
     return coarsened(fine, resolution)
 
 
@@ -147,24 +145,24 @@ def coarsened(summary: Summary, resolution: Resolution) -> Summary:
     """The same at a coarser resolution; sums are equal, peaks are those of the 5 minutes."""
     step = STEP_SECONDS[resolution]
     if step == summary.step_seconds or not len(summary.start):
-        return Summary(
-            step, summary.owners, summary.start, summary.covered, summary.settled, summary.parts
-        )
+        return replace(summary, step_seconds=step)
     aligned = summary.start // step * step
     firsts = _firsts(aligned)
     interval = np.repeat(np.arange(len(firsts)), np.diff(firsts, append=len(aligned)))
     return Summary(
-        step,
-        summary.owners,
-        aligned[firsts],
-        np.add.reduceat(summary.covered, firsts),
-        np.logical_and.reduceat(summary.settled, firsts),
-        {
+        step_seconds=step,
+        owners=summary.owners,
+        start=aligned[firsts],
+        covered=np.add.reduceat(summary.covered, firsts),
+        settled=np.logical_and.reduceat(summary.settled, firsts),
+        parts={
             measure: Part(
-                _reduced(part.total, firsts),
-                _reduced(part.other, firsts),
-                {
-                    grouping: _collected(interval[group.of], group.name, group.amount)
+                total=_reduced(part.total, firsts),
+                other=_reduced(part.other, firsts),
+                groups={
+                    grouping: _collected(
+                        replace(group, interval_index=interval[group.interval_index]), np.maximum
+                    )
                     for grouping, group in part.groups.items()
                 },
             )
@@ -181,8 +179,8 @@ def regrouped(owners: Sequence[Owner], pairs: Group, grouping: Grouping) -> Grou
 def remainder(total: Amount, pairs: Group, peak: Ints) -> Amount:
     """What no pair lists, with its own peak."""
     listed = np.zeros(len(total.seconds), dtype=np.int64)
-    np.add.at(listed, pairs.of, pairs.amount.seconds)
-    return Amount(total.seconds - listed, peak)
+    np.add.at(listed, pairs.interval_index, pairs.amount.seconds)
+    return Amount(seconds=total.seconds - listed, peak=peak)
 
 
 def averaged(host: str, summary: Summary) -> Usage:
@@ -195,19 +193,22 @@ def averaged(host: str, summary: Summary) -> Usage:
     for measure, part in summary.parts.items():
         pairs = part.groups[GROUPINGS[0]]
         totals[measure] = _mean(part.total.seconds, covered_seconds)
-        means = _mean(pairs.amount.seconds, covered_seconds[pairs.of])
-        entries[measure] = Entries(pairs.of, pairs.name, means)
+        means = _mean(pairs.amount.seconds, covered_seconds[pairs.interval_index])
+        entries[measure] = Entries(
+            bucket_index=pairs.interval_index, owner_index=pairs.name_index, micro=means
+        )
     count = len(summary.start)
+    shares = covered_seconds * MICRO / summary.step_seconds
     return Usage(
-        (host,),
-        summary.owners,
-        np.zeros(count, dtype=np.int64),
-        summary.start,
-        np.maximum(np.rint(covered_seconds * MICRO / summary.step_seconds), 1).astype(np.int64),
-        np.zeros(count, dtype=np.int64),
-        summary.settled,
-        totals,
-        entries,
+        hosts=(host,),
+        owners=summary.owners,
+        host_index=np.zeros(count, dtype=np.int64),
+        start=summary.start,
+        coverage=np.maximum(np.rint(shares), 1).astype(np.int64),
+        snapshots=np.zeros(count, dtype=np.int64),
+        settled=summary.settled,
+        totals=totals,
+        entries=entries,
     )
 
 
@@ -284,24 +285,26 @@ class _Stacked:
             return
         groups = [part.groups[by] for part in parts]
         offsets = np.cumsum([0, *sizes])[:-1]
-        of = _concatenated([g.of + first for g, first in zip(groups, offsets, strict=True)])
-        ends = np.cumsum(np.bincount(of, minlength=count))
-        entry_at, rest_at = np.arange(len(of)) + of, ends + np.arange(count)
-        self.interval = _merged(entry_at, of, rest_at, np.arange(count))
+        listed_in = _concatenated(
+            [g.interval_index + first for g, first in zip(groups, offsets, strict=True)]
+        )
+        ends = np.cumsum(np.bincount(listed_in, minlength=count))
+        entry_at, rest_at = np.arange(len(listed_in)) + listed_in, ends + np.arange(count)
+        self.interval = _merged(entry_at, listed_in, rest_at, np.arange(count))
         listed, rest = _stack([g.amount for g in groups]), _stack([part.other for part in parts])
         self.amount = Amount(
-            _merged(entry_at, listed.seconds, rest_at, rest.seconds),
-            _merged(entry_at, listed.peak, rest_at, rest.peak),
+            seconds=_merged(entry_at, listed.seconds, rest_at, rest.seconds),
+            peak=_merged(entry_at, listed.peak, rest_at, rest.peak),
         )
         known = [summary.names(by) for _, summary in summaries]
         for position in range(len(by)):
             categories = sorted({name[position] for names in known for name in names} | {OTHER})
             code = {name: i for i, name in enumerate(categories)}
+            to_code = [
+                np.array([code[n[position]] for n in names], dtype=np.int64) for names in known
+            ]
             entry_codes = _concatenated(
-                [
-                    np.array([code[name[position]] for name in names], dtype=np.int64)[group.name]
-                    for names, group in zip(known, groups, strict=True)
-                ]
+                [codes[g.name_index] for codes, g in zip(to_code, groups, strict=True)]
             )
             rest_codes = np.full(count, code[OTHER])
             self.codes.append(_merged(entry_at, entry_codes, rest_at, rest_codes))
@@ -317,8 +320,8 @@ def _merged(first_at: Ints, first: Ints, second_at: Ints, second: Ints) -> Ints:
 
 def _stack(amounts: Sequence[Amount]) -> Amount:
     return Amount(
-        _concatenated([amount.seconds for amount in amounts]),
-        _concatenated([amount.peak for amount in amounts]),
+        seconds=_concatenated([amount.seconds for amount in amounts]),
+        peak=_concatenated([amount.peak for amount in amounts]),
     )
 
 
@@ -337,7 +340,10 @@ def _unit_seconds(micro: Ints, coverage: Ints) -> Ints:
 
 
 def _reduced(amount: Amount, firsts: Ints) -> Amount:
-    return Amount(np.add.reduceat(amount.seconds, firsts), np.maximum.reduceat(amount.peak, firsts))
+    return Amount(
+        seconds=np.add.reduceat(amount.seconds, firsts),
+        peak=np.maximum.reduceat(amount.peak, firsts),
+    )
 
 
 def _at_once(
@@ -349,25 +355,24 @@ def _at_once(
     position = GROUPINGS[0].index(grouping[0])
     place = {name: i for i, name in enumerate(sorted({owner[position] for owner in owners}))}
     code = np.array([place[owner[position]] for owner in owners], dtype=np.int64)
-    return _collected(pairs.of, code[pairs.name], pairs.amount, peaks)
+    return _collected(replace(pairs, name_index=code[pairs.name_index]), peaks)
 
 
-def _collected(of: Ints, name: Ints, amount: Amount, peaks: np.ufunc = np.maximum) -> Group:
+def _collected(group: Group, peaks: np.ufunc) -> Group:
     """What lies in the same interval under the same name, as one."""
-    if not len(of):
-        return Group(of, name, amount)
-    key = of * (int(name.max()) + 1) + name
-    seconds, peak = amount
+    interval, name = group.interval_index, group.name_index
+    if not len(interval):
+        return group
+    key = interval * (int(name.max()) + 1) + name
+    seconds, peak = group.amount.seconds, group.amount.peak
     # Users are in order already, because pairs are.
     if (key[1:] < key[:-1]).any():
         order = np.argsort(key, kind="stable")
-        key, of, name, seconds, peak = (x[order] for x in (key, of, name, seconds, peak))
+        key, interval, name = key[order], interval[order], name[order]
+        seconds, peak = seconds[order], peak[order]
     firsts = _firsts(key)
-    return Group(
-        of[firsts],
-        name[firsts],
-        Amount(np.add.reduceat(seconds, firsts), peaks.reduceat(peak, firsts)),
-    )
+    amount = Amount(seconds=np.add.reduceat(seconds, firsts), peak=peaks.reduceat(peak, firsts))
+    return Group(interval_index=interval[firsts], name_index=name[firsts], amount=amount)
 
 
 def _firsts(values: Ints) -> Ints:

@@ -1,9 +1,10 @@
 """What hosts used, bucket by bucket, in whole millionths: the ground of documents and frames.
 
-Rounded once, here; whatever is made of it afterwards adds whole numbers, so that all forms agree to
-the last digit. How it is written down is told in :mod:`snapshot_assets.domain.documents` (JSON) and
-:mod:`snapshot_assets.store.packing` (columns); coarser resolutions are
-:mod:`snapshot_assets.domain.summary`'s business.
+The chain: aggregates → usage → documents | packing ← summary. Aggregates are rounded once, here.
+:mod:`snapshot_assets.domain.documents` writes usage as JSON, :mod:`snapshot_assets.domain.summary`
+adds it up by hour and day, and :mod:`snapshot_assets.store.packing` turns usage and summaries into
+bytes. All of them add whole numbers, so all forms agree to the last digit. Adding a number: see
+CONTRIBUTING.
 """
 
 from __future__ import annotations
@@ -11,51 +12,57 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from snapshot_assets.domain.measures import MEASURES, Measure, Owner, Stage
 from snapshot_assets.domain.rules import DocumentRules
 from snapshot_assets.domain.time import BUCKET_SECONDS
 
-Stage = Literal["live", "settled"]
-Measure = Literal["cpu", "mem"]
-Owner: TypeAlias = tuple[str, str]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
+Rows: TypeAlias = slice | Ints
 
-MEASURES: tuple[Measure, ...] = ("cpu", "mem")
 DECIMALS = 6
 MICRO = 10**DECIMALS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
     """What is listed by name, ordered by bucket, username and comm.
 
     Attributes:
-        of: position of the bucket in the :class:`Usage`.
-        owner: position of (username, comm) in its owners.
+        bucket_index: position of the bucket in the :class:`Usage`.
+        owner_index: position of (username, comm) in its owners.
         micro: millionths of a core or of a GB.
     """
 
-    of: Ints
-    owner: Ints
+    bucket_index: Ints
+    owner_index: Ints
     micro: Ints
 
+    def at(self, rows: Rows) -> Entries:
+        """These rows, in this order."""
+        return Entries(
+            bucket_index=self.bucket_index[rows],
+            owner_index=self.owner_index[rows],
+            micro=self.micro[rows],
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """The covered buckets of hosts; one position for each bucket of each host.
 
     Attributes:
         hosts: names, any order.
         owners: (username, comm) that entries refer to, sorted.
-        host: position in ``hosts``.
+        host_index: position in ``hosts``.
         start: epoch second at which the bucket starts.
-        coverage: share of the bucket that was looked at, in millionths; at least one.
+        coverage: covered share of the bucket, in millionths; at least one.
         snapshots: how many speak for it.
         settled: whether the day was accounted as a whole.
         totals: by measure, millionths of a core or of a GB.
@@ -64,7 +71,7 @@ class Usage:
 
     hosts: tuple[str, ...]
     owners: tuple[Owner, ...]
-    host: Ints
+    host_index: Ints
     start: Ints
     coverage: Ints
     snapshots: Ints
@@ -82,7 +89,7 @@ class Usage:
         """
         entries = self.entries[measure]
         listed = np.zeros(len(self), dtype=np.int64)
-        np.add.at(listed, entries.of, entries.micro)
+        np.add.at(listed, entries.bucket_index, entries.micro)
         return self.totals[measure] - listed
 
     def select(self, chosen: Bools) -> Usage:
@@ -101,52 +108,57 @@ class Usage:
 
     def _part(self, low: int, high: int) -> Usage:
         """The positions from ``low`` up to ``high``; the entries are ordered by them."""
-        part = slice(low, high)
         entries = {}
         for measure in MEASURES:
             found = self.entries[measure]
-            rows = slice(*np.searchsorted(found.of, [low, high]).tolist())
-            entries[measure] = Entries(found.of[rows] - low, found.owner[rows], found.micro[rows])
+            found = found.at(slice(*np.searchsorted(found.bucket_index, [low, high]).tolist()))
+            entries[measure] = replace(found, bucket_index=found.bucket_index - low)
+        return self._rows(slice(low, high), entries)
+
+    def _rows(self, rows: Rows, entries: Mapping[Measure, Entries]) -> Usage:
+        """These positions, with the entries that refer to them."""
         return Usage(
-            self.hosts,
-            self.owners,
-            self.host[part],
-            self.start[part],
-            self.coverage[part],
-            self.snapshots[part],
-            self.settled[part],
-            {m: self.totals[m][part] for m in MEASURES},
-            entries,
+            hosts=self.hosts,
+            owners=self.owners,
+            host_index=self.host_index[rows],
+            start=self.start[rows],
+            coverage=self.coverage[rows],
+            snapshots=self.snapshots[rows],
+            settled=self.settled[rows],
+            totals={measure: self.totals[measure][rows] for measure in MEASURES},
+            entries=entries,
         )
 
     def by_host_day(self) -> Iterator[tuple[str, int, Usage]]:
         """Each host and UTC day with its buckets in order: host, day's epoch second, usage."""
         day = self.start // 86_400
-        order = np.lexsort((self.start, self.host))
-        changes = np.flatnonzero((np.diff(self.host[order]) != 0) | (np.diff(day[order]) != 0))
+        order = np.lexsort((self.start, self.host_index))
+        changes = np.flatnonzero(
+            (np.diff(self.host_index[order]) != 0) | (np.diff(day[order]) != 0)
+        )
         whole = self if _ascending(order) else self.at(order)
         bounds = [0, *(changes + 1).tolist(), len(self)] if len(self) else [0]
         for first, last in pairwise(bounds):
-            name = self.hosts[whole.host[first]]
+            name = self.hosts[whole.host_index[first]]
             part = whole._part(first, last)
-            host = np.zeros(last - first, dtype=np.int64)
+            host_index = np.zeros(last - first, dtype=np.int64)
             yield (
                 name,
                 int(part.start[0] // 86_400 * 86_400),
-                replace(part, hosts=(name,), host=host),
+                replace(part, hosts=(name,), host_index=host_index),
             )
 
     def with_needed_owners(self) -> Usage:
         """The same, without owners that no entry refers to."""
-        needed = np.unique(np.concatenate([self.entries[m].owner for m in MEASURES]))
+        needed = np.unique(np.concatenate([self.entries[m].owner_index for m in MEASURES]))
         if len(needed) == len(self.owners):
             return self
         return replace(
             self,
             owners=tuple(self.owners[i] for i in needed.tolist()),
             entries={
-                m: replace(self.entries[m], owner=np.searchsorted(needed, self.entries[m].owner))
-                for m in MEASURES
+                m: replace(e, owner_index=np.searchsorted(needed, e.owner_index))
+                for m, e in self.entries.items()
             },
         )
 
@@ -157,24 +169,14 @@ class Usage:
         entries = {}
         for measure in MEASURES:
             found = self.entries[measure]
-            of = place[found.of]
-            rows = np.flatnonzero(of >= 0)
-            rows = rows[np.argsort(of[rows], kind="stable")]
-            entries[measure] = Entries(of[rows], found.owner[rows], found.micro[rows])
-        return Usage(
-            self.hosts,
-            self.owners,
-            self.host[positions],
-            self.start[positions],
-            self.coverage[positions],
-            self.snapshots[positions],
-            self.settled[positions],
-            {m: self.totals[m][positions] for m in MEASURES},
-            entries,
-        )
+            bucket_index = place[found.bucket_index]
+            rows = np.flatnonzero(bucket_index >= 0)
+            rows = rows[np.argsort(bucket_index[rows], kind="stable")]
+            entries[measure] = replace(found.at(rows), bucket_index=bucket_index[rows])
+        return self._rows(positions, entries)
 
 
-def usage(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> Usage:
+def usage_from_aggregates(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> Usage:
     """Round the aggregates of any hosts and buckets to millionths, and choose what is listed.
 
     Args:
@@ -189,31 +191,35 @@ def usage(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> Usage
     first_rows = np.flatnonzero(~aggregates.duplicated(["bucket_start", "host"]).to_numpy())
     heads = aggregates.iloc[first_rows]
     count = len(first_rows)
-    of_row = np.repeat(np.arange(count), np.diff(np.append(first_rows, len(aggregates))))
+    bucket_of_row = np.repeat(np.arange(count), np.diff(np.append(first_rows, len(aggregates))))
     covered = heads["covered_seconds"].to_numpy() / BUCKET_SECONDS
     thresholds = {"cpu": rules.cpu_threshold_cores, "mem": rules.mem_threshold_gb}
     columns = {"cpu": "cpu_norm", "mem": "rss_gb"}
     values = {measure: aggregates[columns[measure]].to_numpy() for measure in MEASURES}
     micros = {m: np.rint(value * MICRO).astype(np.int64) for m, value in values.items()}
     listed = {m: np.flatnonzero((values[m] > thresholds[m]) & (micros[m] > 0)) for m in MEASURES}
-    owners, owner_of = _owners(aggregates, np.union1d(listed["cpu"], listed["mem"]))
+    owners, owner_of_row = _owners(aggregates, np.union1d(listed["cpu"], listed["mem"]))
     entries = {}
     for measure, rows in listed.items():
-        of, owner = of_row[rows], owner_of[rows]
-        order = np.lexsort((owner, of))
-        entries[measure] = Entries(of[order], owner[order], micros[measure][rows][order])
+        bucket_index, owner_index = bucket_of_row[rows], owner_of_row[rows]
+        order = np.lexsort((owner_index, bucket_index))
+        entries[measure] = Entries(
+            bucket_index=bucket_index[order],
+            owner_index=owner_index[order],
+            micro=micros[measure][rows][order],
+        )
     return Usage(
         hosts=tuple(heads["host"].cat.categories.tolist()),
         owners=owners,
-        host=heads["host"].cat.codes.to_numpy().astype(np.int64),
+        host_index=heads["host"].cat.codes.to_numpy().astype(np.int64),
         start=heads["bucket_start"].dt.as_unit("s").astype("int64").to_numpy(),
         coverage=np.clip(np.rint(covered * MICRO), 1, MICRO).astype(np.int64),
         snapshots=heads["snapshots"].to_numpy(),
         settled=np.full(count, stage == "settled"),
         totals={
-            m: np.rint(np.bincount(of_row, weights=values[m], minlength=count) * MICRO).astype(
-                np.int64
-            )
+            m: np.rint(
+                np.bincount(bucket_of_row, weights=values[m], minlength=count) * MICRO
+            ).astype(np.int64)
             for m in MEASURES
         },
         entries=entries,
@@ -231,28 +237,30 @@ def joined(usages: Sequence[Usage]) -> Usage:
     owners = tuple(sorted({owner for part in usages for owner in part.owners}))
     place = {owner: i for i, owner in enumerate(owners)}
     offsets = np.cumsum([0, *(len(part) for part in usages)])
-    entries = {}
+    joined_entries = {}
     for measure in MEASURES:
         found = [part.entries[measure] for part in usages]
-        owner = [
-            np.array([place[name] for name in part.owners], dtype=np.int64)[entry.owner]
-            for part, entry in zip(usages, found, strict=True)
+        owner_index = [
+            np.array([place[name] for name in part.owners], dtype=np.int64)[entries.owner_index]
+            for part, entries in zip(usages, found, strict=True)
         ]
-        entries[measure] = Entries(
-            np.concatenate([e.of + first for e, first in zip(found, offsets, strict=False)]),
-            np.concatenate(owner),
-            np.concatenate([entry.micro for entry in found]),
+        joined_entries[measure] = Entries(
+            bucket_index=np.concatenate(
+                [e.bucket_index + first for e, first in zip(found, offsets, strict=False)]
+            ),
+            owner_index=np.concatenate(owner_index),
+            micro=np.concatenate([entries.micro for entries in found]),
         )
     whole = Usage(
-        usages[0].hosts,
-        owners,
-        np.concatenate([part.host for part in usages]),
-        np.concatenate([part.start for part in usages]),
-        np.concatenate([part.coverage for part in usages]),
-        np.concatenate([part.snapshots for part in usages]),
-        np.concatenate([part.settled for part in usages]),
-        {m: np.concatenate([part.totals[m] for part in usages]) for m in MEASURES},
-        entries,
+        hosts=usages[0].hosts,
+        owners=owners,
+        host_index=np.concatenate([part.host_index for part in usages]),
+        start=np.concatenate([part.start for part in usages]),
+        coverage=np.concatenate([part.coverage for part in usages]),
+        snapshots=np.concatenate([part.snapshots for part in usages]),
+        settled=np.concatenate([part.settled for part in usages]),
+        totals={m: np.concatenate([part.totals[m] for part in usages]) for m in MEASURES},
+        entries=joined_entries,
     )
     order = np.argsort(whole.start, kind="stable")
     whole = whole if _ascending(order) else whole.at(order)

@@ -33,7 +33,7 @@ from snapshot_assets.pipeline.census import (
 from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
 from snapshot_assets.pipeline.proof import Proof, prove_host_days
 from snapshot_assets.store.layout import Keys
-from snapshot_assets.store.transport.server import Memory
+from snapshot_assets.store.transport.base import Memory
 
 # Partitions looked at when a check is run on its own, from the newest back.
 _LATEST = 50
@@ -124,7 +124,7 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
                 days = census_of(files, reader, _partitions(context, SNAPSHOTS))
             else:
                 days = whole_census(files, reader)
-            return _census_result(days, reader.memory(), reader.keys)
+            return _census_result(days, reader.base.memory(), reader.keys)
 
     @dg.asset_check(
         asset=SNAPSHOTS,

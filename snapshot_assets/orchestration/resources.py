@@ -13,9 +13,8 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import Field
 
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.settings import Settings
 from snapshot_assets.source.query import ProcessSource

@@ -38,6 +38,7 @@ def settle_requests(
     hosts: Iterable[str],
     reason: str,
     bridge: int = 0,
+    avoid: Iterable[str] = (),
 ) -> Iterator[dg.RunRequest]:
     """The runs that settle a day for these hosts, as few as may be.
 
@@ -47,10 +48,12 @@ def settle_requests(
         hosts: whose day.
         reason: for the runs' tags.
         bridge: so many other hosts in a row may be settled along with them.
+        avoid: hosts that are never settled along with others.
     """
     wanted = sorted(set(hosts))
     add_hosts(instance, wanted)
-    for box in boxes(day, day, wanted, known_hosts(instance), PARTITIONS_PER_RUN, bridge):
+    known = known_hosts(instance)
+    for box in boxes(day, day, wanted, known, PARTITIONS_PER_RUN, bridge, frozenset(avoid)):
         yield dg.RunRequest(
             run_key=f"{reason} {day} {box.hosts[0]} {box.hosts[-1]} {int(time.time())}",
             job_name=SETTLE_JOB,
@@ -97,10 +100,16 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         if day < settings.start_date:
             return dg.SkipReason(f"{day} is before SNAPSHOT_START_DATE, {settings.start_date}")
         with source.open() as table:
-            hosts = table.hosts(*rules.accounting().read_range(Window.of_day(day)))
-        if not hosts:
-            return dg.SkipReason(f"no host has rows on {day}")
-        return list(settle_requests(context.instance, day, hosts, "nightly", _BRIDGE))
+            window, accounting = Window.of_day(day), rules.accounting()
+            hosts = table.hosts(*accounting.own_range(window))
+            if not hosts:
+                return dg.SkipReason(f"no host has rows on {day}")
+            # A silent host may be settled along, as an empty day. A host with rows in the margins
+            # alone may not: those rows make no partition.
+            touching = table.hosts(*accounting.read_range(window))
+        margin_only = set(touching) - set(hosts)
+        found = settle_requests(context.instance, day, hosts, "nightly", _BRIDGE, margin_only)
+        return list(found)
 
     return [
         live_every_five_minutes,

@@ -74,7 +74,9 @@ def sensors(
             reason = f"{day} is being settled by run {running[0].run_id}"
             return dg.SensorResult(skip_reason=reason, cursor=attempts.dump())
         with source.open() as table, lake.open() as files:
-            tally = table.tally(*rules.accounting().read_range(Window.of_day(day)))
+            window, accounting = Window.of_day(day), rules.accounting()
+            own = accounting.own_range(window)
+            tally = table.tally(*accounting.read_range(window), own=own)
             without_documents = partial(_without_documents, context.instance, partitions, day)
             wanted = unsettled(
                 files, day, tally, without_documents, lambda error: context.log.warning(str(error))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.ledger import Ledger
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     RawProcessRows,
@@ -23,7 +23,7 @@ from snapshot_assets.domain.schemas import (
     validate,
 )
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
-from snapshot_assets.domain.usage import MICRO, Usage, usage
+from snapshot_assets.domain.usage import MICRO, Usage, usage_from_aggregates
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES
 from snapshot_assets.source.query import ProcessSource
@@ -34,20 +34,6 @@ log = logging.getLogger(__name__)
 
 # A catch-up works through its window in parts of this length, so that memory stays bounded.
 _SLICE_SECONDS = 7_200
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRules:
-    """How far back a refresh reaches.
-
-    Attributes:
-        lookback_seconds: buckets this far before the last refresh are published again, for rows
-            that come late.
-        limit_seconds: never further back than this; what is older is the settled path's.
-    """
-
-    lookback_seconds: float = 1_800
-    limit_seconds: float = 36 * 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +258,7 @@ class _Publisher:
         with timer("validate"):
             validate(FiveMinuteAggregates, result.aggregates, subject)
         with timer("document"):
-            used = usage(result.aggregates, self.documents_rules, "live")
+            used = usage_from_aggregates(result.aggregates, self.documents_rules, "live")
         past = rows[rows["snapshot_time_epoch"] < window.end]
         newest = past.groupby("host", observed=True)["snapshot_time_epoch"].max()
         written = self.writer.replace(

@@ -1,6 +1,6 @@
-"""The writer that everybody uses: snapshots, the live refresh, restoring a lost Redis.
+"""The writer that the package offers: for cron and notebooks, without Dagster.
 
-Only the three put together; how each works is decided in the modules it comes from.
+It adds to the store's writer the use cases that fill Redis; how they work must stay out.
 """
 
 from __future__ import annotations
@@ -8,21 +8,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.pipeline.live import LiveReport, LiveRules, refresh
+from snapshot_assets.pipeline.live import LiveReport, refresh
 from snapshot_assets.pipeline.restore import RestoreReport, restore
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
+from snapshot_assets.store.writing.writer import SnapshotWriter
 from snapshot_assets.timing import Timer
-
-__all__ = ["LiveReport", "LiveRules", "RedisWriter", "RestoreReport", "WriteReport"]
 
 
 class RedisWriter(SnapshotWriter):
-    """Puts snapshots into Redis. Retries for up to about half a minute.
+    """Fills Redis from the source or from the lake. Retries for up to about half a minute.
 
-    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisServer`.
+    Takes the arguments of :class:`~snapshot_assets.store.writing.writer.SnapshotWriter`.
     """
 
     def store_data(

@@ -28,7 +28,7 @@ class RestoreReport:
 
     Attributes:
         days: the UTC days gone through, newest first.
-        host_days: files of the lake that were put into Redis.
+        host_days: those that were put into Redis; a day that a host has no row in is none.
         written: what happened in Redis.
         defects: what could not be read, by day and host.
     """
@@ -75,15 +75,20 @@ def restore(
             damaged: list[LakeError] = []
             hosts = [entry.host for entry in lake.entries(AGGREGATES, day, damaged.append)]
             defects |= {f"a file of {day} ({i})": str(error) for i, error in enumerate(damaged, 1)}
+            restored = 0
             for host_day in (HostDay(day, host) for host in hosts):
                 try:
-                    total += publish(lake, writer, host_day, rules).written
-                    host_days += 1
+                    published = publish(lake, writer, host_day, rules)
                 except OutageError:
                     raise
                 except SnapshotAssetsError as defect:
                     defects[str(host_day)] = str(defect)
-            log.info("restored %s: %d hosts", day, len(hosts))
+                else:
+                    total += published.written
+                    # A file without a row of the day still removes what is stale in Redis.
+                    restored += published.ledger.touches_window
+            host_days += restored
+            log.info("restored %s: %d hosts", day, restored)
             if progress is not None:
-                progress(day, len(hosts))
+                progress(day, restored)
     return RestoreReport(tuple(reversed(alive)), host_days, total, defects)

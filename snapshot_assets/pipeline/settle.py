@@ -23,7 +23,7 @@ from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, SourceError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS, AggregatesNote, RawNote
@@ -333,7 +333,7 @@ def publish(
         with timer("validate"):
             validate(FiveMinuteAggregates, aggregates, str(host_day))
         with timer("document"):
-            used = usage(aggregates, rules, "settled")
+            used = usage_from_aggregates(aggregates, rules, "settled")
         written = writer.replace([host_day.host], host_day.window, used, "settled", timer)
         return PublishedDay(len(used), written, note.ledger)
 

@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from snapshot_assets.errors import SourceError
-from snapshot_assets.source.columns import BYTES_PER_RSS_UNIT, COLUMNS
-from snapshot_assets.source.query import ProcessSource, SourceTable
+from snapshot_assets.source.columns import BYTES_PER_RSS_UNIT
+from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.source.table import COLUMNS, SourceTable
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ No SQL and no connection in this module.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,26 +16,16 @@ import pyarrow.compute as pc
 from snapshot_assets.arrow import categorical
 from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, Violation
 from snapshot_assets.errors import SourceError
-
-RssUnit = Literal["bytes", "KiB"]
+from snapshot_assets.source.table import COLUMNS, TEXT_COLUMNS, RssUnit
 
 BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
 # Wide enough for every DECIMAL that means a time or a CPU time, and what the columnar driver
 # delivers; both readers pass through it so that they round alike.
 _DECIMAL = pa.decimal128(38, 10)
 _TARGETS: dict[str, pa.DataType] = {
-    "host": pa.string(),
-    "snapshot_time_epoch": pa.float64(),
-    "pid": pa.int64(),
-    "username": pa.string(),
-    "comm": pa.string(),
-    "cputimes": pa.float64(),
-    "rss": pa.float64(),
-    "etimes": pa.float64(),
+    name: pa.string() if name in TEXT_COLUMNS else pa.int64() if name == "pid" else pa.float64()
+    for name in COLUMNS
 }
-COLUMNS = tuple(_TARGETS)
-TEXT_COLUMNS = tuple(name for name, kind in _TARGETS.items() if pa.types.is_string(kind))
-OPTIONAL_COLUMNS = frozenset({"etimes"})
 
 
 def to_canonical_types(table: pa.Table) -> pa.Table:

@@ -8,8 +8,8 @@ and no driver belongs here. Nor does writing to the table, which is done by the 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,41 +21,15 @@ import sqlalchemy as sa
 
 from snapshot_assets.domain.time import bucket_iso, epoch
 from snapshot_assets.errors import SourceError
-from snapshot_assets.source.columns import (
-    COLUMNS,
-    OPTIONAL_COLUMNS,
-    RssUnit,
-    raw_rows,
-    to_canonical_types,
-)
+from snapshot_assets.source.columns import raw_rows, to_canonical_types
 from snapshot_assets.source.database import Database, bound_text
+from snapshot_assets.source.table import COLUMNS, OPTIONAL_COLUMNS
+from snapshot_assets.source.table import SourceTable as SourceTable
 
 Instant = dt.datetime | int | float
 
 # What we may name in a query: the time in local clocks only ever narrows a scan.
 _QUERIED = (*COLUMNS, "snapshot_datetime")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTable:
-    """Which table to read and how its columns are called.
-
-    Attributes:
-        name: table or view, ``table`` or ``schema.table``.
-        columns: our column name to the table's, where they differ.
-        rss_unit: unit of ``rss``: ``bytes``, or ``KiB`` as ``ps`` prints it.
-        timezone: zone of the naive ``snapshot_datetime`` column. Where that column is the only
-            indexed time, naming its zone lets it narrow the scan; the epoch column decides.
-    """
-
-    name: str = "processes"
-    columns: Mapping[str, str] = field(default_factory=dict)
-    rss_unit: RssUnit = "bytes"
-    timezone: ZoneInfo | None = None
-
-    def physical(self, column: str) -> str:
-        """The table's name for one of our columns."""
-        return self.columns.get(column, column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +95,31 @@ class ProcessSource(Database):
             return sorted(str(host) for host, *_ in connection.execute(query))
 
     def tally(
-        self, start: Instant, end: Instant, hosts: Collection[str] | None = None
+        self,
+        start: Instant,
+        end: Instant,
+        hosts: Collection[str] | None = None,
+        *,
+        own: tuple[Instant, Instant] | None = None,
     ) -> dict[str, Tally]:
         """How many rows each host has in ``[start, end)``, and the newest of their times.
 
         What a partition was made from can be compared with it, without reading the rows.
+
+        Args:
+            start: aware datetime or epoch seconds, included.
+            end: aware datetime or epoch seconds, excluded.
+            hosts: only these hosts; all if None.
+            own: only hosts with a row in this half-open part of the range, too.
         """
         time = self._require_columns()["snapshot_time_epoch"]
         query = self._by_host(start, end, sa.func.count(), sa.func.max(time))
         if hosts is not None:
             query = query.where(self._of_hosts(hosts))
+        if own is not None:
+            first, last = map(_seconds, own)
+            within = sa.and_(time >= _number(first), time < _number(last))
+            query = query.having(sa.func.sum(sa.case((within, 1), else_=0)) > 0)
         with self.connect() as connection:
             found = connection.execute(query).all()
         return {str(host): Tally(int(rows), float(newest)) for host, rows, newest in found}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from snapshot_assets.domain.hosts import file_name
-from snapshot_assets.domain.summary import Resolution
+from snapshot_assets.domain.measures import Resolution
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window, bucket_iso
 
 _NAMESPACE = "snapshot_assets:"
@@ -19,8 +19,10 @@ _NAMESPACE = "snapshot_assets:"
 # Fields of a host's day in 5 minutes; its other fields are buckets, by their time of day.
 WHOLE_DAY = "day"
 COVERED = "covered"
-# Field of the state: all settled days are here. Its number grows with the layout, so that a Redis
-# that was filled by an older version is filled again.
+# Field of the state: all settled days are here. Its number goes up when a Redis that an older
+# version filled has to be filled again from the lake: when keys or fields are called otherwise, or
+# when settled days lack something that readers need. A new version of a packed layout is no such
+# case as long as the older ones can be read (see snapshot_assets.store.packing).
 COMPLETE = "complete:2"
 
 

@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from snapshot_assets.source.query import ProcessSource, SourceTable
-from snapshot_assets_tests.field import DAY, FIELD_TABLE, MIDNIGHT, busy_host, execute, load, row
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.field_table import (
+    DAY,
+    FIELD_TABLE,
+    MIDNIGHT,
+    busy_host,
+    execute,
+    load,
+    row,
+)
+from snapshot_assets_tests.support.servers import MariaDB, Redis
+from snapshot_assets_tests.support.shell import Shell
 
 SETTLE_DAY = ("settle", "--from", str(DAY), "--to", str(DAY))
-
-
-class Shell:
-    """Runs ``snapshot-assets`` with a site's settings."""
-
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.folder = folder
-        self.settings = {f"SNAPSHOT_{name}": value for name, value in settings.items()}
-
-    def run(self, *arguments: str, code: int = 0, **settings: str) -> str:
-        """Standard output and error together; checks the exit code and that nothing blew up."""
-        more = {f"SNAPSHOT_{name}": value for name, value in settings.items()}
-        done = subprocess.run(
-            [sys.executable, "-m", "snapshot_assets.cli", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "COLUMNS": "160", **self.settings, **more},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        told = done.stdout + done.stderr
-        assert done.returncode == code, told
-        assert "Traceback" not in told
-        return told
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from snapshot_assets.cli.demo.command import _temporary_folder
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.servers import Redis
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snapshot_assets_tests.dashboard.world import World, fill
-from snapshot_assets_tests.servers import Redis, find_program
+from snapshot_assets_tests.support.servers import Redis, find_program
+from snapshot_assets_tests.support.world import World, fill
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

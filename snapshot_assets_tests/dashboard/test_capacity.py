@@ -12,7 +12,7 @@ from snapshot_assets.dashboard.capacity import Capacities, Capacity, parse
 
 
 class Time:
-    """Seconds that only move when told."""
+    """Seconds that move only when a test sets them."""
 
     now = 0.0
 
@@ -24,24 +24,24 @@ def test_it_is_read_and_read_again_when_it_changes(tmp_path: Path) -> None:
     file, time = tmp_path / "capacity.csv", Time()
     file.write_text('host,cores,memory_gb\nalice,64,512\n"b,ob",8,\n\nZoë,,16.5\n')
     found = Capacities(file, time)
-    assert found.of("alice") == Capacity(64, 512)
-    assert found.of("b,ob") == Capacity(8, None)
-    assert found.of("Zoë") == Capacity(None, 16.5)
-    assert found.of("nobody") == Capacity(None, None)
+    assert found.get("alice") == Capacity(64, 512)
+    assert found.get("b,ob") == Capacity(8, None)
+    assert found.get("Zoë") == Capacity(None, 16.5)
+    assert found.get("nobody") == Capacity(None, None)
     file.write_text("memory_gb,cores,host\n1024,128,alice\n")
-    assert found.of("alice") == Capacity(64, 512), "looked at a moment ago"
+    assert found.get("alice") == Capacity(64, 512), "looked at a moment ago"
     time.now += 2
-    assert found.of("alice") == Capacity(128, 1024)
+    assert found.get("alice") == Capacity(128, 1024)
     assert found.problem is None
 
 
 def test_nothing_is_known_without_a_file() -> None:
-    assert Capacities(None).of("alice") == Capacity()
+    assert Capacities(None).get("alice") == Capacity()
     assert Capacities(None).problem is None
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", "line 1: write the columns' names"),
         ("alice,64,512\n", "line 1: write the columns' names"),
@@ -53,8 +53,8 @@ def test_nothing_is_known_without_a_file() -> None:
         ("host,cores,memory_gb\na,1,1\n\na,1,1\n", "line 4: the host 'a' is there twice"),
     ],
 )
-def test_a_wrong_file_is_told_and_the_last_good_one_stays(
-    tmp_path: Path, text: str, told: str
+def test_a_wrong_file_is_reported_and_the_last_good_one_stays(
+    tmp_path: Path, text: str, reported: str
 ) -> None:
     file, time = tmp_path / "capacity.csv", Time()
     file.write_text("host,cores,memory_gb\nalice,64,512\n")
@@ -64,14 +64,14 @@ def test_a_wrong_file_is_told_and_the_last_good_one_stays(
     time.now += 2
     problem = found.problem or ""
     assert problem.startswith("capacity.csv, ")
-    assert told in problem
-    assert found.of("alice") == Capacity(64, 512)
+    assert reported in problem
+    assert found.get("alice") == Capacity(64, 512)
     file.write_text("host,cores,memory_gb\nalice,65,512\n")
     time.now += 2
-    assert (found.of("alice").cores, found.problem) == (65, None)
+    assert (found.get("alice").cores, found.problem) == (65, None)
 
 
-def test_a_missing_file_is_told_until_it_is_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_until_it_is_there(tmp_path: Path) -> None:
     file, time = tmp_path / "capacity.csv", Time()
     found = Capacities(file, time)
     assert found.problem == "capacity.csv cannot be read: No such file or directory"
@@ -84,10 +84,10 @@ def test_a_missing_file_is_told_until_it_is_there(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_or_told(text: str) -> None:
-    told = "capacity.csv, line 1"
+def test_any_text_is_read_or_reported(text: str) -> None:
+    reported = "capacity.csv, line 1"
     try:
         parse(f"host,cores,memory_gb\n{text}", "capacity.csv")
     except ValueError as error:
-        told = str(error)
-    assert told.startswith("capacity.csv, line ")
+        reported = str(error)
+    assert reported.startswith("capacity.csv, line ")

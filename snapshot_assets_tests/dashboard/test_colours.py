@@ -1,4 +1,4 @@
-"""Colours: that they can be told apart by everybody, and that names keep theirs."""
+"""Colours: everybody can distinguish them, and names keep theirs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def lab(colour: str, sight: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sight", SIGHT)
-def test_any_two_hues_can_be_told_apart(sight: str) -> None:
+def test_any_two_hues_can_be_distinguished(sight: str) -> None:
     for one, other in itertools.combinations(PALETTE, 2):
         assert np.linalg.norm(lab(one, sight) - lab(other, sight)) > 15, (one, other)
     assert np.linalg.norm(lab(CPU_COLOUR, sight) - lab(MEMORY_COLOUR, sight)) > 15
@@ -102,10 +102,10 @@ def test_hues_are_the_same_in_another_process() -> None:
         f"from snapshot_assets.dashboard.colours import colour_of\n"
         f"print([colour_of(n) for n in {names!r}])"
     )
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
-    assert told.strip() == str([colour_of(name) for name in names])
+    assert reported.strip() == str([colour_of(name) for name in names])
 
 
 def test_the_style_sheet_has_the_same_colours() -> None:

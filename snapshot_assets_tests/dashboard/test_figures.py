@@ -16,18 +16,21 @@ from hypothesis import strategies as st
 from snapshot_assets.dashboard.capacity import Capacity
 from snapshot_assets.dashboard.colours import Look
 from snapshot_assets.dashboard.figures import (
+    axis_time,
     bands,
     card,
     card_base,
     escaped,
-    moment,
     printable,
     runs,
     stack,
     swatch,
 )
-from snapshot_assets.dashboard.queries import Consumers, Grid, HostUse, Known, Series
-from snapshot_assets.dashboard.time_range import TimeRange
+from snapshot_assets.dashboard.queries.consumers import Consumers, Series
+from snapshot_assets.dashboard.queries.coverage import Coverage
+from snapshot_assets.dashboard.queries.grid import Grid
+from snapshot_assets.dashboard.queries.overview import HostUse
+from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.domain.summary import OTHER
 
 START = int(dt.datetime(2026, 11, 20, tzinfo=dt.UTC).timestamp())
@@ -38,26 +41,26 @@ def range_of(count: int) -> TimeRange:
     return TimeRange(START, START + count * 300)
 
 
-def known(covered: list[bool], settled: list[bool] | None = None, **options: Any) -> Known:
+def coverage(covered: list[bool], settled: list[bool] | None = None, **options: Any) -> Coverage:
     mask = np.array(covered)
-    return Known(
-        mask,
-        np.array(covered if settled is None else settled),
-        mask.astype(np.int64),
-        options.get("kept_from", 0),
-        options.get("until", START + len(covered) * 300),
+    return Coverage(
+        covered=mask,
+        settled=np.array(covered if settled is None else settled),
+        hosts=mask.astype(np.int64),
+        kept_from=options.get("kept_from", 0),
+        until=options.get("until", START + len(covered) * 300),
     )
 
 
 def host(values: list[float], **options: Any) -> HostUse:
     cpu = np.array(values)
     return HostUse(
-        "alice",
-        {"cpu": cpu, "mem": cpu * 10},
-        {"cpu": 0.0, "mem": 0.0},
-        known((~np.isnan(cpu)).tolist(), **options),
-        {"cpu": 0.0, "mem": 0.0},
-        300.0,
+        host="alice",
+        use={"cpu": cpu, "mem": cpu * 10},
+        peaks={"cpu": 0.0, "mem": 0.0},
+        coverage=coverage((~np.isnan(cpu)).tolist(), **options),
+        unit_seconds={"cpu": 0.0, "mem": 0.0},
+        covered_seconds=300.0,
     )
 
 
@@ -72,7 +75,7 @@ def test_a_card_has_each_value_for_its_whole_interval() -> None:
     assert mem["y"] == [10.0, 25.0, None, 0, None]
     assert (cpu["x0"], cpu["dx"], cpu["line"]["shape"]) == ("2026-11-20 00:00", 300_000, "hv")
     assert gap["name"] == "gap"
-    assert gap["x"][:4] == [moment(START + 600)] * 2 + [moment(START + 900)] * 2
+    assert gap["x"][:4] == [axis_time(START + 600)] * 2 + [axis_time(START + 900)] * 2
     assert figure["layout"]["yaxis"]["range"] == [0, 8.48]
     assert [shape["y0"] for shape in figure["layout"]["shapes"]] == [8, 64]
 
@@ -117,9 +120,9 @@ def test_runs_cover_what_was_chosen_and_nothing_else(chosen: list[bool]) -> None
     assert all(a[1] < b[0] for a, b in pairwise(found)), "apart, ascending"
 
 
-def test_bands_tell_gap_provisional_and_what_is_not_kept_apart() -> None:
+def test_bands_tell_gap_live_and_what_is_not_kept_apart() -> None:
     range_ = range_of(6)
-    mask = known(
+    mask = coverage(
         [False, False, True, False, True, False],
         [False, False, True, False, False, False],
         kept_from=START + 300,
@@ -127,9 +130,9 @@ def test_bands_tell_gap_provisional_and_what_is_not_kept_apart() -> None:
     )
     found = {band["name"]: band["x"][::5] for band in bands(mask, Grid.over(range_), range_)}
     assert found == {
-        "not kept": [moment(START)],
-        "gap": [moment(START + 300), moment(START + 900)],
-        "provisional": [moment(START + 1200)],
+        "not kept": [axis_time(START)],
+        "gap": [axis_time(START + 300), axis_time(START + 900)],
+        "live": [axis_time(START + 1200)],
     }, "and what follows the newest is none of them"
 
 
@@ -137,8 +140,8 @@ def test_a_band_ends_where_the_range_ends() -> None:
     range_ = TimeRange(START + 1800, START + 3 * 86_400)
     grid = Grid.over(range_)
     assert grid.resolution == "hour"
-    found = bands(known([False] * grid.count, until=grid.end), grid, range_)
-    assert found[0]["x"][:4] == [moment(START + 1800)] * 2 + [moment(START + 3 * 86_400)] * 2
+    found = bands(coverage([False] * grid.count, until=grid.end), grid, range_)
+    assert found[0]["x"][:4] == [axis_time(START + 1800)] * 2 + [axis_time(START + 3 * 86_400)] * 2
 
 
 def consumers(layers: dict[str, list[float]]) -> Consumers:
@@ -146,9 +149,16 @@ def consumers(layers: dict[str, list[float]]) -> Consumers:
     range_ = range_of(count)
     values = {name: np.array(each) for name, each in layers.items()}
     covered = (~np.isnan(values[OTHER])).tolist()
-    series = [Series(name, each) for name, each in values.items()]
+    series = [Series(name=name, values=each) for name, each in values.items()]
     return Consumers(
-        range_, Grid.over(range_), "username", "cpu", series, [], known(covered), hosts=1
+        range=range_,
+        grid=Grid.over(range_),
+        field="username",
+        measure="cpu",
+        series=series,
+        table=[],
+        coverage=coverage(covered),
+        hosts=1,
     )
 
 

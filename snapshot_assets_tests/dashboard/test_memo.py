@@ -31,10 +31,10 @@ class Store:
         return self.asked
 
     def ask(self, question: Hashable = "overview") -> int:
-        return self.memo.of(question, self.answer)
+        return self.memo.answer(question, self.answer)
 
 
-def test_the_same_question_is_asked_once_until_there_is_news() -> None:
+def test_the_same_question_is_computed_once_until_there_is_news() -> None:
     store = Store()
     assert [store.ask() for _ in range(3)] == [1, 1, 1]
     assert store.ask("users") == 2
@@ -76,7 +76,7 @@ def test_whoever_asks_meanwhile_waits_for_the_first() -> None:
     assert store.asked == 1
 
 
-def test_a_failure_is_told_to_all_who_wait_and_then_forgotten() -> None:
+def test_a_failure_is_raised_for_all_who_wait_and_then_forgotten() -> None:
     store = Store()
     store.gate.clear()
     store.failure = StoreOutageError("gone")

@@ -15,7 +15,8 @@ import pytest
 
 from snapshot_assets.dashboard.options import AccessOptions
 from snapshot_assets.dashboard.shell import PAGES
-from snapshot_assets_tests.dashboard.world import (
+from snapshot_assets.domain.time import bucket_start
+from snapshot_assets_tests.support.world import (
     HOSTILE_COMM,
     HOSTILE_HOST,
     HOSTILE_USER,
@@ -39,7 +40,7 @@ def ask(
     (dependency,) = [
         found
         for found in dependencies
-        if found["inputs"] == [{"id": f"asked-{section}", "property": "data"}]
+        if found["inputs"] == [{"id": f"request-{section}", "property": "data"}]
     ]
     request = {
         "pathname": f"{prefix}{path.strip('/')}",
@@ -52,21 +53,25 @@ def ask(
         "output": dependency["output"],
         "outputs": [dict(zip(("id", "property"), o.split("."), strict=True)) for o in outputs],
         "inputs": [{**dependency["inputs"][0], "value": {**request, "revision": 7}}],
-        "changedPropIds": [f"asked-{section}.data"],
+        "changedPropIds": [f"request-{section}.data"],
     }
     answer = client.post(f"{prefix}_dash-update-component", json=body, **options)
     assert answer.status_code == 200, answer.get_data(as_text=True)
-    told = answer.get_json()["response"]
+    reported = answer.get_json()["response"]
     return {
         f"{component}.{name}": value
-        for component, values in told.items()
+        for component, values in reported.items()
         for name, value in values.items()
     }
 
 
-def notes(told: Mapping[str, Any]) -> list[str]:
-    (found,) = [value for key, value in told.items() if key.startswith("notes-")]
+def notes(reported: Mapping[str, Any]) -> list[str]:
+    (found,) = [value for key, value in reported.items() if key.startswith("notes-")]
     return [note["props"]["children"] for note in found]
+
+
+def iso(epoch_seconds: int) -> str:
+    return f"{dt.datetime.fromtimestamp(epoch_seconds, dt.UTC):%Y-%m-%dT%H:%MZ}"
 
 
 def texts(component: Any) -> list[str]:
@@ -80,8 +85,8 @@ def texts(component: Any) -> list[str]:
 
 def test_the_overview_draws_each_host_on_an_even_grid(world: World) -> None:
     with world.app() as app:
-        told = ask(app, "/", "?range=6h", "Europe/Berlin")
-    data = told["overview-data.data"]
+        reported = ask(app, "/", "?range=6h", "Europe/Berlin")
+    data = reported["overview-data.data"]
     assert [card["host"] for card in data["cards"]] == sorted(world.written)
     alice = next(card for card in data["cards"] if card["host"] == "alice")
     cpu = alice["figure"]["data"][0]
@@ -95,14 +100,29 @@ def test_the_overview_draws_each_host_on_an_even_grid(world: World) -> None:
         rest, each = parts["cpu"]
         assert value == pytest.approx((rest + sum(each.values())) / 1e6, abs=0.01)
     assert data["zone"] == "Europe/Berlin"
-    assert data["told"] == "20 Nov 2026, 09:35 – 15:35 CET"
-    assert notes(told) == []
-    assert told["outcome-overview.data"] == {
+    assert data["range_text"] == "20 Nov 2026, 09:35 – 15:35 CET"
+    assert notes(reported) == []
+    assert reported["outcome-overview.data"] == {
         "revision": 7,
         "failed": False,
-        "zone": "Europe/Berlin",
-        "now": NOW,
     }
+
+
+@pytest.mark.parametrize(("max_gap_seconds", "drawn"), [(900, True), (1_800, False)])
+@pytest.mark.parametrize("path", ["/", "/users"])
+def test_a_gap_is_drawn_once_no_snapshot_can_cover_it_any_more(
+    empty_world: World, path: str, max_gap_seconds: float, drawn: bool
+) -> None:
+    newest = bucket_start(NOW)
+    empty_world.write("alice", {b: use({}) for b in (newest - 1_800, newest)})
+    with empty_world.app(max_gap_seconds=max_gap_seconds) as app:
+        answer = ask(app, path, f"?from={iso(newest - 1_800)}&to={iso(newest + 300)}")
+    if path == "/":
+        (card,) = answer["overview-data.data"]["cards"]
+        figure = card["figure"]
+    else:
+        figure = answer["consumers-chart.figure"]
+    assert ("gap" in [trace.get("name") for trace in figure["data"]]) is drawn
 
 
 def test_users_and_commands_filter_each_other(world: World) -> None:
@@ -136,23 +156,23 @@ def test_layers_drawn_add_up_to_what_the_host_is_drawn_with(world: World) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "search", "told"),
+    ("path", "search", "reported"),
     [
-        ("/", "?host=nobody", "nothing of a host 'nobody'"),
-        ("/", "?from=2020-01-01&to=2020-01-02", "Nothing is known of this range"),
-        ("/users", "?host=nobody", "nothing of a host 'nobody'"),
+        ("/", "?host=nobody", "no data of a host 'nobody'"),
+        ("/", "?from=2020-01-01&to=2020-01-02", "There is no data for this range"),
+        ("/users", "?host=nobody", "no data of a host 'nobody'"),
         ("/users", "?user=nobody", "Nothing is listed under 'nobody'"),
-        ("/users", "?from=2020-01-01&to=2020-01-02", "Nothing is known of this range"),
+        ("/users", "?from=2020-01-01&to=2020-01-02", "There is no data for this range"),
         ("/commands", "?command=nothing", "Nothing is listed under 'nothing'"),
         ("/statement", "?user=nobody", "Nothing is listed under the user 'nobody'"),
         ("/statement", "?month=2026-99", "month=2026-99 is not used"),
         ("/", "?range=x", "range=x is not used"),
     ],
 )
-def test_what_is_not_there_is_told(world: World, path: str, search: str, told: str) -> None:
+def test_missing_data_is_reported(world: World, path: str, search: str, reported: str) -> None:
     with world.app() as app:
         found = ask(app, path, search)
-    assert told in " ".join(notes(found))
+    assert reported in " ".join(notes(found))
     assert not found[
         f"outcome-{SECTIONS.get(path.strip('/'), path.strip('/') or 'overview')}.data"
     ]["failed"]
@@ -161,34 +181,34 @@ def test_what_is_not_there_is_told(world: World, path: str, search: str, told: s
 def test_a_zone_that_is_not_known_becomes_utc_and_says_so(world: World) -> None:
     with world.app() as app:
         found = ask(app, "/", "", "Mars/Olympus")
-    assert "Mars/Olympus is not known here; this is UTC" in notes(found)[0]
+    assert "Mars/Olympus is not known here; times are shown in UTC" in notes(found)[0]
     assert found["overview-data.data"]["zone"] == "UTC"
 
 
 def test_right_now_names_hosts_and_people(world: World) -> None:
     world.write("quiet", {NOW // 300 * 300 - 5 * 3600: use({("ana", "sleep"): 0.1})})
     with world.app() as app:
-        told = texts(ask(app, "/now")["now-body.children"])
-    assert "3 hosts, newest 5 minutes: 2026-11-20 14:25 UTC" in told
-    assert "silent" in told
-    assert "96 GB" in told
-    assert "ana" in told
-    assert HOSTILE_USER in told, "as text, in a property of its own"
+        reported = texts(ask(app, "/now")["now-body.children"])
+    assert "3 hosts, newest 5 minutes: 2026-11-20 14:25 UTC" in reported
+    assert "silent" in reported
+    assert "96 GB" in reported
+    assert "ana" in reported
+    assert HOSTILE_USER in reported, "as text, in a property of its own"
 
 
 def test_a_statement_has_the_sums_of_its_lines(world: World) -> None:
     with world.app() as app:
-        told = ask(app, "/statement", "?user=ana&month=2026-11")
-    rows = told["statement-table.rowData"]
+        reported = ask(app, "/statement", "?user=ana&month=2026-11")
+    rows = reported["statement-table.rowData"]
     assert {(row["host"], row["command"]) for row in rows} == {("alice", "python"), ("bob", "bwa")}
-    words = texts(told["statement-summary.children"])
+    words = texts(reported["statement-summary.children"])
     assert f"{sum(row['core_hours'] for row in rows):,.1f}" in words
     assert f"{sum(row['gb_hours'] for row in rows):,.1f}" in words
-    assert not told["statement-lines.hidden"]
+    assert not reported["statement-lines.hidden"]
 
 
 @pytest.mark.parametrize("path", ["/", "/users", "/commands", "/statement", "/now"])
-def test_an_outage_is_told_what_is_shown_stays_and_it_recovers(
+def test_an_outage_is_reported_the_page_stays_and_recovers(
     world: World, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -206,28 +226,30 @@ def test_an_outage_is_told_what_is_shown_stays_and_it_recovers(
         assert not again[f"outcome-{section}.data"]["failed"], "with an empty store"
 
 
-def test_a_store_that_refuses_is_told_without_its_words(world: World) -> None:
+def test_a_store_that_refuses_is_reported_without_its_words(world: World) -> None:
     with world.redis.client() as client:
         day = "2026-11-20"
         client.set(f"snapshot_assets:hosts:{day}", "not a set")
     with world.app() as app:
         found = ask(app, "/")
-    assert notes(found) == ["The data store refuses; its operator finds the reason in the log."]
+    assert notes(found) == [
+        "The data store refuses to answer; the log of the dashboard has the reason."
+    ]
 
 
 @pytest.mark.parametrize("path", ["/", "/users", "/commands", "/statement", "/now"])
-def test_an_empty_store_is_told(empty_world: World, path: str) -> None:
+def test_an_empty_store_is_reported(empty_world: World, path: str) -> None:
     with empty_world.app() as app:
         found = ask(app, path)
     words = json.dumps(found)
-    assert "Nothing is known" in words or "Nothing yet" in words or "Nobody is listed" in words
+    assert re.search("There is no data|No data yet|No user is listed", words)
 
 
 def test_whoever_is_logged_in_is_first_in_the_list(world: World) -> None:
     access = AccessOptions(user_header="X-User", trusted_proxies=(ip_network("127.0.0.1/32"),))
     with world.app(access=access) as app:
-        told = ask(app, "/statement", headers={"X-User": "chen"})
-    people = [text for text in texts(told["statement-summary.children"]) if len(text) < 6]
+        reported = ask(app, "/statement", headers={"X-User": "chen"})
+    people = [text for text in texts(reported["statement-summary.children"]) if len(text) < 6]
     assert people[:3] == ["chen", "ana", "ben"]
 
 
@@ -241,8 +263,8 @@ def test_failures_of_the_store_are_counted(world: World) -> None:
             )
         finally:
             world.redis.start()
-        told = app.server.test_client().get("/metrics").get_data(as_text=True)
-    (count,) = re.findall(r'store_failures_total\{kind="outage"\} (\S+)', told)
+        reported = app.server.test_client().get("/metrics").get_data(as_text=True)
+    (count,) = re.findall(r'store_failures_total\{kind="outage"\} (\S+)', reported)
     assert float(count) >= 2
 
 
@@ -265,7 +287,7 @@ def test_the_layout_names_each_component_once(world: World) -> None:
     assert {f"page-{page.NAME}" for page in PAGES} <= set(found)
 
 
-def test_nothing_is_asked_before_a_page_is_opened(world: World) -> None:
+def test_nothing_is_read_before_a_page_is_opened(world: World) -> None:
     world.redis.stop()
     try:
         with world.app() as app:
@@ -291,10 +313,10 @@ def test_a_tooltip_answers_or_says_what_it_needs(world: World, query: str, statu
     with world.app() as app:
         answer = app.server.test_client().get(f"/bucket?{query}")
     assert answer.status_code == status
-    told = answer.get_json()
+    reported = answer.get_json()
     if status == 200 and "alice" in query:
-        assert [share["name"] for share in told["users"]] == ["ana", "chen", "ben", "dora"]
+        assert [share["name"] for share in reported["users"]] == ["ana", "chen", "ben", "dora"]
     elif status == 200:
-        assert told["covered"] is False
+        assert reported["covered"] is False
     else:
-        assert told["error"]
+        assert reported["error"]

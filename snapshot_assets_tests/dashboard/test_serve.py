@@ -22,9 +22,9 @@ import requests
 
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
-from snapshot_assets_tests.dashboard.nginx import Nginx
-from snapshot_assets_tests.dashboard.world import Clock, World, use
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.nginx import Nginx
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.world import Clock, World, use
 
 _READY_SECONDS = 60.0
 _PROGRAM = (sys.executable, "-m", "snapshot_assets.cli")
@@ -130,12 +130,12 @@ def test_it_starts_without_redis_and_goes_on_when_it_comes_and_goes(tmp_path: Pa
     redis = Redis(tmp_path / "redis")
     with running(tmp_path, REDIS_URL=redis.url()) as dashboard:
 
-        def until(status: int, told: str) -> None:
+        def until(status: int, reported: str) -> None:
             deadline = time.monotonic() + 20
             while True:
                 answer = dashboard.get("healthz")
                 assert "Traceback" not in answer.text
-                if (answer.status_code, answer.json()["status"]) == (status, told):
+                if (answer.status_code, answer.json()["status"]) == (status, reported):
                     return
                 assert time.monotonic() < deadline, answer.text
                 time.sleep(0.2)
@@ -166,7 +166,7 @@ def test_a_signal_ends_it_in_order(redis_server: Redis, tmp_path: Path, signum: 
             dashboard.get("healthz")
 
 
-def test_it_tells_nobody_what_it_is_and_takes_no_giants(
+def test_it_does_not_name_its_software_and_rejects_giants(
     redis_server: Redis, tmp_path: Path
 ) -> None:
     with running(tmp_path, REDIS_URL=redis_server.url()) as dashboard:
@@ -200,7 +200,7 @@ def test_many_open_pages_are_served(redis_server: Redis, tmp_path: Path) -> None
 # --- what does not start -------------------------------------------------------------------------
 
 
-def test_a_port_in_use_is_told_in_one_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = refused("--port", port)
@@ -209,23 +209,23 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
-def test_nobody_else_is_served_without_authentication(host: str) -> None:
+def test_without_authentication_other_machines_are_not_served(host: str) -> None:
     line = refused("--host", host, "--port", "0")
     for fix in ("PASSWORD_FILE", "USER_HEADER", "TRUSTED_PROXIES", "--allow-anonymous"):
         assert fix in line
 
 
 @pytest.mark.parametrize(
-    ("host", "told"),
+    ("host", "reported"),
     [("no host", "there is no address 'no host'"), ("192.0.2.1", "has no address 192.0.2.1")],
 )
-def test_an_address_that_is_not_ours_is_told_in_one_line(host: str, told: str) -> None:
+def test_an_address_of_another_machine_is_reported_in_one_line(host: str, reported: str) -> None:
     line = refused("--host", host, "--port", "0", "--allow-anonymous")
-    assert told in line
+    assert reported in line
     assert "--host" in line
 
 
-def test_wrong_settings_are_told_in_one_line(tmp_path: Path) -> None:
+def test_wrong_settings_are_reported_in_one_line(tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     passwords.write_text("ana:plain-text\n")
     line = refused(DASHBOARD_PASSWORD_FILE=str(passwords))
@@ -235,7 +235,7 @@ def test_wrong_settings_are_told_in_one_line(tmp_path: Path) -> None:
     assert "SNAPSHOT_REDIS_URL" in refused(REDIS_URL="http://127.0.0.1")
 
 
-def test_others_are_served_with_authentication_or_when_told(
+def test_other_machines_are_served_with_authentication_or_by_option(
     redis_server: Redis, tmp_path: Path, passwords: Path
 ) -> None:
     everywhere = ("--host", "0.0.0.0")
@@ -258,7 +258,7 @@ def test_others_are_served_with_authentication_or_when_told(
 # --- the password's line -------------------------------------------------------------------------
 
 
-def test_a_password_is_asked_for_twice_and_not_shown() -> None:
+def test_the_prompt_wants_a_password_twice_and_does_not_show_it() -> None:
     def answered(*given: str) -> tuple[int, str, str]:
         ours, theirs = os.openpty()
         process = subprocess.Popen(
@@ -344,8 +344,8 @@ def test_the_pages_work_behind_the_shipped_nginx(redis_server: Redis, tmp_path: 
         # Straight to it, without a name.
         assert dashboard.get("pulse").status_code == 401
         # Prometheus, on the machine of a trusted address.
-        told = dashboard.get("metrics", headers={"X-Remote-User": "prometheus"})
-        assert 'endpoint="pulse",status="401"' in told.text
+        reported = dashboard.get("metrics", headers={"X-Remote-User": "prometheus"})
+        assert 'endpoint="pulse",status="401"' in reported.text
 
 
 def test_a_proxy_that_is_not_trusted_signs_nobody_in(redis_server: Redis, tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_a_proxy_that_is_not_trusted_signs_nobody_in(redis_server: Redis, tmp_pa
     with behind_nginx(redis_server, tmp_path, "192.0.2.1", [login]) as (nginx, dashboard):
         answer = nginx.get("/usage/pulse", login)
         assert answer.status_code == 403
-        assert "127.0.0.1 is none" in answer.text
+        assert "127.0.0.1 is not one of them" in answer.text
         claims = {
             "X-Remote-User": "ana",
             "X-Forwarded-For": "192.0.2.1",

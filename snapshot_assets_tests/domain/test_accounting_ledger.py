@@ -15,7 +15,8 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets_tests.domain.frames import (
+from snapshot_assets_tests.support.domain import process_rows as show
+from snapshot_assets_tests.support.domain.process_rows import (
     AWKWARD_HOSTS,
     DAY,
     GB,
@@ -24,11 +25,7 @@ from snapshot_assets_tests.domain.frames import (
     RULES,
     Row,
     at,
-    classes,
-    cores,
     count,
-    coverage,
-    gigabytes,
     minutes,
     raw_rows,
     read_by,
@@ -51,10 +48,10 @@ def test_midnight_loses_nothing_and_each_day_can_be_accounted_alone() -> None:
     )
     assert yesterday.ledger.attributed_cpu_seconds == pytest.approx(240)
     assert today.ledger.attributed_cpu_seconds == pytest.approx(360)
-    assert cores(yesterday) == pytest.approx({"23:55": 1.0})
-    assert cores(today) == pytest.approx({"00:00": 1.0, "00:05": 1.0})
-    assert coverage(yesterday) == {"23:55": 240}
-    assert coverage(today) == {"00:00": 300, "00:05": 60}
+    assert show.cores(yesterday) == pytest.approx({"23:55": 1.0})
+    assert show.cores(today) == pytest.approx({"00:00": 1.0, "00:05": 1.0})
+    assert show.coverage(yesterday) == {"23:55": 240}
+    assert show.coverage(today) == {"00:00": 300, "00:05": 60}
     # a row is counted by the day that it lies in, and by no other
     assert yesterday.ledger.window_rows["first_seen"] == 1
     assert yesterday.ledger.window_rows["attributed"] == 0
@@ -93,7 +90,7 @@ def test_a_snapshot_taken_at_midnight_belongs_to_the_day_that_begins() -> None:
     ]
     yesterday = count(rows, window=Window.of_day(DAY - dt.timedelta(days=1)))
     today = count(rows, window=Window.of_day(DAY))
-    assert cores(yesterday) == pytest.approx({"23:55": 0.5})
+    assert show.cores(yesterday) == pytest.approx({"23:55": 0.5})
     assert today.aggregates.empty
     assert sum(yesterday.ledger.window_rows.values()) == 1
     assert today.ledger.window_rows["attributed"] == 1
@@ -154,7 +151,7 @@ def test_an_idle_host_is_a_zero_row_without_names() -> None:
     """Looked at from 12:00 to 12:10, nothing used: a zero in each bucket, and cover as always."""
     result = count([Row(time=at(clock), cputimes=5) for clock in ("12:00", "12:05", "12:10")])
     frame = result.aggregates
-    assert cores(result) == gigabytes(result) == {"12:00": 0.0, "12:05": 0.0}
+    assert show.cores(result) == show.gigabytes(result) == {"12:00": 0.0, "12:05": 0.0}
     assert len(frame) == 2
     assert frame["username"].isna().all()
     assert frame["comm"].isna().all()
@@ -186,7 +183,7 @@ def test_rows_far_from_the_window_make_an_empty_and_valid_frame() -> None:
     rows = [Row(time=at("12:00"), cputimes=0), Row(time=at("12:05"), cputimes=300)]
     result = count(rows, window=minutes("18:00", "19:00"))
     assert result.aggregates.empty
-    assert classes(result) == {"first_seen": 1, "attributed": 1}
+    assert show.classes(result) == {"first_seen": 1, "attributed": 1}
     assert sum(result.ledger.window_rows.values()) == 0
     assert result.ledger.attributed_cpu_seconds == 0
 

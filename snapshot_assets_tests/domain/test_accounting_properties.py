@@ -22,7 +22,7 @@ from snapshot_assets.domain.ledger import Ledger, RowClass
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets_tests.domain.frames import (
+from snapshot_assets_tests.support.domain.process_rows import (
     MIDNIGHT,
     Scenario,
     around,
@@ -30,7 +30,7 @@ from snapshot_assets_tests.domain.frames import (
     rules_strategy,
     scenarios,
 )
-from snapshot_assets_tests.domain.slow_accounting import slow_account
+from snapshot_assets_tests.support.domain.slow_accounting import slow_account
 
 CLOSE = 1e-9
 

@@ -9,19 +9,8 @@ import pandas as pd
 import pytest
 
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets_tests.domain.frames import (
-    GB,
-    Row,
-    at,
-    classes,
-    cores,
-    count,
-    coverage,
-    entries,
-    gigabytes,
-    minutes,
-    totals,
-)
+from snapshot_assets_tests.support.domain import process_rows as show
+from snapshot_assets_tests.support.domain.process_rows import GB, Row, at, count, minutes
 
 # --- the contract's own example ---------------------------------------------------------------
 
@@ -36,13 +25,13 @@ def test_the_worked_example_of_the_contract_holds() -> None:
         ]
     )
     # 12:00: (240 + 300 * 60/300) / 300 = 1.0; 12:05: (300 * 240/300) / 240 = 1.0
-    assert cores(result) == pytest.approx({"12:00": 1.0, "12:05": 1.0})
-    assert coverage(result) == {"12:00": 300.0, "12:05": 240.0}
-    assert totals(result, "snapshots") == {"12:00": 2, "12:05": 1}
+    assert show.cores(result) == pytest.approx({"12:00": 1.0, "12:05": 1.0})
+    assert show.coverage(result) == {"12:00": 300.0, "12:05": 240.0}
+    assert show.totals(result, "snapshots") == {"12:00": 2, "12:05": 1}
     assert result.ledger.attributed_cpu_seconds == pytest.approx(540)
     assert result.ledger.covered_seconds == 540
     assert result.ledger.buckets == 2
-    assert classes(result) == {"first_seen": 1, "attributed": 2}
+    assert show.classes(result) == {"first_seen": 1, "attributed": 2}
 
 
 # --- 1: duplicates ----------------------------------------------------------------------------
@@ -57,11 +46,11 @@ def test_two_collectors_that_write_every_row_count_once() -> None:
     ]
     once, twice = count(rows), count(rows + rows)
     pd.testing.assert_frame_equal(twice.aggregates, once.aggregates, check_exact=True)
-    assert classes(twice) == {**classes(once), "duplicate": 3}
+    assert show.classes(twice) == {**show.classes(once), "duplicate": 3}
     assert twice.ledger.rows_read == 6
     # (310 - 10 + 30) core-seconds / 300 s
-    assert cores(twice) == pytest.approx({"12:00": 1.1})
-    assert gigabytes(twice) == pytest.approx({"12:00": 2.0})
+    assert show.cores(twice) == pytest.approx({"12:00": 1.1})
+    assert show.gigabytes(twice) == pytest.approx({"12:00": 2.0})
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 3, 2, 1], [0, 2, 1, 3], [3, 2, 1, 0]])
@@ -77,9 +66,9 @@ def test_of_duplicates_the_largest_cputimes_stays_and_then_the_largest_rss(
     ]
     result = count([rows[position] for position in order])
     # 150 core-seconds / 300 s, charged to the row that stayed, with its memory
-    assert entries(result, "cpu_norm") == {("12:00", "best", "python"): 0.5}
-    assert entries(result, "rss_gb") == {("12:00", "best", "python"): 2.0}
-    assert classes(result) == {"first_seen": 1, "duplicate": 2, "attributed": 1}
+    assert show.entries(result, "cpu_norm") == {("12:00", "best", "python"): 0.5}
+    assert show.entries(result, "rss_gb") == {("12:00", "best", "python"): 2.0}
+    assert show.classes(result) == {"first_seen": 1, "duplicate": 2, "attributed": 1}
 
 
 def test_a_tie_between_duplicates_does_not_depend_on_the_order_of_the_rows() -> None:
@@ -103,7 +92,7 @@ def test_the_same_pid_on_two_hosts_or_at_two_times_is_no_duplicate() -> None:
             for time in (at("12:00"), at("12:05"))
         ]
     )
-    assert classes(result) == {"first_seen": 2, "attributed": 2}
+    assert show.classes(result) == {"first_seen": 2, "attributed": 2}
 
 
 # --- 2: snapshots, cover and gaps -------------------------------------------------------------
@@ -112,9 +101,9 @@ def test_the_same_pid_on_two_hosts_or_at_two_times_is_no_duplicate() -> None:
 def test_a_silence_of_exactly_max_gap_is_covered() -> None:
     """900 s with 450 core-seconds: half a core in each of three whole buckets."""
     result = count([Row(time=at("12:00"), cputimes=0), Row(time=at("12:15"), cputimes=450)])
-    assert cores(result) == pytest.approx({"12:00": 0.5, "12:05": 0.5, "12:10": 0.5})
-    assert coverage(result) == {"12:00": 300, "12:05": 300, "12:10": 300}
-    assert classes(result) == {"first_seen": 1, "attributed": 1}
+    assert show.cores(result) == pytest.approx({"12:00": 0.5, "12:05": 0.5, "12:10": 0.5})
+    assert show.coverage(result) == {"12:00": 300, "12:05": 300, "12:10": 300}
+    assert show.classes(result) == {"first_seen": 1, "attributed": 1}
     assert result.ledger.gap_cpu_seconds == 0
 
 
@@ -127,7 +116,7 @@ def test_a_silence_of_one_second_more_is_a_gap_and_its_cpu_is_only_reported() ->
         ]
     )
     assert result.aggregates.empty
-    assert classes(result) == {"first_seen": 1, "gap": 1}
+    assert show.classes(result) == {"first_seen": 1, "gap": 1}
     assert result.ledger.gap_cpu_seconds == 450
     assert result.ledger.attributed_cpu_seconds == 0
     assert result.ledger.covered_seconds == 0
@@ -143,7 +132,7 @@ def test_max_gap_is_a_setting() -> None:
     ]
     result = count(rows, AccountingRules(max_gap_seconds=240))
     # 12:00: 120 core-seconds / 240 s covered; the 241 core-seconds after it are gap
-    assert cores(result) == pytest.approx({"12:00": 0.5})
+    assert show.cores(result) == pytest.approx({"12:00": 0.5})
     assert result.ledger.gap_cpu_seconds == 241
 
 
@@ -158,8 +147,8 @@ def test_a_gap_has_no_bucket_and_the_buckets_at_its_edges_are_partly_covered() -
         ]
     )
     # 12:00: 120 / 120 s = 1.0; 12:20: 60 / 120 s = 0.5, only (12:23, 12:25] being covered
-    assert cores(result) == pytest.approx({"12:00": 1.0, "12:20": 0.5})
-    assert coverage(result) == {"12:00": 120, "12:20": 120}
+    assert show.cores(result) == pytest.approx({"12:00": 1.0, "12:20": 0.5})
+    assert show.coverage(result) == {"12:00": 120, "12:20": 120}
     assert result.ledger.gap_cpu_seconds == 80
 
 
@@ -180,7 +169,7 @@ def test_the_first_snapshot_of_a_host_covers_nothing() -> None:
     """Nobody looked before it: whatever its processes used or hold is not of our time."""
     result = count([Row(time=at("12:03"), cputimes=500, rss=GB, etimes=10)])
     assert result.aggregates.empty
-    assert classes(result) == {"first_seen": 1}
+    assert show.classes(result) == {"first_seen": 1}
     assert result.ledger.attributed_cpu_seconds == 0
     assert result.ledger.gap_cpu_seconds == 0
 
@@ -195,7 +184,7 @@ def test_the_previous_snapshot_of_a_host_is_its_own() -> None:
         ]
     )
     assert result.aggregates.empty
-    assert classes(result) == {"first_seen": 3}
+    assert show.classes(result) == {"first_seen": 3}
 
 
 def test_snapshots_that_end_on_a_border_do_not_reach_into_the_next_bucket() -> None:
@@ -207,8 +196,8 @@ def test_snapshots_that_end_on_a_border_do_not_reach_into_the_next_bucket() -> N
             Row(time=at("12:10"), cputimes=900),
         ]
     )
-    assert cores(result) == pytest.approx({"12:00": 1.0, "12:05": 2.0})
-    assert totals(result, "snapshots") == {"12:00": 1, "12:05": 1}
+    assert show.cores(result) == pytest.approx({"12:00": 1.0, "12:05": 2.0})
+    assert show.totals(result, "snapshots") == {"12:00": 1, "12:05": 1}
 
 
 def test_snapshots_with_fractions_of_a_second_cover_to_the_fraction() -> None:
@@ -219,8 +208,8 @@ def test_snapshots_with_fractions_of_a_second_cover_to_the_fraction() -> None:
             Row(time=at("12:04") + 0.25, cputimes=960),
         ]
     )
-    assert coverage(result) == {"12:00": 239.75}
-    assert cores(result) == pytest.approx({"12:00": 4.0})
+    assert show.coverage(result) == {"12:00": 239.75}
+    assert show.cores(result) == pytest.approx({"12:00": 4.0})
 
 
 # --- 3: process instances ---------------------------------------------------------------------
@@ -235,8 +224,8 @@ def test_a_reused_pid_never_gives_negative_cpu() -> None:
         ]
     )
     # 20 core-seconds / 300 s
-    assert cores(result) == pytest.approx({"12:00": 20 / 300})
-    assert classes(result) == {"first_seen": 1, "attributed": 1}
+    assert show.cores(result) == pytest.approx({"12:00": 20 / 300})
+    assert show.classes(result) == {"first_seen": 1, "attributed": 1}
 
 
 def test_a_pid_reused_by_a_process_of_unknown_age_is_first_seen() -> None:
@@ -244,17 +233,17 @@ def test_a_pid_reused_by_a_process_of_unknown_age_is_first_seen() -> None:
     result = count(
         [Row(time=at("12:00"), cputimes=500), Row(time=at("12:05"), cputimes=20, rss=GB)]
     )
-    assert cores(result) == {"12:00": 0.0}
-    assert gigabytes(result) == {"12:00": 1.0}
-    assert classes(result) == {"first_seen": 2}
+    assert show.cores(result) == {"12:00": 0.0}
+    assert show.gigabytes(result) == {"12:00": 1.0}
+    assert show.classes(result) == {"first_seen": 2}
     assert result.ledger.attributed_cpu_seconds == 0
 
 
 def test_equal_cputimes_are_the_same_idle_process() -> None:
     """It did not fall, so nobody was born: a span without CPU, not one with all of its past."""
     result = count([Row(time=at("12:00"), cputimes=500), Row(time=at("12:05"), cputimes=500)])
-    assert cores(result) == {"12:00": 0.0}
-    assert classes(result) == {"first_seen": 1, "attributed": 1}
+    assert show.cores(result) == {"12:00": 0.0}
+    assert show.classes(result) == {"first_seen": 1, "attributed": 1}
 
 
 def test_a_process_too_young_to_have_been_seen_before_is_a_new_one() -> None:
@@ -262,10 +251,10 @@ def test_a_process_too_young_to_have_been_seen_before_is_a_new_one() -> None:
     earlier = Row(time=at("12:00"), cputimes=100)
     young = count([earlier, Row(time=at("12:05"), cputimes=130, etimes=269)])
     # born at 12:00:31, all of its 130 core-seconds / 300 s
-    assert cores(young) == pytest.approx({"12:00": 130 / 300})
+    assert show.cores(young) == pytest.approx({"12:00": 130 / 300})
     just_old_enough = count([earlier, Row(time=at("12:05"), cputimes=130, etimes=270)])
     # the same process as before: 30 core-seconds / 300 s
-    assert cores(just_old_enough) == pytest.approx({"12:00": 30 / 300})
+    assert show.cores(just_old_enough) == pytest.approx({"12:00": 30 / 300})
 
 
 def test_a_reuse_that_only_the_drift_of_etimes_shows_is_seen() -> None:
@@ -280,7 +269,7 @@ def test_a_reuse_that_only_the_drift_of_etimes_shows_is_seen() -> None:
         Row(time=at("12:10"), pid=1, cputimes=0),
     ]
     drifted = count([*rows, Row(time=at("12:10"), cputimes=160, etimes=10_000)])
-    assert classes(drifted) == {"first_seen": 3, "attributed": 2}
+    assert show.classes(drifted) == {"first_seen": 3, "attributed": 2}
     assert drifted.ledger.attributed_cpu_seconds == 0
     rows[1] = rows[1]._replace(etimes=9430)
     within_slack = count([*rows, Row(time=at("12:10"), cputimes=160, etimes=10_000)])
@@ -291,9 +280,9 @@ def test_a_process_that_aged_by_more_than_the_time_that_passed_is_another_one() 
     """The difference counts in both directions: 300 s passed, and etimes grew by 331."""
     earlier = Row(time=at("12:00"), cputimes=100, etimes=1000)
     other = count([earlier, Row(time=at("12:05"), cputimes=160, etimes=1331)])
-    assert classes(other) == {"first_seen": 2}
+    assert show.classes(other) == {"first_seen": 2}
     same = count([earlier, Row(time=at("12:05"), cputimes=160, etimes=1330)])
-    assert classes(same) == {"first_seen": 1, "attributed": 1}
+    assert show.classes(same) == {"first_seen": 1, "attributed": 1}
 
 
 @pytest.mark.parametrize(("earlier", "later"), [(None, None), (None, 5000.0), (4000.0, None)])

@@ -6,16 +6,12 @@ import pytest
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules
-from snapshot_assets_tests.domain.frames import (
+from snapshot_assets_tests.support.domain import process_rows as show
+from snapshot_assets_tests.support.domain.process_rows import (
     GB,
     Row,
     at,
-    classes,
-    cores,
     count,
-    coverage,
-    entries,
-    gigabytes,
     minutes,
     raw_rows,
     read_by,
@@ -34,19 +30,19 @@ def test_a_short_lived_process_counts_from_its_birth() -> None:
         ]
     )
     # 12:05: 90 / 120 s covered; nothing in 12:00, although its snapshot began at 12:02
-    assert cores(result) == pytest.approx({"12:00": 0.0, "12:05": 0.75})
-    assert classes(result) == {"first_seen": 1, "attributed": 2}
+    assert show.cores(result) == pytest.approx({"12:00": 0.0, "12:05": 0.75})
+    assert show.classes(result) == {"first_seen": 1, "attributed": 2}
 
 
 def test_a_process_a_little_older_than_the_silence_was_born_at_its_start() -> None:
     """etimes of 330 s in a silence of 300: within slack, so born, but never before 12:00."""
     snapshot = [Row(time=at("12:00"), pid=1), Row(time=at("12:05"), pid=1)]
     born = count([*snapshot, Row(time=at("12:05"), cputimes=150, etimes=330)])
-    assert cores(born) == pytest.approx({"12:00": 0.5})
+    assert show.cores(born) == pytest.approx({"12:00": 0.5})
     assert born.ledger.attributed_cpu_seconds == pytest.approx(150)
     older = count([*snapshot, Row(time=at("12:05"), cputimes=150, etimes=331)])
-    assert cores(older) == {"12:00": 0.0}
-    assert classes(older) == {"first_seen": 2, "attributed": 1}
+    assert show.cores(older) == {"12:00": 0.0}
+    assert show.classes(older) == {"first_seen": 2, "attributed": 1}
 
 
 def test_birth_is_never_before_the_previous_snapshot_even_where_that_was_looked_at() -> None:
@@ -57,7 +53,7 @@ def test_birth_is_never_before_the_previous_snapshot_even_where_that_was_looked_
             Row(time=at("12:10"), cputimes=150, etimes=320),
         ]
     )
-    assert cores(result) == pytest.approx({"12:00": 0.0, "12:05": 0.5})
+    assert show.cores(result) == pytest.approx({"12:00": 0.0, "12:05": 0.5})
 
 
 def test_a_process_born_in_its_snapshot_used_its_cpu_in_the_last_second() -> None:
@@ -65,7 +61,7 @@ def test_a_process_born_in_its_snapshot_used_its_cpu_in_the_last_second() -> Non
     snapshot = [Row(time=at("12:04"), pid=1), Row(time=at("12:05") + 0.5, pid=1)]
     result = count([*snapshot, Row(time=at("12:05") + 0.5, cputimes=4, etimes=0)])
     # 2 core-seconds / 60 s covered in 12:00, 2 / 0.5 s covered in 12:05
-    assert cores(result) == pytest.approx({"12:00": 2 / 60, "12:05": 4.0})
+    assert show.cores(result) == pytest.approx({"12:00": 2 / 60, "12:05": 4.0})
     assert result.ledger.attributed_cpu_seconds == pytest.approx(4)
 
 
@@ -78,7 +74,7 @@ def test_the_second_of_a_birth_never_begins_before_the_previous_snapshot() -> No
             Row(time=at("12:05") + 0.5, cputimes=4, etimes=0),
         ]
     )
-    assert cores(result) == pytest.approx({"12:00": 0.0, "12:05": 8.0})
+    assert show.cores(result) == pytest.approx({"12:00": 0.0, "12:05": 8.0})
 
 
 def test_a_process_born_in_a_gap_is_gap() -> None:
@@ -90,7 +86,7 @@ def test_a_process_born_in_a_gap_is_gap() -> None:
         ]
     )
     assert result.aggregates.empty
-    assert classes(result) == {"first_seen": 1, "gap": 1}
+    assert show.classes(result) == {"first_seen": 1, "gap": 1}
     assert result.ledger.gap_cpu_seconds == 45
 
 
@@ -103,9 +99,9 @@ def test_an_old_process_that_shows_up_between_others_is_first_seen() -> None:
             Row(time=at("12:05"), cputimes=1800, rss=GB, etimes=3600),
         ]
     )
-    assert cores(result) == {"12:00": 0.0}
-    assert gigabytes(result) == {"12:00": 1.0}
-    assert classes(result) == {"first_seen": 2, "attributed": 1}
+    assert show.cores(result) == {"12:00": 0.0}
+    assert show.gigabytes(result) == {"12:00": 1.0}
+    assert show.classes(result) == {"first_seen": 2, "attributed": 1}
 
 
 def test_a_process_missing_from_one_snapshot_is_charged_over_both() -> None:
@@ -117,9 +113,9 @@ def test_a_process_missing_from_one_snapshot_is_charged_over_both() -> None:
             Row(time=at("12:10"), cputimes=300, rss=GB),
         ]
     )
-    assert cores(result) == pytest.approx({"12:00": 0.5, "12:05": 0.5})
+    assert show.cores(result) == pytest.approx({"12:00": 0.5, "12:05": 0.5})
     # memory is what each snapshot shows: none at 12:05, 1 GB at 12:10
-    assert gigabytes(result) == pytest.approx({"12:00": 0.0, "12:05": 1.0})
+    assert show.gigabytes(result) == pytest.approx({"12:00": 0.0, "12:05": 1.0})
 
 
 def test_a_process_missing_for_longer_than_max_gap_is_gap_though_all_is_covered() -> None:
@@ -133,16 +129,16 @@ def test_a_process_missing_for_longer_than_max_gap_is_gap_though_all_is_covered(
     )
     assert result.ledger.gap_cpu_seconds == 450
     assert result.ledger.attributed_cpu_seconds == 0
-    assert set(cores(result).values()) == {0.0}
-    assert classes(result) == {"first_seen": 2, "attributed": 2, "gap": 1}
+    assert set(show.cores(result).values()) == {0.0}
+    assert show.classes(result) == {"first_seen": 2, "attributed": 2, "gap": 1}
 
 
 def test_a_span_is_split_at_bucket_borders_by_time() -> None:
     """900 core-seconds from 12:03 to 12:12: 200, 500 and 200 of them."""
     result = count([Row(time=at("12:03"), cputimes=0), Row(time=at("12:12"), cputimes=900)])
     # by time: 120/540, 300/540, 120/540 of 900; covered 120, 300, 120 s: 900/540 cores in each
-    assert cores(result) == pytest.approx({"12:00": 5 / 3, "12:05": 5 / 3, "12:10": 5 / 3})
-    assert coverage(result) == {"12:00": 120, "12:05": 300, "12:10": 120}
+    assert show.cores(result) == pytest.approx({"12:00": 5 / 3, "12:05": 5 / 3, "12:10": 5 / 3})
+    assert show.coverage(result) == {"12:00": 120, "12:05": 300, "12:10": 120}
     seconds = result.aggregates["cpu_norm"] * result.aggregates["covered_seconds"]
     assert list(seconds) == pytest.approx([200, 500, 200])
 
@@ -155,8 +151,8 @@ def test_cpu_used_before_and_after_setuid_is_charged_to_the_later_user() -> None
             Row(time=at("12:05"), username="ana", comm="bash", cputimes=61, etimes=305),
         ]
     )
-    assert entries(result, "cpu_norm") == pytest.approx({("12:00", "ana", "bash"): 0.2})
-    assert classes(result) == {"first_seen": 1, "attributed": 1}
+    assert show.entries(result, "cpu_norm") == pytest.approx({("12:00", "ana", "bash"): 0.2})
+    assert show.classes(result) == {"first_seen": 1, "attributed": 1}
 
 
 # --- 5: the CPU of a bucket -------------------------------------------------------------------
@@ -165,7 +161,7 @@ def test_cpu_used_before_and_after_setuid_is_charged_to_the_later_user() -> None
 def test_cores_are_an_average_over_the_covered_time_not_over_the_bucket() -> None:
     """One minute looked at, 60 core-seconds used: one core, not a fifth of one."""
     result = count([Row(time=at("12:01"), cputimes=0), Row(time=at("12:02"), cputimes=60)])
-    assert cores(result) == pytest.approx({"12:00": 1.0})
+    assert show.cores(result) == pytest.approx({"12:00": 1.0})
 
 
 def test_equal_names_add_up_and_different_names_stay_apart() -> None:
@@ -178,7 +174,7 @@ def test_equal_names_add_up_and_different_names_stay_apart() -> None:
             for time, used in ((at("12:00"), 0), (at("12:05"), seconds))
         ]
     )
-    assert entries(result, "cpu_norm") == pytest.approx(
+    assert show.entries(result, "cpu_norm") == pytest.approx(
         {
             ("12:00", "ana", "R"): 0.3,
             ("12:00", "ana", "python"): 0.3,
@@ -197,7 +193,7 @@ def test_a_process_without_use_has_no_entry() -> None:
             Row(time=at("12:05"), pid=8, username="idler"),
         ]
     )
-    assert set(entries(result, "cpu_norm")) == {("12:00", "ana", "python")}
+    assert set(show.entries(result, "cpu_norm")) == {("12:00", "ana", "python")}
 
 
 # --- 6: memory --------------------------------------------------------------------------------
@@ -211,8 +207,8 @@ def test_an_idle_hog_holds_its_memory() -> None:
             Row(time=at("12:05"), cputimes=7, rss=80 * GB),
         ]
     )
-    assert entries(result, "rss_gb") == {("12:00", "ana", "python"): 80.0}
-    assert entries(result, "cpu_norm") == {("12:00", "ana", "python"): 0.0}
+    assert show.entries(result, "rss_gb") == {("12:00", "ana", "python"): 80.0}
+    assert show.entries(result, "cpu_norm") == {("12:00", "ana", "python"): 0.0}
 
 
 def test_memory_is_weighted_by_how_long_its_snapshot_speaks() -> None:
@@ -225,7 +221,7 @@ def test_memory_is_weighted_by_how_long_its_snapshot_speaks() -> None:
         ]
     )
     # (4 * 60 + 1 * 180) / 240
-    assert gigabytes(result) == pytest.approx({"12:00": 1.75})
+    assert show.gigabytes(result) == pytest.approx({"12:00": 1.75})
 
 
 def test_memory_of_processes_in_one_snapshot_adds_up() -> None:
@@ -237,7 +233,7 @@ def test_memory_of_processes_in_one_snapshot_adds_up() -> None:
             for pid, rss in ((1, 1_500_000_000), (2, 2_500_000_000))
         ]
     )
-    assert gigabytes(result) == pytest.approx({"12:00": 4.0})
+    assert show.gigabytes(result) == pytest.approx({"12:00": 4.0})
 
 
 def test_memory_speaks_for_the_whole_span_of_its_snapshot_however_young_the_process() -> None:
@@ -248,7 +244,7 @@ def test_memory_speaks_for_the_whole_span_of_its_snapshot_however_young_the_proc
             Row(time=at("12:05"), cputimes=3, rss=3 * GB, etimes=30),
         ]
     )
-    assert gigabytes(result) == pytest.approx({"12:00": 3.0})
+    assert show.gigabytes(result) == pytest.approx({"12:00": 3.0})
 
 
 def test_the_setting_drop_idle_memory_leaves_out_only_spans_without_cpu() -> None:
@@ -262,10 +258,10 @@ def test_the_setting_drop_idle_memory_leaves_out_only_spans_without_cpu() -> Non
         Row(time=at("12:05"), pid=4, username="born busy", cputimes=1, rss=GB, etimes=100),
         Row(time=at("12:05"), pid=5, username="first seen", rss=GB, etimes=9000),
     ]
-    kept = {username for _, username, _ in entries(count(rows), "rss_gb")}
+    kept = {username for _, username, _ in show.entries(count(rows), "rss_gb")}
     assert kept == {"idle", "busy", "born idle", "born busy", "first seen"}
     dropping = count(rows, AccountingRules(drop_idle_memory=True))
-    assert entries(dropping, "rss_gb") == {
+    assert show.entries(dropping, "rss_gb") == {
         ("12:00", "busy", "python"): 1.0,
         ("12:00", "born busy", "python"): 1.0,
         ("12:00", "first seen", "python"): 1.0,
@@ -287,7 +283,7 @@ def test_drop_idle_memory_does_not_depend_on_rows_that_a_partition_does_not_read
     window = minutes("12:00", "12:05")
     everything = account(rows, window, rules)
     partition = account(read_by(rows, window, rules), window, rules)
-    assert gigabytes(everything) == gigabytes(partition) == {"12:00": 1.0}
+    assert show.gigabytes(everything) == show.gigabytes(partition) == {"12:00": 1.0}
 
 
 # --- 7: excluded accounts ---------------------------------------------------------------------
@@ -316,7 +312,7 @@ def test_excluded_accounts_are_left_out_of_cpu_and_memory_and_counted(
         ],
         AccountingRules(excluded_users=excluded_users),
     )
-    assert {username for _, username, _ in entries(result, "cpu_norm")} == left
+    assert {username for _, username, _ in show.entries(result, "cpu_norm")} == left
     out = len(users) - len(left)
     assert result.ledger.rows["excluded"] == 2 * out
     assert result.ledger.excluded_cpu_seconds == pytest.approx(30 * out)
@@ -335,7 +331,7 @@ def test_every_row_of_an_excluded_account_is_excluded_unless_it_is_a_duplicate()
         ],
         AccountingRules(excluded_users=("root",)),
     )
-    assert classes(result) == {"excluded": 3, "duplicate": 1}
+    assert show.classes(result) == {"excluded": 3, "duplicate": 1}
     assert result.ledger.excluded_cpu_seconds == pytest.approx(60)
     assert result.ledger.gap_cpu_seconds == 0
 
@@ -349,5 +345,5 @@ def test_snapshots_that_show_only_excluded_accounts_still_cover() -> None:
         ],
         AccountingRules(excluded_users=("root",)),
     )
-    assert coverage(result) == {"12:00": 300}
-    assert cores(result) == gigabytes(result) == {"12:00": 0.0}
+    assert show.coverage(result) == {"12:00": 300}
+    assert show.cores(result) == show.gigabytes(result) == {"12:00": 0.0}

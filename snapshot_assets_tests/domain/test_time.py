@@ -19,7 +19,7 @@ from snapshot_assets.domain.time import (
     bucket_start,
     epoch,
 )
-from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
 
 moments = st.one_of(
     st.integers(946_684_800, 4_102_444_799),

@@ -20,7 +20,7 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, AggregatesNote
-from snapshot_assets_tests.domain.frames import Row, raw_rows
+from snapshot_assets_tests.support.domain.process_rows import Row, raw_rows
 
 DAY = dt.date(2026, 11, 22)
 HOSTS = ("a", "A", "..", ".", "a/b", "a|b", "", "%", "%2F", "é" * 90, "é" * 91, "~", "x y", "CON")

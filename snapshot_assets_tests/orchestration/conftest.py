@@ -11,9 +11,9 @@ import dagster as dg
 import pytest
 
 from snapshot_assets.orchestration import sensors
-from snapshot_assets_tests.field import load
-from snapshot_assets_tests.orchestration.pipelines import HOSTS, Pipeline, Site
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.field_table import load
+from snapshot_assets_tests.support.pipelines import HOSTS, Pipeline, WatchedPipeline
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def pipeline(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Iterator[
 @pytest.fixture
 def site(
     mariadb: MariaDB, redis_server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Site]:
+) -> Iterator[WatchedPipeline]:
     """With an empty table, and yesterday as the only day to look at."""
     home, lake = tmp_path / "instance", tmp_path / "lake"
     home.mkdir()
@@ -41,14 +41,14 @@ def site(
     }.items():
         monkeypatch.setenv(f"SNAPSHOT_{name}", value)
     with dg.DagsterInstance.local_temp(str(home)) as instance:
-        made = Site(mariadb.url(), redis_server, lake, instance)
+        made = WatchedPipeline(mariadb.url(), redis_server, lake, instance)
         monkeypatch.setattr(sensors, "time", SimpleNamespace(time=lambda: made.now))
         load(made.source, [])
         yield made
 
 
 @pytest.fixture
-def settled(site: Site) -> Site:
+def settled(site: WatchedPipeline) -> WatchedPipeline:
     """The same, with a day of all hosts that is settled."""
     for seed, host in enumerate(HOSTS):
         load(site.source, site.rows(host, seed), create=None)

@@ -11,7 +11,7 @@ import dagster as dg
 from snapshot_assets.definitions import build_defs
 from snapshot_assets.domain.host_day import HostDay, batches
 from snapshot_assets.orchestration.partitions import dagster_key, host_days
-from snapshot_assets_tests.field import DAY, HOSTILE_HOSTS
+from snapshot_assets_tests.support.field_table import DAY, HOSTILE_HOSTS
 
 
 def test_definitions_load_in_an_empty_environment_without_connecting() -> None:

@@ -13,18 +13,18 @@ from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.orchestration.assets import SNAPSHOTS
 from snapshot_assets.orchestration.jobs import DAY_TAG
 from snapshot_assets.orchestration.partitions import known_hosts
-from snapshot_assets_tests.field import execute, load, row
-from snapshot_assets_tests.orchestration.pipelines import (
+from snapshot_assets_tests.support.field_table import execute, load, row
+from snapshot_assets_tests.support.pipelines import (
     FAILURE,
     HOSTS,
     STARTED,
-    Site,
+    WatchedPipeline,
     checks,
     day_of,
 )
 
 
-def test_a_day_that_no_night_settled_is_settled_once(site: Site) -> None:
+def test_a_day_that_no_night_settled_is_settled_once(site: WatchedPipeline) -> None:
     assert site.late() == set()
     for host in HOSTS:
         load(site.source, site.rows(host), create=None)
@@ -35,7 +35,7 @@ def test_a_day_that_no_night_settled_is_settled_once(site: Site) -> None:
     assert site.look()[1] == f"{site.day}: 3 hosts looked at, nothing new"
 
 
-def test_rows_that_come_late_are_settled_for_their_host_alone(settled: Site) -> None:
+def test_rows_that_come_late_are_settled_for_their_host_alone(settled: WatchedPipeline) -> None:
     for seconds, why in (
         (39_700, "newer than all others"),
         (30_000, "older than all others"),
@@ -59,7 +59,7 @@ def test_rows_that_come_late_are_settled_for_their_host_alone(settled: Site) -> 
     assert settled.late() == set()
 
 
-def test_what_the_lake_or_redis_lacks_is_made_again(settled: Site) -> None:
+def test_what_the_lake_or_redis_lacks_is_made_again(settled: WatchedPipeline) -> None:
     aggregates = Path(settled.lake.path(AGGREGATES, settled.day, "alice"))
     content = aggregates.read_bytes()
     aggregates.unlink()
@@ -74,7 +74,7 @@ def test_what_the_lake_or_redis_lacks_is_made_again(settled: Site) -> None:
     assert settled.late() == {"alice"}, "its documents still failed"
 
 
-def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: Site) -> None:
+def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: WatchedPipeline) -> None:
     (settled.lake_path / AGGREGATES.name / ".DS_Store").write_text("left by a file manager")
     for dataset in (RAW_ROWS, AGGREGATES):
         file = Path(settled.lake.path(dataset, settled.day, "alice"))
@@ -84,7 +84,7 @@ def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: Site) -> 
         assert check.passed == (dataset is RAW_ROWS)
         assert settled.late() == {"alice"}
         with settled.reader() as reader:
-            reader.client.flushall()
+            reader.base.client.flushall()
             settled.run("restore_redis")
             assert set(reader.hosts(*day_of(settled))) >= {"bob", "web|01"}
             assert reader.progress().complete, "there is nothing more to be had"
@@ -93,7 +93,7 @@ def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: Site) -> 
     assert checks(settled.run("audit"))["redis_holds_what_it_should"].passed
 
 
-def test_stages_that_did_not_follow_are_made_up_for(settled: Site) -> None:
+def test_stages_that_did_not_follow_are_made_up_for(settled: WatchedPipeline) -> None:
     settled.add("bob", 39_700)
     assert settled.settle_day("bob", select=[RAW_ROWS.name])
     assert settled.late() == {"bob"}, "its aggregates are older than its rows"
@@ -104,7 +104,9 @@ def test_stages_that_did_not_follow_are_made_up_for(settled: Site) -> None:
     assert settled.late() == set()
 
 
-def test_what_failed_is_tried_again_when_its_rows_change_or_after_hours(site: Site) -> None:
+def test_what_failed_is_tried_again_when_its_rows_change_or_after_hours(
+    site: WatchedPipeline,
+) -> None:
     load(site.source, site.rows("dora"), create=None)
     execute(site.source, "UPDATE processes SET cputimes = -5 WHERE host = 'dora' AND pid = 7")
     assert site.late() == {"dora"}
@@ -125,7 +127,7 @@ def test_what_failed_is_tried_again_when_its_rows_change_or_after_hours(site: Si
     assert site.late(forget=False) == set()
 
 
-def test_a_day_that_is_being_settled_is_left_alone(site: Site) -> None:
+def test_a_day_that_is_being_settled_is_left_alone(site: WatchedPipeline) -> None:
     load(site.source, site.rows("alice"), create=None)
     site.record_run("settle", STARTED, day=str(site.day - dt.timedelta(days=1)))
     site.record_run("settle", FAILURE, day=str(site.day))
@@ -138,7 +140,7 @@ def test_a_day_that_is_being_settled_is_left_alone(site: Site) -> None:
 
 
 def test_the_night_has_its_time_before_anybody_looks(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: WatchedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(site.source, site.rows("alice"), create=None)
     over = site.midnight + DAY_SECONDS
@@ -151,7 +153,9 @@ def test_the_night_has_its_time_before_anybody_looks(
     assert site.look() == ([], "no day is over yet")
 
 
-def test_every_day_within_reach_is_looked_at(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_day_within_reach_is_looked_at(
+    site: WatchedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SNAPSHOT_START_DATE", "2026-01-01")
     monkeypatch.setenv("SNAPSHOT_LATE_DAYS", "4")
     site.defs = build_defs()

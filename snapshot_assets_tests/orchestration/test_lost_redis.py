@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from snapshot_assets.pipeline.redis_writer import RedisWriter
-from snapshot_assets_tests.field import execute, load
-from snapshot_assets_tests.orchestration.pipelines import FAILURE, STARTED, Site, recent, whole
+from snapshot_assets_tests.support.field_table import execute, load
+from snapshot_assets_tests.support.pipelines import FAILURE, STARTED, WatchedPipeline, recent, whole
 
 
-def test_an_empty_redis_beside_an_empty_lake_has_lost_nothing(site: Site) -> None:
+def test_an_empty_redis_beside_an_empty_lake_has_lost_nothing(site: WatchedPipeline) -> None:
     """Nor is it called complete: the lake may not be mounted yet."""
     for _ in range(2):
         assert site.look("redis_lost") == ([], "nothing is settled yet")
@@ -17,11 +17,11 @@ def test_an_empty_redis_beside_an_empty_lake_has_lost_nothing(site: Site) -> Non
         assert not site.complete()
 
 
-def test_an_emptied_redis_is_restored_and_today_is_published(settled: Site) -> None:
+def test_an_emptied_redis_is_restored_and_today_is_published(settled: WatchedPipeline) -> None:
     with settled.reader() as reader:
         documents = reader.get_data("web|01", *whole(settled.day))
         assert len(documents) == 12
-        reader.client.flushall()
+        reader.base.client.flushall()
     requests, _ = settled.look("redis_lost")
     assert [request.job_name for request in requests] == ["live", "restore_redis"]
     assert len({request.run_key for request in requests}) == 2
@@ -52,7 +52,7 @@ def test_an_emptied_redis_is_restored_and_today_is_published(settled: Site) -> N
 
 @pytest.mark.parametrize("before_the_first_refresh", [False, True])
 def test_a_redis_that_was_set_back_is_not_complete(
-    site: Site, before_the_first_refresh: bool
+    site: WatchedPipeline, before_the_first_refresh: bool
 ) -> None:
     load(site.source, recent("alice"), create=None)
     with RedisWriter(url=site.redis_url) as writer:
@@ -60,13 +60,13 @@ def test_a_redis_that_was_set_back_is_not_complete(
     assert site.run("live").success
     with site.reader() as reader:
         if before_the_first_refresh:
-            reader.client.hdel("snapshot_assets:state", "live_until")
+            reader.base.client.hdel("snapshot_assets:state", "live_until")
         else:
             assert site.run("live").success
             assert site.complete(), "nothing was set back"
             until = reader.progress().live_until
             assert until is not None
-            reader.client.hset("snapshot_assets:state", "live_until", repr(until - 3_600))
+            reader.base.client.hset("snapshot_assets:state", "live_until", repr(until - 3_600))
     assert site.complete()
     assert site.run("live").success
     assert not site.complete()

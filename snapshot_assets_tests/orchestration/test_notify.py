@@ -7,7 +7,6 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +19,13 @@ from snapshot_assets.orchestration.notify import failure_message, failure_sensor
 from snapshot_assets.orchestration.partitions import Box, dagster_key
 from snapshot_assets.pipeline.webhook import post
 from snapshot_assets.settings import Settings
-from snapshot_assets_tests.field import DAY
-from snapshot_assets_tests.orchestration.pipelines import QUIET
+from snapshot_assets_tests.support.field_table import DAY
+from snapshot_assets_tests.support.pipelines import QUIET
+from snapshot_assets_tests.support.webhook import Webhook
 
 SOURCE_PASSWORD, SOURCE_PASSWORD_IN_URL = "p@ss:/w#rd", "p%40ss%3A%2Fw%23rd"
 REDIS_PASSWORD, REDIS_PASSWORD_IN_URL = "r&d1s pw", "r%26d1s%20pw"
 SECRETS = (SOURCE_PASSWORD, SOURCE_PASSWORD_IN_URL, REDIS_PASSWORD, REDIS_PASSWORD_IN_URL)
-
-
-class Webhook:
-    """A server that keeps what it is sent, and answers as it is told."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, str | None, Any]] = []
-        self.answer = 204
-        webhook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                webhook.received.append((self.path, self.headers["Content-Type"], body))
-                self.send_response(webhook.answer)
-                if 300 <= webhook.answer < 400:
-                    self.send_header("Location", "/elsewhere")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/services/s3cret?token=t0ken"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 @pytest.fixture

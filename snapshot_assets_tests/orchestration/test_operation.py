@@ -11,11 +11,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,41 +27,17 @@ from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.orchestration.partitions import dagster_key
 from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets.store.layout import COMPLETE
-from snapshot_assets_tests.deployment import NEVER, Deployment
-from snapshot_assets_tests.field import FIELD_TABLE, busy_host, execute, load, row
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.deployment import NEVER, Deployment
+from snapshot_assets_tests.support.field_table import FIELD_TABLE, busy_host, execute, load, row
+from snapshot_assets_tests.support.servers import MariaDB, Redis
+from snapshot_assets_tests.support.webhook import Webhook
 
 ASSETS = ("raw_process_rows", "five_minute_aggregates", "redis_snapshots")
 TOMORROW = -1  # days ago, since it may begin while the tests run
 
 
-class Webhook:
-    """A server that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
-        messages = self.messages
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook?token=s3cret"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @dataclass
-class Site:
+class Operation:
     """Servers, settings and the deployment of a site, and what a clean run of it would give.
 
     Days are counted back from the one on which the tests began.
@@ -158,11 +132,11 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operation]:
     folder = tmp_path_factory.mktemp("site")
     with MariaDB(folder / "mariadb") as mariadb, Redis(folder / "redis") as redis:
         webhook = Webhook()
-        made = Site(mariadb, redis, webhook, folder)
+        made = Operation(mariadb, redis, webhook, folder)
         with made.source as source:
             execute(source, FIELD_TABLE)
         with made.deployment:
@@ -170,7 +144,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         webhook.close()
 
 
-def test_the_schedule_publishes_and_new_hosts_appear(site: Site) -> None:
+def test_the_schedule_publishes_and_new_hosts_appear(site: Operation) -> None:
     deployment, now = site.deployment, int(time.time())
     with site.source as source:
         load(source, busy_host("newcomer", now - 1800, now), create=None)
@@ -191,7 +165,7 @@ def test_the_schedule_publishes_and_new_hosts_appear(site: Site) -> None:
 
 
 def test_a_backfill_keeps_a_bad_host_day_visible_and_the_others_done(
-    site: Site, redis_server: Redis
+    site: Operation, redis_server: Redis
 ) -> None:
     deployment, hosts = site.deployment, ["fill-a", "fill-b", "fill|c"]
     site.load_days(hosts, 9, 7)
@@ -240,7 +214,7 @@ def test_a_backfill_keeps_a_bad_host_day_visible_and_the_others_done(
 
 
 def test_missed_nights_and_late_rows_are_settled_by_themselves(
-    site: Site, redis_server: Redis
+    site: Operation, redis_server: Redis
 ) -> None:
     deployment, hosts = site.deployment, ["late-a", "late-b"]
     site.load_days(hosts, 3, 2)
@@ -267,7 +241,7 @@ def test_missed_nights_and_late_rows_are_settled_by_themselves(
     assert untouched.stat().st_mtime_ns == changed_at, "only what changed is done again"
 
 
-def test_mariadb_killed_during_a_run(site: Site, redis_server: Redis) -> None:
+def test_mariadb_killed_during_a_run(site: Operation, redis_server: Redis) -> None:
     deployment, hosts = site.deployment, ["maria-a", "maria-b"]
     site.load_days(hosts, 13, 12)
     deployment.add_hosts(hosts)
@@ -284,7 +258,7 @@ def test_mariadb_killed_during_a_run(site: Site, redis_server: Redis) -> None:
     assert site.documents(site.redis, hosts, 13, 12) == site.clean_run(redis_server, hosts, 13, 12)
 
 
-def test_redis_killed_during_a_write_and_lost(site: Site, redis_server: Redis) -> None:
+def test_redis_killed_during_a_write_and_lost(site: Operation, redis_server: Redis) -> None:
     deployment, hosts = site.deployment, [f"redis-{i}" for i in range(6)]
     site.load_days(hosts, 18, 15)
     deployment.add_hosts(hosts)
@@ -304,7 +278,7 @@ def test_redis_killed_during_a_write_and_lost(site: Site, redis_server: Redis) -
     assert site.documents(site.redis, ["fill-a"], 9, 7) == others
 
 
-def test_a_lost_redis_is_rebuilt_from_the_lake_without_the_source(site: Site) -> None:
+def test_a_lost_redis_is_rebuilt_from_the_lake_without_the_source(site: Operation) -> None:
     deployment, hosts = site.deployment, ["lake-a", "lake-b"]
     site.load_days(hosts, 6, 6)
     deployment.add_hosts(hosts)
@@ -327,6 +301,6 @@ def test_a_lost_redis_is_rebuilt_from_the_lake_without_the_source(site: Site) ->
     deployment.wait("today once more", lambda: site.documents(site.redis, ["present"], 1, TOMORROW))
 
 
-def _complete(site: Site) -> bool:
+def _complete(site: Operation) -> bool:
     with site.redis.client() as client:
         return bool(client.hexists("snapshot_assets:state", COMPLETE))

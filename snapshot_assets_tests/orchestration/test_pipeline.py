@@ -16,8 +16,15 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.lake.notes import AGGREGATES
 from snapshot_assets.orchestration.assets import settled_assets
 from snapshot_assets.orchestration.partitions import dagster_key
-from snapshot_assets_tests.field import DAY, HOSTILE_HOSTS, MIDNIGHT, busy_host, execute, load
-from snapshot_assets_tests.orchestration.pipelines import PARTITIONS, Pipeline, metadata, whole
+from snapshot_assets_tests.support.field_table import (
+    DAY,
+    HOSTILE_HOSTS,
+    MIDNIGHT,
+    busy_host,
+    execute,
+    load,
+)
+from snapshot_assets_tests.support.pipelines import PARTITIONS, Pipeline, metadata, whole
 
 
 def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: Pipeline) -> None:
@@ -113,7 +120,7 @@ def test_later_stages_can_be_made_again_without_the_source(pipeline: Pipeline) -
     before = pipeline.state()
     execute(pipeline.source, "DROP TABLE processes")
     with pipeline.reader() as reader:
-        reader.client.flushall()
+        reader.base.client.flushall()
     result = pipeline.settle(["alice"], select=["five_minute_aggregates", "redis_snapshots"])
     assert result.success
     assert metadata(result, "raw_process_rows") == {}

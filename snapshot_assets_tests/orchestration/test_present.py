@@ -7,11 +7,11 @@ import time
 import dagster as dg
 
 from snapshot_assets.orchestration.partitions import known_hosts
-from snapshot_assets_tests.field import Row, execute, load, row
-from snapshot_assets_tests.orchestration.pipelines import HOSTS, Site, checks, culprits, recent
+from snapshot_assets_tests.support.field_table import Row, execute, load, row
+from snapshot_assets_tests.support.pipelines import HOSTS, WatchedPipeline, checks, culprits, recent
 
 
-def test_a_host_with_bad_rows_is_named_and_the_others_are_published(site: Site) -> None:
+def test_a_host_with_bad_rows_is_named_and_the_others_are_published(site: WatchedPipeline) -> None:
     load(site.source, [r for host in HOSTS for r in recent(host)], create=None)
     broken = "UPDATE processes SET cputimes = :v WHERE host = 'bob' AND pid = 9"
     execute(site.source, broken, v=-5)
@@ -37,7 +37,7 @@ def test_a_host_with_bad_rows_is_named_and_the_others_are_published(site: Site) 
     assert made.metadata["new_hosts"].value == "bob"
 
 
-def test_buckets_that_are_old_and_hosts_that_fell_silent_are_told(site: Site) -> None:
+def test_buckets_that_are_old_and_hosts_that_fell_silent_are_told(site: WatchedPipeline) -> None:
     def review() -> tuple[dg.AssetCheckEvaluation, dg.AssetCheckEvaluation]:
         found = checks(site.run("review"))
         fresh, silent = found["newest_bucket_is_fresh"], found["hosts_report"]
@@ -69,7 +69,7 @@ def test_buckets_that_are_old_and_hosts_that_fell_silent_are_told(site: Site) ->
     assert (silent.metadata["hosts"].value, silent.metadata["hosts_silent"].value) == (2, 1)
 
 
-def test_collectors_that_lag_or_are_two_are_listed(site: Site) -> None:
+def test_collectors_that_lag_or_are_two_are_listed(site: WatchedPipeline) -> None:
     now = int(time.time())
 
     def sampled(host: str, *seconds_ago: int) -> list[Row]:

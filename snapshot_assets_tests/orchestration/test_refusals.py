@@ -22,8 +22,8 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
-from snapshot_assets_tests.field import DAY, MIDNIGHT, busy_host, execute, load, row
-from snapshot_assets_tests.orchestration.pipelines import FOREVER_DAYS, QUIET, Pipeline, whole
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, execute, load, row
+from snapshot_assets_tests.support.pipelines import FOREVER_DAYS, QUIET, Pipeline, whole
 
 
 def test_one_bad_host_day_fails_visibly_and_the_others_are_done(pipeline: Pipeline) -> None:
@@ -124,9 +124,9 @@ def test_checks_see_what_was_tampered_with(pipeline: Pipeline) -> None:
     assert failing() == {}
     key, agree = bucket_iso(MIDNIGHT + 300), "frames_agree_with_documents"
     with pipeline.reader() as reader:
-        good = reader.client.hget(key, "alice")
+        good = reader.base.client.hget(key, "alice")
         assert isinstance(good, bytes)
-        expiry = reader.client.expiretime(key)
+        expiry = reader.base.client.expiretime(key)
         assert isinstance(expiry, int)
         for names, problem, bad in (
             ({"documents_sum_up", agree}, "do not sum up", (b'"rss":0.0}', b'"rss":0.5}')),
@@ -137,28 +137,28 @@ def test_checks_see_what_was_tampered_with(pipeline: Pipeline) -> None:
             ),
             ({"redis_holds_what_it_should", "cpu_seconds_equal_source", agree}, "missing", None),
         ):
-            reader.client.hdel(key, "alice")
+            reader.base.client.hdel(key, "alice")
             if bad is not None:
                 assert bad[0] in good
-                reader.client.hset(key, "alice", good.replace(*bad))
-                reader.client.expireat(key, expiry)
+                reader.base.client.hset(key, "alice", good.replace(*bad))
+                reader.base.client.expireat(key, expiry)
             found = failing()
             assert names <= set(found)
             assert any(problem in told for told in found.values())
-        reader.client.hset(key, "alice", good)
+        reader.base.client.hset(key, "alice", good)
         assert "wrong expiry" in failing()["redis_holds_what_it_should"]
-        reader.client.expireat(key, expiry)
-        reader.client.hset(bucket_iso(MIDNIGHT + 7200), "alice", good)
+        reader.base.client.expireat(key, expiry)
+        reader.base.client.hset(bucket_iso(MIDNIGHT + 7200), "alice", good)
         assert "surplus" in failing()["redis_holds_what_it_should"]
         assert "1 buckets differ" in failing()[agree]
-        reader.client.delete(bucket_iso(MIDNIGHT + 7200))
+        reader.base.client.delete(bucket_iso(MIDNIGHT + 7200))
         frame = reader.keys.frame("alice", MIDNIGHT)
-        held: Any = reader.client.hgetall(frame)
-        reader.client.hset(frame, "00:05", "")
+        held: Any = reader.base.client.hgetall(frame)
+        reader.base.client.hset(frame, "00:05", "")
         assert "1 buckets differ" in failing()[agree]
-        reader.client.delete(frame)
+        reader.base.client.delete(frame)
         assert "missing in frames" in failing()["redis_holds_what_it_should"]
-        reader.client.hset(frame, mapping=held)
+        reader.base.client.hset(frame, mapping=held)
 
     load(pipeline.source, [row("alice", MIDNIGHT + 3900, 7, cputimes=9 * 10**5)], create=None)
     assert "inconclusive" in failing()["cpu_seconds_equal_source"]

@@ -27,9 +27,16 @@ from snapshot_assets.orchestration.partitions import (
     known_hosts,
 )
 from snapshot_assets.orchestration.resources import environment_resources
-from snapshot_assets_tests.field import DAY, HOSTILE_HOSTS, MIDNIGHT, busy_host, load, row
-from snapshot_assets_tests.orchestration.pipelines import Pipeline
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.field_table import (
+    DAY,
+    HOSTILE_HOSTS,
+    MIDNIGHT,
+    busy_host,
+    load,
+    row,
+)
+from snapshot_assets_tests.support.pipelines import Pipeline
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 # --- boxes ---------------------------------------------------------------------------------------
 

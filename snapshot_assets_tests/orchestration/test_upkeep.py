@@ -11,8 +11,8 @@ import pytest
 from snapshot_assets.orchestration import upkeep
 from snapshot_assets.orchestration.jobs import IN_PROGRESS
 from snapshot_assets.orchestration.upkeep import tidy, upkeep_jobs
-from snapshot_assets_tests.orchestration.pipelines import QUIET
-from snapshot_assets_tests.servers import MariaDB
+from snapshot_assets_tests.support.pipelines import QUIET
+from snapshot_assets_tests.support.servers import MariaDB
 
 LATER = 1e10  # epoch seconds that no run reaches
 

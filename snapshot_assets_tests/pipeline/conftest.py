@@ -1,4 +1,4 @@
-"""The fixed days of these tests never expire; what a settling needs, empty."""
+"""The fixed days of these tests never expire; a writer and a reader; what a settling needs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import pytest
 
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.pipeline.redis_writer import RedisWriter
-from snapshot_assets_tests.pipeline.settlings import Settling, Source
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.conftest import examples_never_expire
+from snapshot_assets_tests.support.fixtures import examples_never_expire, reader, writer
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.settlings import Settling, Source
 
-__all__ = ["examples_never_expire"]
+__all__ = ["examples_never_expire", "reader", "writer"]
 
 
 @pytest.fixture
 def settling(redis_server: Redis, tmp_path: Path) -> Iterator[Settling]:
+    """An empty table, lake and Redis."""
     (tmp_path / "processes.db").touch()
     with (
         Source(f"sqlite:///{tmp_path / 'processes.db'}") as source,

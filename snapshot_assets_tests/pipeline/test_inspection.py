@@ -14,8 +14,8 @@ from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_pr
 from snapshot_assets.pipeline.proof import prove_host_days
 from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.field import DAY, MIDNIGHT
-from snapshot_assets_tests.pipeline.settlings import ALICE, NEXT_DAY, RULES, Settling
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT
+from snapshot_assets_tests.support.settlings import ALICE, NEXT_DAY, RULES, Settling
 
 HOSTS = ("alice", "bob", "carol")
 KEPT_A_DAY = Retention(86_400, 86_400, 10**9, 10**9)
@@ -26,6 +26,11 @@ def settled(settling: Settling) -> Settling:
     settling.load(*HOSTS)
     settling.run(*(HostDay(DAY, host) for host in HOSTS))
     return settling
+
+
+def reader_at(settled: Settling, now: float) -> RedisReader:
+    """A reader of a Redis that keeps documents and frames for a day, at this time."""
+    return RedisReader(port=settled.redis.port, clock=lambda: now, retention=KEPT_A_DAY)
 
 
 def test_rows_of_another_host_or_time_are_counted(settled: Settling) -> None:
@@ -64,9 +69,7 @@ def test_a_window_is_cut_to_what_is_kept_for_five_more_minutes(settled: Settling
         (2 * 86_400, end),
     ):
         now = MIDNIGHT + age
-        with RedisReader(
-            port=settled.redis.port, clock=lambda now=now: now, retention=KEPT_A_DAY
-        ) as reader:
+        with reader_at(settled, now) as reader:
             assert kept_window(reader, ALICE.window) == Window(start, end)
 
 
@@ -86,9 +89,7 @@ def test_a_census_of_some_host_days_looks_at_no_others(settled: Settling) -> Non
 def test_days_past_every_retention_are_in_no_census(settled: Settling) -> None:
     now = ALICE.window.end + 86_400
     for clock, days in ((now - 1, 1), (now, 0)):
-        with RedisReader(
-            port=settled.redis.port, clock=lambda clock=clock: clock, retention=KEPT_A_DAY
-        ) as reader:
+        with reader_at(settled, clock) as reader:
             assert len(whole_census(settled.lake, reader)) == days
 
 

@@ -16,8 +16,8 @@ from snapshot_assets.lake.notes import AGGREGATES
 from snapshot_assets.pipeline.late_rows import Attempts, days_to_compare, unsettled
 from snapshot_assets.pipeline.settle import settle
 from snapshot_assets.source.query import Tally
-from snapshot_assets_tests.field import DAY, MIDNIGHT
-from snapshot_assets_tests.pipeline.settlings import ALICE, RULES, Settling
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT
+from snapshot_assets_tests.support.settlings import ALICE, RULES, Settling
 
 
 def test_a_day_is_compared_once_its_night_is_over() -> None:

@@ -11,16 +11,24 @@ import pytest
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import SourceOutageError, StoreOutageError
-from snapshot_assets.pipeline.live import LiveReport, LiveRules
+from snapshot_assets.pipeline.live import LiveReport
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.source.query import ProcessSource, SourceTable
 from snapshot_assets.store.layout import Retention
-from snapshot_assets_tests.field import DAY, MIDNIGHT, Row, busy_host, execute, load, row
-from snapshot_assets_tests.servers import MariaDB, Redis
+from snapshot_assets_tests.support.field_table import (
+    DAY,
+    MIDNIGHT,
+    Row,
+    busy_host,
+    execute,
+    load,
+    row,
+)
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 NOON = MIDNIGHT + 12 * 3600
 RULES = AccountingRules()
@@ -43,7 +51,7 @@ class RememberingSource(ProcessSource):
         return super().read_sql(start, end, hosts)
 
 
-class Site:
+class LiveTicks:
     """A source and a Redis at a time of our choosing."""
 
     def __init__(self, source: RememberingSource, redis: Redis) -> None:
@@ -70,7 +78,7 @@ class Site:
         window = Window.around(first, now)
         rows = self.source.read_sql(*RULES.read_range(window))
         aggregates = account(rows, window, RULES).aggregates
-        frame = documents(usage(aggregates, DocumentRules(), "live"))
+        frame = documents(usage_from_aggregates(aggregates, DocumentRules(), "live"))
         found: dict[str, dict[str, bytes]] = {}
         for bucket, host, body in zip(
             frame["bucket_start"], frame["host"], frame["body"], strict=True
@@ -80,21 +88,21 @@ class Site:
 
 
 @pytest.fixture
-def site(mariadb: MariaDB, redis_server: Redis) -> Iterator[Site]:
+def site(mariadb: MariaDB, redis_server: Redis) -> Iterator[LiveTicks]:
     with RememberingSource(mariadb.url(), SourceTable(rss_unit="KiB")) as source:
         load(source, [])
-        yield Site(source, redis_server)
+        yield LiveTicks(source, redis_server)
 
 
 def until(host: str, first: int, last: int) -> list[Row]:
     return [r for r in busy_host(host) if first <= r["snapshot_time_epoch"] < last]
 
 
-def add(site: Site, *rows: Row) -> None:
+def add(site: LiveTicks, *rows: Row) -> None:
     load(site.source, rows, create=None)
 
 
-def test_a_tick_reads_the_lookback_and_no_more(site: Site) -> None:
+def test_a_tick_reads_the_lookback_and_no_more(site: LiveTicks) -> None:
     add(site, *until("alice", MIDNIGHT, NOON))
     site.tick(NOON)
     add(site, *until("alice", NOON, NOON + 300))
@@ -108,7 +116,7 @@ def test_a_tick_reads_the_lookback_and_no_more(site: Site) -> None:
     assert site.documents() == site.expected(MIDNIGHT, NOON + 300)
 
 
-def test_the_current_bucket_is_published_as_far_as_it_goes(site: Site) -> None:
+def test_the_current_bucket_is_published_as_far_as_it_goes(site: LiveTicks) -> None:
     rows = until("alice", NOON - 1200, NOON + 200)
     add(site, *rows)
     site.tick(NOON + 200)
@@ -123,7 +131,7 @@ def test_the_current_bucket_is_published_as_far_as_it_goes(site: Site) -> None:
     assert 0 < report.coverage_now < 0.1
 
 
-def test_an_outage_is_caught_up_from_where_it_began(site: Site) -> None:
+def test_an_outage_is_caught_up_from_where_it_began(site: LiveTicks) -> None:
     add(site, *until("alice", MIDNIGHT, NOON), *until("bob", MIDNIGHT, NOON))
     site.tick(MIDNIGHT + 3600)
     report = site.tick(NOON)
@@ -133,7 +141,7 @@ def test_an_outage_is_caught_up_from_where_it_began(site: Site) -> None:
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
 
 
-def test_an_interrupted_catch_up_goes_on_where_it_stopped(site: Site) -> None:
+def test_an_interrupted_catch_up_goes_on_where_it_stopped(site: LiveTicks) -> None:
     add(site, *until("alice", MIDNIGHT, NOON))
     site.tick(MIDNIGHT + 3600)
     site.source.fail_at = lambda start: start > MIDNIGHT + 6 * 3600
@@ -148,7 +156,7 @@ def test_an_interrupted_catch_up_goes_on_where_it_stopped(site: Site) -> None:
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
 
 
-def test_a_redis_emptied_during_a_refresh_keeps_no_watermark(site: Site) -> None:
+def test_a_redis_emptied_during_a_refresh_keeps_no_watermark(site: LiveTicks) -> None:
     """Otherwise what was published before would be missing until the night."""
     add(site, *until("alice", MIDNIGHT, NOON))
 
@@ -168,7 +176,7 @@ def test_a_redis_emptied_during_a_refresh_keeps_no_watermark(site: Site) -> None
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
 
 
-def test_what_lies_beyond_the_limit_is_named(site: Site) -> None:
+def test_what_lies_beyond_the_limit_is_named(site: LiveTicks) -> None:
     add(site, *until("alice", MIDNIGHT, NOON))
     rules = LiveRules(1800, 6 * 3600)
     site.tick(MIDNIGHT - 86_400, rules)
@@ -179,7 +187,7 @@ def test_what_lies_beyond_the_limit_is_named(site: Site) -> None:
     assert not site.tick(NOON + 300, rules).days_left_out
 
 
-def test_a_first_refresh_starts_after_the_settled_days(site: Site) -> None:
+def test_a_first_refresh_starts_after_the_settled_days(site: LiveTicks) -> None:
     add(site, *until("alice", MIDNIGHT - 3600, NOON))
     report = site.tick(NOON, settled_until=MIDNIGHT)
     assert report.window.start == MIDNIGHT
@@ -194,7 +202,7 @@ def test_a_first_refresh_starts_after_the_settled_days(site: Site) -> None:
     assert report.window.start == NOON - 1800, "the lookback always"
 
 
-def test_a_host_that_was_silent_brings_its_backlog(site: Site) -> None:
+def test_a_host_that_was_silent_brings_its_backlog(site: LiveTicks) -> None:
     add(site, *until("alice", MIDNIGHT, NOON), *until("bob", MIDNIGHT, MIDNIGHT + 7200))
     for now in range(MIDNIGHT + 3600, NOON, 3600):
         site.tick(now)
@@ -211,7 +219,7 @@ def test_a_host_that_was_silent_brings_its_backlog(site: Site) -> None:
     assert len(site.source.reads) == 1
 
 
-def test_a_defect_is_blamed_on_its_host_and_heals(site: Site) -> None:
+def test_a_defect_is_blamed_on_its_host_and_heals(site: LiveTicks) -> None:
     hosts = ("alice", "bob", "carol", "dave", "eve")
     for host in hosts:
         add(site, *until(host, MIDNIGHT, NOON))
@@ -238,7 +246,7 @@ def test_a_defect_is_blamed_on_its_host_and_heals(site: Site) -> None:
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON + 7200)
 
 
-def test_ticks_in_any_rhythm_end_with_the_same_documents(site: Site) -> None:
+def test_ticks_in_any_rhythm_end_with_the_same_documents(site: LiveTicks) -> None:
     """Also with late rows, as long as they come within the lookback."""
     everything = until("alice", MIDNIGHT, MIDNIGHT + 14_400)
     for now in range(MIDNIGHT + 300, MIDNIGHT + 14_700, 300):
@@ -253,7 +261,7 @@ def test_ticks_in_any_rhythm_end_with_the_same_documents(site: Site) -> None:
     assert site.documents() == site.expected(MIDNIGHT - 3600, MIDNIGHT + 14_700)
 
 
-def test_progress_is_kept_in_redis_beside_the_documents(site: Site) -> None:
+def test_progress_is_kept_in_redis_beside_the_documents(site: LiveTicks) -> None:
     add(site, *until("alice", NOON - 1200, NOON))
     site.tick(NOON)
     with RedisWriter(port=site.redis.port) as writer:

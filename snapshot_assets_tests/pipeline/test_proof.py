@@ -16,13 +16,13 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.pipeline.proof import prove, source_cpu_seconds
 from snapshot_assets.source.query import ProcessSource, SourceTable, Tally
 from snapshot_assets.store.reading.reader import Document
-from snapshot_assets_tests.domain.frames import Scenario, scenarios
-from snapshot_assets_tests.field import DAY, MIDNIGHT, busy_host, execute, load, row
-from snapshot_assets_tests.servers import MariaDB
+from snapshot_assets_tests.support.domain.process_rows import Scenario, scenarios
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, execute, load, row
+from snapshot_assets_tests.support.servers import MariaDB
 
 RULES = AccountingRules()
 DAY_WINDOW = Window.of_day(DAY)
@@ -93,7 +93,7 @@ def in_redis(source: ProcessSource, host: str, window: Window = DAY_WINDOW) -> d
     """The documents that the settled path would have written."""
     rows = source.read_sql(*RULES.read_range(window), [host])
     aggregates = account(rows, window, RULES).aggregates
-    frame = documents(usage(aggregates, DocumentRules(), "settled"))
+    frame = documents(usage_from_aggregates(aggregates, DocumentRules(), "settled"))
     return {
         int(bucket): orjson.loads(body)
         for bucket, body in zip(frame["bucket_start"], frame["body"], strict=True)

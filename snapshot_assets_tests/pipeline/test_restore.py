@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage
+from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, AggregatesNote
@@ -23,8 +23,8 @@ from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Keys, Retention
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.domain.frames import DAY, MIDNIGHT, Row, raw_rows
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.domain.process_rows import DAY, MIDNIGHT, Row, raw_rows
+from snapshot_assets_tests.support.servers import Redis
 
 HOSTS = ("alice", "web|01", "../x")
 DAYS = (DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1))
@@ -45,25 +45,13 @@ def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, core
     note = AggregatesNote(result.ledger, buckets, len(rows), window.start + 99 * 300.0)
     lake.write(AGGREGATES, day, host, result.aggregates, note)
     if writer is not None:
-        used = usage(result.aggregates, DocumentRules(), "settled")
+        used = usage_from_aggregates(result.aggregates, DocumentRules(), "settled")
         writer.replace([host], window, used, "settled")
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"))
-
-
-@pytest.fixture
-def writer(redis_server: Redis) -> Iterator[RedisWriter]:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
-
-
-@pytest.fixture
-def reader(redis_server: Redis) -> Iterator[RedisReader]:
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
 
 
 def test_everything_settled_comes_back_byte_for_byte(
@@ -162,7 +150,7 @@ def test_a_file_replaced_meanwhile_wins(
 
     monkeypatch.setattr(lake, "read", slow)
     writer.restore(lake)
-    body: Any = writer.client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
+    body: Any = writer.base.client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
     assert json.loads(body)["cpu"]["command"]["cpu_norm"] == 3.0
 
 
@@ -205,7 +193,7 @@ def test_the_census_names_what_is_wrong(
 ) -> None:
     for host in HOSTS:
         settle(lake, writer, DAYS[1], host)
-    damage(writer.client, bucket_iso(Window.of_day(DAYS[1]).start + 600))
+    damage(writer.base.client, bucket_iso(Window.of_day(DAYS[1]).start + 600))
     found = {
         (one.host, one.problem, len(one.buckets))
         for one in census(lake, reader, DAYS[1]).irregularities

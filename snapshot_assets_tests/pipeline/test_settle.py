@@ -35,8 +35,8 @@ from snapshot_assets.pipeline.settle import (
     settle,
 )
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.field import DAY, MIDNIGHT, execute, load, row
-from snapshot_assets_tests.pipeline.settlings import ALICE, NEXT_DAY, RULES, Settling
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, execute, load, row
+from snapshot_assets_tests.support.settlings import ALICE, NEXT_DAY, RULES, Settling
 
 
 def done(outcomes: Sequence[Done | Defect]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, validate
 from snapshot_assets.errors import SourceError, SourceOutageError
 from snapshot_assets.source.query import ProcessSource, SourceTable
-from snapshot_assets_tests.field import (
+from snapshot_assets_tests.support.field_table import (
     FIELD_TABLE,
     HOSTILE_HOSTS,
     LOCAL,
@@ -20,7 +20,7 @@ from snapshot_assets_tests.field import (
     load,
     row,
 )
-from snapshot_assets_tests.servers import MariaDB
+from snapshot_assets_tests.support.servers import MariaDB
 
 KIB = SourceTable(rss_unit="KiB")
 

@@ -1,15 +1,5 @@
-"""The day of the examples is fixed, and Redis drops what is past its expiry by its own clock."""
+"""The fixed days of these tests never expire; a writer and a reader at their time."""
 
-from __future__ import annotations
+from snapshot_assets_tests.support.fixtures import examples_never_expire, reader, writer
 
-import pytest
-
-from snapshot_assets.store.layout import Retention
-
-FOREVER = Retention(*[100 * 366 * 86_400] * 4)
-
-
-@pytest.fixture(autouse=True)
-def examples_never_expire(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readers and writers keep all for ever, unless a test says otherwise."""
-    monkeypatch.setattr("snapshot_assets.store.transport.server.Retention", lambda: FOREVER)
+__all__ = ["examples_never_expire", "reader", "writer"]

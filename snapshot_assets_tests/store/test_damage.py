@@ -16,17 +16,15 @@ from hypothesis import strategies as st
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import COVERED, WHOLE_DAY
-from snapshot_assets.store.packing import PackingError, unpack_day
+from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.days import unpack_day
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import MIDNIGHT, minutes
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
-    FIRST,
-    LAST,
-    NOW,
-    READERS,
-    WINDOW,
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, minutes
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
     InOneLoop,
+    both_readers,
     busy,
     exact,
     used,
@@ -36,7 +34,6 @@ from snapshot_assets_tests.store.examples import (
 MANY = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 
 
 @st.composite
@@ -64,15 +61,15 @@ def kept(redis_process: Redis) -> dict[str, dict[bytes, bytes]]:
     """Every hash of a host that has a settled day, an hour settled again, and a live end."""
     with redis_process.client() as client:
         client.flushall()
-        with RedisWriter(port=redis_process.port, clock=lambda: NOW) as writer:
-            writer.replace(["alice"], WINDOW, used(*busy("alice", 0.5, 24, 2)), "settled")
+        with RedisWriter(port=redis_process.port, clock=lambda: ex.NOW) as writer:
+            writer.replace(["alice"], ex.WINDOW, used(*busy("alice", 0.5, 24, 2)), "settled")
             rows = {str(key): client.hgetall(key) for key in _summaries(writer)}
             hour = minutes("09:00", "10:00")
             writer.replace(
                 ["alice"], hour, used(*busy("alice", 1.0, 24, 2), window=hour), "settled"
             )
             live = used(*busy("alice", 0.5, 30, 2), stage="live")
-            writer.replace(["alice"], WINDOW, live, "live")
+            writer.replace(["alice"], ex.WINDOW, live, "live")
             rows[writer.keys.frame("alice", MIDNIGHT)] = client.hgetall(
                 writer.keys.frame("alice", MIDNIGHT)
             )
@@ -98,7 +95,7 @@ def readers(
         for key, fields in kept.items():
             for field, text in fields.items():
                 client.hset(key, field, text)
-    opened = [kind(port=redis_server.port, clock=lambda: NOW) for kind in READERS]
+    opened = [kind(port=redis_server.port, clock=lambda: ex.NOW) for kind in ex.READERS]
     yield opened
     for one in opened:
         one.__exit__()
@@ -127,7 +124,7 @@ def _told(reader: RedisReader | InOneLoop, key: str, resolution: str) -> str:
     """What is said when the frames are read, in each way of asking for them."""
     said = ""
     for by in (None, "username", ("username", "comm")):
-        ask = partial(reader.get_frame, "alice", FIRST, LAST, by=by, resolution=resolution)
+        ask = partial(reader.get_frame, "alice", ex.FIRST, ex.LAST, by=by, resolution=resolution)
         said = _said(key, ask) or said
     return said
 
@@ -181,7 +178,7 @@ def test_damaged_documents_are_told_or_are_documents(
     try:
         for reader in readers:
             for host in ("alice", None):
-                _said(key, partial(reader.get_data, host, FIRST, LAST))
+                _said(key, partial(reader.get_data, host, ex.FIRST, ex.LAST))
     finally:
         _put(redis_server, key, b"alice", text)
 
@@ -204,9 +201,15 @@ def test_fields_of_somebody_else_are_told(
         _put(redis_server, key, name, text)
         try:
             for reader in readers:
-                _said(key, partial(reader.get_data, None, FIRST, LAST))
-                _said(key, partial(reader.get_frame, "alice", FIRST, LAST, resolution="5min"))
-                _said(key, partial(reader.get_frame, "alice", FIRST, LAST, resolution="hour"))
+                _said(key, partial(reader.get_data, None, ex.FIRST, ex.LAST))
+                _said(
+                    key,
+                    partial(reader.get_frame, "alice", ex.FIRST, ex.LAST, resolution="5min"),
+                )
+                _said(
+                    key,
+                    partial(reader.get_frame, "alice", ex.FIRST, ex.LAST, resolution="hour"),
+                )
         finally:
             with redis_server.client() as client:
                 client.hdel(key, name)
@@ -215,8 +218,8 @@ def test_fields_of_somebody_else_are_told(
 def test_other_numbers_and_names_of_somebody_else_are_told(redis_server: Redis) -> None:
     """The state, the newest snapshots, and the hosts of a day."""
     with (
-        RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer,
-        RedisReader(port=redis_server.port, clock=lambda: NOW) as reader,
+        RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer,
+        RedisReader(port=redis_server.port, clock=lambda: ex.NOW) as reader,
         redis_server.client() as client,
     ):
         for key, field, text in (
@@ -231,7 +234,7 @@ def test_other_numbers_and_names_of_somebody_else_are_told(redis_server: Redis) 
             client.delete(key)
         index = writer.keys.hosts_of_day(MIDNIGHT)
         client.sadd(index, b"\xff")
-        for ask in (reader.hosts, reader.get_frame, lambda: writer.remove_all(WINDOW)):
+        for ask in (reader.hosts, reader.get_frame, lambda: writer.remove_all(ex.WINDOW)):
             with pytest.raises(StoreError, match="another program") as caught:
                 ask()
             assert repr(index) in str(caught.value)
@@ -239,47 +242,49 @@ def test_other_numbers_and_names_of_somebody_else_are_told(redis_server: Redis) 
 
 @both_readers
 def test_a_future_version_says_so(kind: type[RedisReader | InOneLoop], redis_server: Redis) -> None:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer:
-        writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+    with RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer:
+        writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
         keys = writer.keys
     hour = minutes("12:00", "13:00")
-    with redis_server.client() as client, kind(port=redis_server.port, clock=lambda: NOW) as reader:
-        expected = exact(reader.get_frame("alice", FIRST, LAST, resolution="5min"))
+    with (
+        redis_server.client() as client,
+        kind(port=redis_server.port, clock=lambda: ex.NOW) as reader,
+    ):
+        expected = exact(reader.get_frame("alice", ex.FIRST, ex.END, resolution="5min"))
         places: list[tuple[str, bytes, int, bytes, str]] = [
-            (keys.frame("alice", MIDNIGHT), b"day", 4, b"\x02", "5min"),
-            (keys.summary("alice", "hour", MIDNIGHT), b"22", 4, b"\x02", "hour"),
-            (keys.summary("alice", "day", MIDNIGHT), b"22", 4, b"\x02", "day"),
+            (keys.frame("alice", MIDNIGHT), b"day", 4, b"\x03", "5min"),
+            (keys.summary("alice", "hour", MIDNIGHT), b"22", 4, b"\x03", "hour"),
+            (keys.summary("alice", "day", MIDNIGHT), b"22", 4, b"\x03", "day"),
         ]
         for key, field, at, version, resolution in places:
             text: Any = client.hget(key, field)
             _put(redis_server, key, field, text[:at] + version + text[at + 1 :])
-            assert "version '2', this snapshot_assets reads 1; update" in _told(
+            assert "version '3', this snapshot_assets reads 1 to 2; update" in _told(
                 reader, key, resolution
             )
             _put(redis_server, key, field, text)
-        assert exact(reader.get_frame("alice", FIRST, LAST, resolution="5min")) == expected
-        with RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer:
+        assert exact(reader.get_frame("alice", ex.FIRST, ex.END, resolution="5min")) == expected
+        with RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer:
             writer.replace(["alice"], hour, used(*worked_example(), window=hour), "settled")
         key = keys.frame("alice", MIDNIGHT)
         text = client.hget(key, "12:00")
-        _put(redis_server, key, b"12:00", text[:1] + b"2" + text[2:])
-        assert "version '2'" in _told(reader, key, "5min")
+        _put(redis_server, key, b"12:00", text[:1] + b"3" + text[2:])
+        assert "version '3'" in _told(reader, key, "5min")
 
 
 def test_a_size_that_is_claimed_is_not_believed(redis_server: Redis) -> None:
     """A section that says it has 4 GB, with a right checksum, takes no memory."""
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer:
-        writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+    with RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer:
+        writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
         key = writer.keys.frame("alice", MIDNIGHT)
     with redis_server.client() as client:
         whole: Any = client.hget(key, "day")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for section in range(4):
         for claimed in (2**32 - 1, 257 * 2**20, 255 * 2**20, 2**20):
-            at = 16 + 8 * section
             rest = bytearray(whole[16:])
-            struct.pack_into("<I", rest, at - 16, claimed)
-            blob = whole[:12] + struct.pack("<I", zlib.crc32(rest)) + bytes(rest)
+            struct.pack_into("<I", rest, 9 * section, claimed)
+            blob = whole[:12] + struct.pack("<I", zlib.crc32(whole[:12] + rest)) + bytes(rest)
             with pytest.raises(PackingError, match="claims to have"):
                 unpack_day("alice", blob, MIDNIGHT)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

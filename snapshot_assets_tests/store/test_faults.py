@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +17,23 @@ from typing import Any
 import psutil
 import pytest
 
+from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Stage, Usage
-from snapshot_assets.errors import StoreError, StoreOutageError
+from snapshot_assets.domain.usage import Usage
+from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.domain.frames import minutes
-from snapshot_assets_tests.proxies import CuttingProxy
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
-    FIRST,
-    LAST,
-    NOW,
-    READERS,
-    WINDOW,
+from snapshot_assets.store.writing.writer import WRITER_PATIENCE
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import minutes
+from snapshot_assets_tests.support.proxies import CuttingProxy
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import (
+    InOneLoop,
     Reader,
+    both_reading,
     busy,
     exact,
     used,
@@ -62,11 +61,11 @@ def both(cores: float, window: Window, stage: Stage, buckets: int = 48) -> Chang
 
 
 HOURS = minutes("10:00", "18:00")
-BEFORE = both(0.5, WINDOW, "settled")
+BEFORE = both(0.5, ex.WINDOW, "settled")
 CHANGES = {
-    "a day settles again": both(1.5, WINDOW, "settled", 44),
+    "a day settles again": both(1.5, ex.WINDOW, "settled", 44),
     "hours settle again": both(1.5, HOURS, "settled", 44),
-    "a live refresh": both(1.5, WINDOW, "live", 60),
+    "a live refresh": both(1.5, ex.WINDOW, "live", 60),
 }
 
 
@@ -80,10 +79,10 @@ class Look:
     @classmethod
     def through(cls, reader: Reader) -> Look:
         return cls(
-            {host: dict(reader.get_data(host, FIRST, LAST)) for host in HOSTS},
+            {host: dict(reader.get_data(host, ex.FIRST, ex.LAST)) for host in HOSTS},
             {
                 (host, resolution): exact(
-                    reader.get_frame(host, FIRST, LAST, by="username", resolution=resolution)
+                    reader.get_frame(host, ex.FIRST, ex.END, by="username", resolution=resolution)
                 )
                 for host in HOSTS
                 for resolution in ("5min", "hour")
@@ -108,12 +107,12 @@ class Look:
 
 
 def open_writer(port: int, patience: Patience | None = None) -> RedisWriter:
-    return RedisWriter(port=port, patience=patience, clock=lambda: NOW)
+    return RedisWriter(port=port, patience=patience or WRITER_PATIENCE, clock=lambda: ex.NOW)
 
 
 def require_agreement(reader: RedisReader) -> None:
     for host in HOSTS:
-        assert disagreements(reader, host, WINDOW) == []
+        assert disagreements(reader, host, ex.WINDOW) == []
 
 
 def requested_bytes(server: Redis) -> int:
@@ -128,7 +127,7 @@ def test_a_writer_killed_anywhere_in_its_requests_is_mended_by_writing_again(
     """40 cuts over the bytes of each kind of replacement: a server gets the first part only."""
     with (
         open_writer(redis_server.port) as writer,
-        RedisReader(port=redis_server.port, clock=lambda: NOW) as reader,
+        RedisReader(port=redis_server.port, clock=lambda: ex.NOW) as reader,
     ):
         BEFORE.write(writer)
         first = Look.through(reader)
@@ -160,30 +159,14 @@ def test_a_writer_killed_anywhere_in_its_requests_is_mended_by_writing_again(
 
 @contextlib.contextmanager
 def looking(port: int, checked: Callable[[Look], object]) -> Iterator[list[int]]:
-    """Both readers look all the time, each in a thread; how often each saw something."""
-    seen, failures, done = [0, 0], list[BaseException](), threading.Event()
+    """Both readers look all the time, each in a thread; how often each got an answer."""
 
-    def look(which: int) -> None:
-        kind = READERS[which]
-        try:
-            with kind(port=port, clock=lambda: NOW, patience=Patience(0.9, 0, 0.1)) as reader:
-                while not done.wait(0.1):
-                    with contextlib.suppress(StoreError):
-                        checked(Look.through(reader))
-                        seen[which] += 1
-        except BaseException as failure:
-            failures.append(failure)
+    def look(reader: RedisReader | InOneLoop) -> bool:
+        checked(Look.through(reader))
+        return True
 
-    threads = [threading.Thread(target=look, args=(which,)) for which in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert not failures, failures
+    with both_reading(look, 0.1, port=port, patience=Patience(0.9, 0, 0.1)) as counts:
+        yield counts
 
 
 @pytest.mark.parametrize("sync", ["always", "everysec"])
@@ -199,7 +182,7 @@ def test_a_server_killed_anywhere_in_a_write_is_mended_by_writing_again(
         states = []
         with (
             open_writer(server.port) as writer,
-            RedisReader(port=server.port, clock=lambda: NOW) as reader,
+            RedisReader(port=server.port, clock=lambda: ex.NOW) as reader,
         ):
             BEFORE.write(writer)
             for change in (CHANGES["a day settles again"], BEFORE):

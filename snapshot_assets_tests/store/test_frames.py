@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,35 +14,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snapshot_assets.domain.summary import (
-    COLUMNS,
+from snapshot_assets.domain.measures import (
     GROUPINGS,
+    MEASURES,
     STEP_SECONDS,
     Grouping,
+    Measure,
     Resolution,
-    summarise,
-    tidy,
+    Stage,
 )
+from snapshot_assets.domain.summary import COLUMNS, summarise, tidy
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import MEASURES, Measure, Stage, Usage, joined
+from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
-from snapshot_assets.store.packing import (
-    PackingError,
-    pack_buckets,
-    pack_day,
-    pack_summary,
-    unpack_buckets,
-    unpack_day,
-    unpack_summary,
-)
+from snapshot_assets.store.packing.buckets import pack_buckets, unpack_buckets
+from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.days import pack_day, unpack_day
+from snapshot_assets.store.packing.summaries import pack_summary, unpack_summary
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
-from snapshot_assets_tests.domain.slow_summary import FIELDS, slow_frame
-from snapshot_assets_tests.domain.usages import Bucket, as_documents, same, usage_of, usages
-from snapshot_assets_tests.servers import Redis
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
+from snapshot_assets_tests.support.domain.slow_summary import FIELDS, slow_frame
+from snapshot_assets_tests.support.domain.usages import Bucket, as_documents, same, usage_of, usages
+from snapshot_assets_tests.support.servers import Redis
 
 DAY_SECONDS = 86_400
 NOW = MIDNIGHT + 3 * DAY_SECONDS
@@ -59,18 +56,7 @@ def at(epoch: float) -> dt.datetime:
 
 
 RANGE = at(DAYS.start), at(DAYS.end - 300)
-
-
-@pytest.fixture
-def writer(redis_server: Redis) -> Iterator[RedisWriter]:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
-
-
-@pytest.fixture
-def reader(redis_server: Redis) -> Iterator[RedisReader]:
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
+FRAME_RANGE = at(DAYS.start), at(DAYS.end)
 
 
 def busy(minutes: Sequence[int], settled: bool = True, host: str = "alice") -> Usage:
@@ -97,8 +83,8 @@ def test_a_day_is_read_back_as_it_was_packed(usage: Usage, measures: set[Measure
     part = unpack_day("alice", blob, MIDNIGHT, sorted(measures))
     for measure in MEASURES:
         assert np.array_equal(part.totals[measure], usage.totals[measure])
-        count = len(usage.entries[measure].of) if measure in measures else 0
-        assert len(part.entries[measure].of) == count
+        count = len(usage.entries[measure].bucket_index) if measure in measures else 0
+        assert len(part.entries[measure].bucket_index) == count
 
 
 @given(usages())
@@ -124,10 +110,12 @@ def test_a_summary_is_read_back_as_it_was_packed(
 def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:
     blob = pack_day(busy([0]), MIDNIGHT)
     (bucket,) = pack_buckets(busy([0])).values()
-    with pytest.raises(PackingError, match="version '2', this snapshot_assets reads 1; update"):
-        unpack_day("alice", blob[:4] + b"\x02" + blob[5:], MIDNIGHT)
-    with pytest.raises(PackingError, match="version '2'"):
-        unpack_buckets("alice", [bucket[:1] + b"2" + bucket[2:]])
+    with pytest.raises(
+        PackingError, match="version '3', this snapshot_assets reads 1 to 2; update"
+    ):
+        unpack_day("alice", blob[:4] + b"\x03" + blob[5:], MIDNIGHT)
+    with pytest.raises(PackingError, match="version '3'"):
+        unpack_buckets("alice", [bucket[:1] + b"3" + bucket[2:]])
     with pytest.raises(PackingError, match="no packed frame"):
         unpack_day("alice", b"PAR1", MIDNIGHT)
     with pytest.raises(PackingError, match=r"of 300 s"):
@@ -198,7 +186,7 @@ def test_whatever_is_replaced_frames_and_documents_say_the_same(
         assert disagreements(reader, host, DAYS) == []
         for resolution, step in STEP_SECONDS.items():
             frame = reader.get_frame(
-                host, *RANGE, measure=measure, by=by or None, resolution=resolution
+                host, *FRAME_RANGE, measure=measure, by=by or None, resolution=resolution
             )
             slow = slow_frame(expected, measure, by, step)
             rows = frame.to_dict("records")
@@ -211,7 +199,7 @@ def test_whatever_is_replaced_frames_and_documents_say_the_same(
                 assert row["settled"] == told.settled
     present = {host for host in HOSTS if model.buckets[host]}
     assert set(reader.hosts(*RANGE)) == present
-    assert set(reader.get_frame(None, *RANGE)["host"]) == present
+    assert set(reader.get_frame(None, *FRAME_RANGE)["host"]) == present
 
 
 def _key(row: dict[Any, Any], by: Grouping) -> tuple[int, tuple[str, ...]]:
@@ -242,7 +230,7 @@ def test_a_settled_day_is_read_from_its_summary_and_a_changed_one_from_its_bucke
 ) -> None:
     """A live bucket in a gap of a settled day takes its summaries away, until it settles again."""
     day = Window(MIDNIGHT, MIDNIGHT + DAY_SECONDS)
-    whole = at(day.start), at(day.end - 300)
+    whole = at(day.start), at(day.end)
     summary = writer.keys.summary("alice", "day", MIDNIGHT)
     writer.replace(["alice"], day, busy([0, 5]), "settled")
     frame = reader.get_frame("alice", *whole, resolution="day")
@@ -276,7 +264,7 @@ def test_each_form_is_kept_as_long_as_its_setting_says(redis_server: Redis) -> N
             client.flushall()
         now = window.end + age * day + 1
         with RedisWriter(
-            port=redis_server.port, clock=lambda now=now: now, retention=retention
+            port=redis_server.port, clock=partial(float, now), retention=retention
         ) as writer:
             usage = busy([1435])
             usage = replace(usage, start=usage.start + midnight - MIDNIGHT)
@@ -327,7 +315,9 @@ def test_documents_of_hours_and_days_are_the_means_of_the_frames(
     found = reader.get_data("alice", *RANGE, resolution=resolution)
     for measure, field in FIELDS.items():
         by: Grouping = ("username", "comm")
-        frame = reader.get_frame("alice", *RANGE, measure=measure, by=by, resolution=resolution)
+        frame = reader.get_frame(
+            "alice", *FRAME_RANGE, measure=measure, by=by, resolution=resolution
+        )
         mean = COLUMNS[measure][0]
         for row in frame.to_dict("records"):
             document = found[int(row["start"].timestamp())]
@@ -372,8 +362,33 @@ def test_a_damaged_frame_is_an_error_that_names_it(
         blob = client.hget(key, "day") or b""
         client.hset(key, "day", blob[:-1])
     with pytest.raises(StoreError, match=r"frame of 'alice' under .*:5min:2026-11-22.*checksum"):
-        reader.get_frame("alice", *RANGE, resolution="5min")
+        reader.get_frame("alice", *FRAME_RANGE, resolution="5min")
     assert len(reader.get_data("alice", *RANGE)) == 2, "documents are still there"
+
+
+def test_consecutive_ranges_share_no_bucket_and_leave_none_out(
+    writer: RedisWriter, reader: RedisReader
+) -> None:
+    """Midnight belongs to the day that begins with it."""
+    writer.replace(["alice"], DAYS, busy([0, 5, 287 * 5, 288 * 5]), "settled")
+    midnight = at(MIDNIGHT + DAY_SECONDS)
+    for resolution in STEP_SECONDS:
+        first, second, both = (
+            reader.get_frame("alice", start, end, resolution=resolution)
+            for start, end in (
+                (at(DAYS.start), midnight),
+                (midnight, at(DAYS.end)),
+                (at(DAYS.start), at(DAYS.end)),
+            )
+        )
+        assert first["covered_seconds"].sum() == 3 * 300
+        assert second["covered_seconds"].sum() == 300
+        assert (
+            both["core_seconds"].sum() == first["core_seconds"].sum() + second["core_seconds"].sum()
+        )
+    empty = reader.get_frame("alice", midnight, midnight)
+    assert len(empty) == 0
+    assert list(empty.columns) == list(both.columns)
 
 
 def test_auto_chooses_by_the_range(writer: RedisWriter, reader: RedisReader) -> None:
@@ -392,9 +407,9 @@ def test_both_measures_from_one_reading_are_those_of_two(
     for host in ("alice", "bob"):
         settled = busy(range(0, 600, 5), host=host)
         writer.replace([host], Window.of_day(at(MIDNIGHT).date()), settled, "settled")
-    found = reader.get_frames(None, *RANGE, by=by, resolution=resolution)
+    found = reader.get_frames(None, *FRAME_RANGE, by=by, resolution=resolution)
     assert list(found) == ["cpu", "mem"]
     for measure, frame in found.items():
-        alone = reader.get_frame(None, *RANGE, measure=measure, by=by, resolution=resolution)
+        alone = reader.get_frame(None, *FRAME_RANGE, measure=measure, by=by, resolution=resolution)
         pd.testing.assert_frame_equal(frame, alone)
         assert len(frame)

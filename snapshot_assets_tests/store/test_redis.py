@@ -20,46 +20,34 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import Stage
 from snapshot_assets.errors import SettingsError, StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
-from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets.store.reading.reader import READER_PATIENCE, RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.domain.frames import DAY, GB, MIDNIGHT, NOON, Row, minutes
-from snapshot_assets_tests.proxies import CuttingProxy
-from snapshot_assets_tests.redis_servers import TlsRedis
-from snapshot_assets_tests.servers import Redis
-from snapshot_assets_tests.store.examples import (
-    NOW,
-    READERS,
-    UTC,
-    WINDOW,
-    Reader,
-    used,
-    worked_example,
-)
+from snapshot_assets.store.writing.writer import WRITER_PATIENCE
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import DAY, GB, MIDNIGHT, NOON, Row, minutes
+from snapshot_assets_tests.support.proxies import CuttingProxy
+from snapshot_assets_tests.support.servers import Redis
+from snapshot_assets_tests.support.snapshots import Reader, used, worked_example
+from snapshot_assets_tests.support.topologies import TlsRedis
 
 STAGES: tuple[Stage, ...] = ("live", "settled")
 
 
-@pytest.fixture
-def writer(redis_server: Redis) -> Iterator[RedisWriter]:
-    with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
-        yield opened
-
-
-@pytest.fixture(params=READERS, ids=["threads", "asyncio"])
+@pytest.fixture(params=ex.READERS, ids=["threads", "asyncio"])
 def reader(redis_server: Redis, request: pytest.FixtureRequest) -> Iterator[Reader]:
-    with request.param(port=redis_server.port, clock=lambda: NOW) as opened:
+    with request.param(port=redis_server.port, clock=lambda: ex.NOW) as opened:
         yield opened
 
 
 def test_the_document_is_as_the_contract_says(
     writer: RedisWriter, reader: Reader, redis_server: Redis
 ) -> None:
-    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+    writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
     stamp = "2026-11-22T12:05:00+00:00"
     entry = {"username": "ana", "comm": "python", "host": "alice", "timestamp": stamp}
     expected = {
@@ -106,7 +94,7 @@ def test_hostile_names_are_text_in_documents_and_fields(
             Row(host, NOON + t, 7, 'u"\\\n', "</script>\u2028", cputimes=t, rss=GB)
             for t in (0, 300)
         ]
-        writer.replace([host], WINDOW, used(*rows), "settled")
+        writer.replace([host], ex.WINDOW, used(*rows), "settled")
         (document,) = reader.get_data(host).values()
         (entry,) = document["cpu"]["user"]
         assert (entry["host"], entry["username"], entry["comm"]) == (
@@ -121,35 +109,35 @@ def test_replacing_removes_what_should_no_longer_be_there(
     writer: RedisWriter, redis_server: Redis
 ) -> None:
     both = used(*worked_example("alice"), *worked_example("bob"))
-    writer.replace(["alice", "bob"], WINDOW, both, "settled")
+    writer.replace(["alice", "bob"], ex.WINDOW, both, "settled")
     before = redis_server.contents()
-    again = writer.replace(["alice", "bob"], WINDOW, both, "settled")
+    again = writer.replace(["alice", "bob"], ex.WINDOW, both, "settled")
     assert redis_server.contents() == before, "doing it again changes nothing"
     assert (again.written, again.removed) == (4, 0)
 
-    fewer = writer.replace(["alice"], WINDOW, used(*worked_example("alice")[:2]), "settled")
+    fewer = writer.replace(["alice"], ex.WINDOW, used(*worked_example("alice")[:2]), "settled")
     assert (fewer.written, fewer.removed) == (1, 1)
     second = f"{bucket_iso(NOON + 300)}".encode()
     assert set(redis_server.contents()[second][1]) == {b"bob"}, "others keep theirs"
 
-    writer.replace(["bob"], WINDOW, used(), "settled")
+    writer.replace(["bob"], ex.WINDOW, used(), "settled")
     assert second not in redis_server.contents(), "an empty bucket leaves no key"
 
 
 def test_replacing_touches_neither_other_hosts_nor_other_buckets(
     writer: RedisWriter, reader: Reader, redis_server: Redis
 ) -> None:
-    writer.replace(["bob"], WINDOW, used(*worked_example("bob")), "settled")
+    writer.replace(["bob"], ex.WINDOW, used(*worked_example("bob")), "settled")
     before = redis_server.contents()
-    writer.replace(["alice"], WINDOW, used(*worked_example("alice")), "settled")
-    writer.replace(["alice"], WINDOW, used(), "settled")
+    writer.replace(["alice"], ex.WINDOW, used(*worked_example("alice")), "settled")
+    writer.replace(["alice"], ex.WINDOW, used(), "settled")
     writer.replace(["bob"], minutes("13:00", "14:00"), used(), "settled")
     # That alice had something on this day may be remembered, nothing else.
     index = writer.keys.hosts_of_day(MIDNIGHT).encode()
     assert redis_server.contents() | {index: before[index]} == before
     assert reader.hosts() == ["bob"]
     with pytest.raises(ValueError, match="outside"):
-        writer.replace(["bob"], WINDOW, used(*worked_example("alice")), "settled")
+        writer.replace(["bob"], ex.WINDOW, used(*worked_example("alice")), "settled")
     with pytest.raises(ValueError, match="outside"):
         writer.replace(
             ["alice"], minutes("13:00", "14:00"), used(*worked_example("alice")), "settled"
@@ -158,14 +146,14 @@ def test_replacing_touches_neither_other_hosts_nor_other_buckets(
 
 def test_a_live_refresh_leaves_settled_buckets_alone(writer: RedisWriter, reader: Reader) -> None:
     early, late = worked_example()[:2], worked_example()
-    writer.replace(["alice"], WINDOW, used(*early), "settled")
-    report = writer.replace(["alice"], WINDOW, used(*late, stage="live"), "live")
+    writer.replace(["alice"], ex.WINDOW, used(*early), "settled")
+    report = writer.replace(["alice"], ex.WINDOW, used(*late, stage="live"), "live")
     assert (report.written, report.kept_settled) == (1, 1)
     stages = [document["meta"]["stage"] for document in reader.get_data("alice").values()]
     assert stages == ["settled", "live"]
-    writer.replace(["alice"], WINDOW, used(stage="live"), "live")
+    writer.replace(["alice"], ex.WINDOW, used(stage="live"), "live")
     assert list(reader.get_data("alice")) == [NOON], "live buckets do go, settled ones stay"
-    writer.replace(["alice"], WINDOW, used(*late), "settled")
+    writer.replace(["alice"], ex.WINDOW, used(*late), "settled")
     stages = [document["meta"]["stage"] for document in reader.get_data("alice").values()]
     assert stages == ["settled", "settled"]
 
@@ -177,16 +165,16 @@ def test_buckets_past_the_retention_are_reported_and_not_written(redis_server: R
         port=redis_server.port, retention=Retention(3600), clock=lambda: now
     ) as writer:
         for stage in STAGES:
-            report = writer.replace(["alice"], WINDOW, used(*worked_example()), stage)
+            report = writer.replace(["alice"], ex.WINDOW, used(*worked_example()), stage)
             assert report.expired == 1
     assert b"2026-11-22T12:00:00+00:00" not in redis_server.contents()
 
 
 def test_ranges_include_both_ends_and_gaps_are_absent(writer: RedisWriter, reader: Reader) -> None:
     rows = [Row(time=NOON + t, cputimes=t) for t in (0, 300, 600, 4200, 4500, 4800)]
-    writer.replace(["alice"], WINDOW, used(*rows), "settled")
+    writer.replace(["alice"], ex.WINDOW, used(*rows), "settled")
 
-    def at(seconds: int, zone: dt.tzinfo = UTC) -> dt.datetime:
+    def at(seconds: int, zone: dt.tzinfo = ex.UTC) -> dt.datetime:
         return dt.datetime.fromtimestamp(NOON + seconds, zone)
 
     assert list(reader.get_data("alice")) == [NOON + t for t in (0, 300, 4200, 4500)]
@@ -208,8 +196,8 @@ def test_naive_times_and_backward_ranges_are_refused(reader: Reader) -> None:
     with pytest.raises(ValueError, match="end_time 2026"):
         reader.get_data("alice", None, naive)
     later, earlier = (
-        dt.datetime(2026, 11, 22, 13, tzinfo=UTC),
-        dt.datetime(2026, 11, 22, tzinfo=UTC),
+        dt.datetime(2026, 11, 22, 13, tzinfo=ex.UTC),
+        dt.datetime(2026, 11, 22, tzinfo=ex.UTC),
     )
     with pytest.raises(ValueError, match="after"):
         reader.get_data("alice", later, earlier)
@@ -221,21 +209,23 @@ def test_hosts_and_last_update_follow_the_documents(writer: RedisWriter, reader:
     old = [Row("old", NOON - 20 * 86_400 + t, cputimes=t) for t in (0, 300)]
     old_day = Window.of_day(DAY - dt.timedelta(days=20))
     writer.replace(["old"], old_day, used(*old, window=old_day), "settled")
-    assert reader.last_update() == dt.datetime(2026, 11, 2, 12, tzinfo=UTC)
-    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+    assert reader.last_update() == dt.datetime(2026, 11, 2, 12, tzinfo=ex.UTC)
+    writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
     assert reader.hosts() == ["alice"]
-    assert reader.hosts(dt.datetime(2026, 11, 1, tzinfo=UTC)) == ["alice", "old"]
-    assert reader.last_update() == dt.datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
-    assert reader.last_update("old") == dt.datetime(2026, 11, 2, 12, tzinfo=UTC)
+    assert reader.hosts(dt.datetime(2026, 11, 1, tzinfo=ex.UTC)) == ["alice", "old"]
+    assert reader.last_update() == dt.datetime(2026, 11, 22, 12, 5, tzinfo=ex.UTC)
+    assert reader.last_update("old") == dt.datetime(2026, 11, 2, 12, tzinfo=ex.UTC)
     assert reader.last_update("nobody") is None
 
 
 def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
     for prefix in ("", "x:", "größe 😀:"):
-        with RedisWriter(port=redis_server.port, prefix=prefix, clock=lambda: NOW) as writer:
-            writer.replace([f"h{prefix}"], WINDOW, used(*worked_example(f"h{prefix}")), "settled")
+        with RedisWriter(port=redis_server.port, prefix=prefix, clock=lambda: ex.NOW) as writer:
+            writer.replace(
+                [f"h{prefix}"], ex.WINDOW, used(*worked_example(f"h{prefix}")), "settled"
+            )
     for prefix in ("x:", "größe 😀:"):
-        with RedisReader(url=redis_server.url(), prefix=prefix, clock=lambda: NOW) as reader:
+        with RedisReader(url=redis_server.url(), prefix=prefix, clock=lambda: ex.NOW) as reader:
             assert reader.hosts() == [f"h{prefix}"]
             assert len(reader.get_data(f"h{prefix}")) == 2
     assert b"x:2026-11-22T12:00:00+00:00" in redis_server.contents()
@@ -244,7 +234,7 @@ def test_prefixes_keep_installations_apart(redis_server: Redis) -> None:
 def test_reading_never_searches_the_keyspace(
     writer: RedisWriter, reader: Reader, redis_server: Redis
 ) -> None:
-    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+    writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
     with redis_server.client() as client:
         client.config_resetstat()
         reader.get_data("alice")
@@ -252,8 +242,8 @@ def test_reading_never_searches_the_keyspace(
         reader.hosts()
         reader.last_update()
         whole_day = (
-            dt.datetime(2026, 11, 22, tzinfo=UTC),
-            dt.datetime(2026, 11, 22, 23, 55, tzinfo=UTC),
+            dt.datetime(2026, 11, 22, tzinfo=ex.UTC),
+            dt.datetime(2026, 11, 23, tzinfo=ex.UTC),
         )
         for resolution in ("5min", "hour", "day"):
             reader.get_frame(None, *whole_day, resolution=resolution, by="username")
@@ -282,13 +272,13 @@ def test_an_answer_that_is_cut_is_asked_for_again(
     writer: RedisWriter, reader: Reader, cut_after: int
 ) -> None:
     """Wherever the connection breaks: the right answer, or none and an error; never a part."""
-    writer.replace(["alice"], WINDOW, used(*_long_day()), "settled")
+    writer.replace(["alice"], ex.WINDOW, used(*_long_day()), "settled")
     expected = reader.get_data("alice")
-    port: int = reader.target.nodes[0][1]
+    port: int = reader.base.target.nodes[0][1]
     for cuts in ([cut_after], [cut_after, cut_after, cut_after]):
         with (
             CuttingProxy(port, cuts) as proxy,
-            type(reader)(port=proxy.port, clock=lambda: NOW) as through,
+            type(reader)(port=proxy.port, clock=lambda: ex.NOW) as through,
         ):
             with contextlib.suppress(StoreOutageError) if len(cuts) > 1 else nullcontext():
                 assert through.get_data("alice") == expected
@@ -300,11 +290,11 @@ def _long_day() -> list[Row]:
 
 
 def test_threads_share_a_reader(writer: RedisWriter, redis_server: Redis) -> None:
-    reader = RedisReader(port=redis_server.port, clock=lambda: NOW)
+    reader = RedisReader(port=redis_server.port, clock=lambda: ex.NOW)
     hosts = [f"h{i}" for i in range(8)]
     for i, host in enumerate(hosts):
         rows = [Row(host, NOON + t * 60, cputimes=t * (i + 1), rss=GB) for t in range(60)]
-        writer.replace([host], WINDOW, used(*rows), "settled")
+        writer.replace([host], ex.WINDOW, used(*rows), "settled")
     expected = {host: reader.get_data(host) for host in hosts}
     assert len({str(documents) for documents in expected.values()}) == len(hosts)
     with ThreadPoolExecutor(len(hosts)) as pool:
@@ -320,15 +310,15 @@ def test_the_writer_outlasts_a_restart_and_ends_with_the_same_state(tmp_path: Pa
     patient = Patience(5.0, 100, 0.4)  # however long a loaded machine takes to start a server
     with (
         Redis(tmp_path) as server,
-        RedisWriter(port=server.port, clock=lambda: NOW, patience=patient) as writer,
+        RedisWriter(port=server.port, clock=lambda: ex.NOW, patience=patient) as writer,
     ):
-        writer.replace(["alice"], WINDOW, whole, "settled")
+        writer.replace(["alice"], ex.WINDOW, whole, "settled")
         clean = server.contents()
         server.kill(signal.SIGKILL)
         restart = threading.Timer(1.0, server.start)
         restart.start()
         try:
-            writer.replace(["alice"], WINDOW, whole, "settled")
+            writer.replace(["alice"], ex.WINDOW, whole, "settled")
         finally:
             restart.join()  # or the server that it starts would be nobody's
         assert server.contents() == clean
@@ -338,15 +328,15 @@ def test_refusals_are_told_in_words(redis_server: Redis, tmp_path: Path) -> None
     with redis_server.client() as client:
         client.set(bucket_iso(NOON), "something else")
     with (
-        RedisWriter(port=redis_server.port, clock=lambda: NOW) as writer,
+        RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer,
         pytest.raises(StoreError, match=r"2026-11-22T12:00:00\+00:00.*SNAPSHOT_KEY_PREFIX"),
     ):
-        writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
-    with RedisReader(port=redis_server.port, clock=lambda: NOW) as reader:
+        writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
+    with RedisReader(port=redis_server.port, clock=lambda: ex.NOW) as reader:
         for host in ("alice", None):
             with pytest.raises(StoreError, match=r"2026-11-22T12:00:00\+00:00.*another type"):
                 reader.get_data(host)
-        later = dt.datetime.fromtimestamp(NOON + 300, UTC)
+        later = dt.datetime.fromtimestamp(NOON + 300, ex.UTC)
         assert reader.get_data("alice", later), "the answers after the refused one were taken"
         with redis_server.client() as client:
             client.delete(bucket_iso(NOON))
@@ -370,10 +360,10 @@ def test_a_unix_socket_url_works(tmp_path: Path) -> None:
     socket = Path("/tmp") / f"snap-{time.time_ns()}.sock"
     try:
         with Redis(tmp_path, ["--unixsocket", str(socket)]):
-            with RedisWriter(url=f"unix://{socket}", clock=lambda: NOW) as writer:
-                writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+            with RedisWriter(url=f"unix://{socket}", clock=lambda: ex.NOW) as writer:
+                writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
                 assert writer.address == f"unix:{socket}"
-            with RedisReader(url=f"unix://{socket}", clock=lambda: NOW) as reader:
+            with RedisReader(url=f"unix://{socket}", clock=lambda: ex.NOW) as reader:
                 assert len(reader.get_data("alice")) == 2
     finally:
         socket.unlink(missing_ok=True)
@@ -383,9 +373,9 @@ def test_tls_is_spoken_and_strangers_are_refused(tmp_path: Path) -> None:
     """A rediss:// URL works with the right authority, and says what is wrong without it."""
     with TlsRedis(tmp_path) as server:
         url, trusted = server.tls_url(trusted=False), server.tls_url()
-        with RedisWriter(url=trusted, clock=lambda: NOW) as writer:
-            writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
-        with RedisReader(url=trusted, clock=lambda: NOW) as reader:
+        with RedisWriter(url=trusted, clock=lambda: ex.NOW) as writer:
+            writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
+        with RedisReader(url=trusted, clock=lambda: ex.NOW) as reader:
             assert len(reader.get_data("alice")) == 2
         with RedisReader(url=url) as stranger, pytest.raises(StoreError, match=r"(?i)certificate"):
             stranger.get_data("alice")
@@ -396,12 +386,12 @@ def test_both_protocols_give_the_same(redis_server: Redis) -> None:
     for protocol in (2, 3):
         options: dict[str, Any] = {
             "port": redis_server.port,
-            "clock": lambda: NOW,
+            "clock": lambda: ex.NOW,
             "protocol": protocol,
         }
         with RedisWriter(**options) as writer, RedisReader(**options) as reader:
             for stage in STAGES:
-                writer.replace(["alice"], WINDOW, used(*worked_example(), stage=stage), stage)
+                writer.replace(["alice"], ex.WINDOW, used(*worked_example(), stage=stage), stage)
             answers.append((reader.get_data("alice"), reader.get_data(), reader.hosts()))
     assert answers[0] == answers[1]
 
@@ -413,8 +403,7 @@ def test_opening_does_not_connect() -> None:
 
 def test_every_retry_is_bounded() -> None:
     """The reader answers a person, the writer a schedule."""
-    for kind, bound in ((RedisReader, 2.5), (RedisWriter, 60)):
-        patience = kind.default_patience
+    for patience, bound in ((READER_PATIENCE, 2.5), (WRITER_PATIENCE, 60)):
         tries = patience.retries + 1
         longest = (
             tries * patience.timeout_seconds + patience.retries * patience.longest_pause_seconds
@@ -425,7 +414,7 @@ def test_every_retry_is_bounded() -> None:
 @given(st.integers())
 def test_no_luck_uses_up_the_retries_while_a_server_restarts(seed: int) -> None:
     """Random pauses of any length could all be next to nothing."""
-    patience = RedisWriter.default_patience
+    patience = WRITER_PATIENCE
     random.seed(seed)
     pauses = [patience.pause_seconds(attempt) for attempt in range(1, patience.retries + 1)]
     assert sum(pauses) > 3

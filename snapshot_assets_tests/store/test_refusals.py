@@ -16,35 +16,31 @@ from snapshot_assets.errors import SnapshotAssetsError, StoreError, StoreOutageE
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
-from snapshot_assets_tests.proxies import MuteServer
-from snapshot_assets_tests.servers import Redis, wait_for
-from snapshot_assets_tests.store.examples import (
-    FIRST,
-    LAST,
-    NOW,
-    READERS,
-    WINDOW,
+from snapshot_assets_tests.support import snapshots as ex
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
+from snapshot_assets_tests.support.proxies import MuteServer
+from snapshot_assets_tests.support.servers import Redis, wait_for
+from snapshot_assets_tests.support.snapshots import (
     InOneLoop,
     answers,
+    both_readers,
     busy,
     exact,
     used,
     worked_example,
 )
 
-both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio"])
 SECRET, USER = "hunter2:/@", "somebody"
 HOSTS = [f"host{i:02d}" for i in range(12)]
 WHOLE = used(*(row for host in HOSTS for row in busy(host, 0.5, users=6)))
 
 
 def write(writer: RedisWriter) -> None:
-    writer.replace(HOSTS, WINDOW, WHOLE, "settled")
+    writer.replace(HOSTS, ex.WINDOW, WHOLE, "settled")
 
 
 def opened(server: Redis, **options: Any) -> RedisWriter:
-    return RedisWriter(url=server.url(), clock=lambda: NOW, **options)
+    return RedisWriter(url=server.url(), clock=lambda: ex.NOW, **options)
 
 
 def test_a_replica_is_read_and_not_written(tmp_path: Path) -> None:
@@ -57,10 +53,10 @@ def test_a_replica_is_read_and_not_written(tmp_path: Path) -> None:
             with pytest.raises(StoreError, match="read-only replica; point SNAPSHOT_REDIS_URL"):
                 write(wrong)
             assert replica.contents() == before
-            for kind in READERS:
+            for kind in ex.READERS:
                 with (
-                    kind(port=replica.port, clock=lambda: NOW) as one,
-                    kind(port=primary.port, clock=lambda: NOW) as other,
+                    kind(port=replica.port, clock=lambda: ex.NOW) as one,
+                    kind(port=primary.port, clock=lambda: ex.NOW) as other,
                 ):
                     assert answers(one, HOSTS[:2]) == answers(other, HOSTS[:2])
 
@@ -72,9 +68,9 @@ def test_a_full_server_says_so_and_with_more_memory_the_same_write_mends_it(
     redis_server: Redis,
 ) -> None:
     with opened(redis_server) as writer, redis_server.client() as client:
-        empty = writer.memory().used_bytes
+        empty = writer.base.memory().used_bytes
         write(writer)
-        clean, full = redis_server.contents(), writer.memory().used_bytes
+        clean, full = redis_server.contents(), writer.base.memory().used_bytes
         try:
             for share in (0.05, 0.3, 0.6, 0.9):
                 client.flushall()
@@ -82,7 +78,7 @@ def test_a_full_server_says_so_and_with_more_memory_the_same_write_mends_it(
                 with pytest.raises(StoreError, match="out of memory; raise maxmemory") as caught:
                     write(writer)
                 assert not isinstance(caught.value, StoreOutageError)
-                assert not writer.memory().may_evict
+                assert not writer.base.memory().may_evict
                 _require_right_or_absent(redis_server)
                 client.config_set("maxmemory", 0)
                 write(writer)
@@ -108,11 +104,11 @@ def test_a_server_that_evicts_loses_data_and_never_tells_other(
     evicting: Redis, policy: str
 ) -> None:
     with opened(evicting) as writer, evicting.client() as client:
-        empty = writer.memory().used_bytes
+        empty = writer.base.memory().used_bytes
         write(writer)
         writer.record_complete(True)
-        full = writer.memory().used_bytes
-        before = writer.memory().evicted_keys
+        full = writer.base.memory().used_bytes
+        before = writer.base.memory().evicted_keys
         client.config_set("maxmemory-policy", policy)
         client.config_set("maxmemory", int(empty + 0.6 * (full - empty)))
         for again in (False, True):
@@ -120,8 +116,8 @@ def test_a_server_that_evicts_loses_data_and_never_tells_other(
                 write(writer)
             else:
                 client.get("anything")
-                wait_for("something is evicted", lambda: writer.memory().evicted_keys > before)
-            memory = writer.memory()
+                wait_for("something is evicted", lambda: writer.base.memory().evicted_keys > before)
+            memory = writer.base.memory()
             assert memory.may_evict
             assert memory.policy == policy
             assert memory.evicted_keys > before, "the census reads this"
@@ -130,8 +126,8 @@ def test_a_server_that_evicts_loses_data_and_never_tells_other(
 
 
 def _held(server: Redis) -> int:
-    with RedisReader(port=server.port, clock=lambda: NOW) as reader:
-        holdings = reader.holdings(WINDOW.buckets())
+    with RedisReader(port=server.port, clock=lambda: ex.NOW) as reader:
+        holdings = reader.holdings(ex.WINDOW.buckets())
         return sum(len(holding.hosts) for holding in holdings.values())
 
 
@@ -140,8 +136,8 @@ _RIGHT: dict[str, Any] = {}
 
 def _require_right_or_absent(server: Redis) -> None:
     """Each document and each row of a frame is one of those of a server that has all."""
-    for kind in READERS:
-        with kind(port=server.port, clock=lambda: NOW) as reader:
+    for kind in ex.READERS:
+        with kind(port=server.port, clock=lambda: ex.NOW) as reader:
             for host in HOSTS[:4]:
                 found, right = _seen(reader, host), _RIGHT[host]
                 for which, kept in found.items():
@@ -150,10 +146,12 @@ def _require_right_or_absent(server: Redis) -> None:
 
 def _seen(reader: RedisReader | InOneLoop, host: str) -> dict[str, dict[Any, Any]]:
     seen: dict[str, dict[Any, Any]] = {
-        "data": {at: str(document) for at, document in reader.get_data(host, FIRST, LAST).items()}
+        "data": {
+            at: str(document) for at, document in reader.get_data(host, ex.FIRST, ex.LAST).items()
+        }
     }
     for resolution in ("5min", "hour", "day"):
-        frame = reader.get_frame(host, FIRST, LAST, by="username", resolution=resolution)
+        frame = reader.get_frame(host, ex.FIRST, ex.END, by="username", resolution=resolution)
         rows = list(zip(*exact(frame).values(), strict=True))
         seen[resolution] = {(row[0], row[2]): row for row in rows}
     return seen
@@ -163,7 +161,7 @@ def _seen(reader: RedisReader | InOneLoop, host: str) -> dict[str, dict[Any, Any
 def _what_is_right(redis_process: Redis) -> None:
     with opened(redis_process) as writer:
         write(writer)
-    with RedisReader(port=redis_process.port, clock=lambda: NOW) as reader:
+    with RedisReader(port=redis_process.port, clock=lambda: ex.NOW) as reader:
         _RIGHT.update({host: _seen(reader, host) for host in HOSTS[:4]})
 
 
@@ -212,9 +210,9 @@ def test_neither_user_nor_password_is_ever_told(
                 f"redis+cluster://{login}{at}",
                 f"redis://{at}/0?username={USER}&password={quote(SECRET, safe='')}",
             ):
-                for opener in (*READERS, RedisWriter):
+                for opener in (*ex.READERS, RedisWriter):
                     with opener(url=url, patience=once) as one:
-                        told += [repr(one), str(one), repr(one.target), str(one.target)]
+                        told += [repr(one), str(one), repr(one.base.target), str(one.base.target)]
                         with pytest.raises(SnapshotAssetsError) as caught:
                             _ = one.progress() if isinstance(one, RedisWriter) else one.hosts()
                         error: BaseException | None = caught.value
@@ -240,11 +238,14 @@ def test_a_key_of_another_type_is_named(
     kind: type[RedisReader | InOneLoop], redis_server: Redis
 ) -> None:
     """The document's, the frame's, a summary's, the index's and the state's."""
-    with opened(redis_server) as writer, kind(port=redis_server.port, clock=lambda: NOW) as reader:
+    with (
+        opened(redis_server) as writer,
+        kind(port=redis_server.port, clock=lambda: ex.NOW) as reader,
+    ):
         keys = writer.keys
 
         def frame(resolution: str) -> Callable[[], object]:
-            return lambda: reader.get_frame("alice", FIRST, LAST, resolution=resolution)
+            return lambda: reader.get_frame("alice", ex.FIRST, ex.END, resolution=resolution)
 
         cases: list[tuple[str, list[Callable[[], object]]]] = [
             (
@@ -266,7 +267,7 @@ def test_a_key_of_another_type_is_named(
             with redis_server.client() as client:
                 client.flushall()
                 if "hour" not in key and "day" not in key:
-                    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+                    writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
                 client.sadd(keys.hosts_of_day(MIDNIGHT), "alice")
                 client.delete(key)
                 client.set(key, "something else")
@@ -278,5 +279,5 @@ def test_a_key_of_another_type_is_named(
             # A whole day's frame is put in place of what is there.
             if key not in (keys.state, keys.newest_snapshots, keys.frame("alice", MIDNIGHT)):
                 with pytest.raises(StoreError, match="another type than it should") as caught:
-                    writer.replace(["alice"], WINDOW, used(*worked_example()), "settled")
+                    writer.replace(["alice"], ex.WINDOW, used(*worked_example()), "settled")
                 assert key in str(caught.value), "a script names all its keys"

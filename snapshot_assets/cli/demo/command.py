@@ -31,13 +31,13 @@ from snapshot_assets.cli.demo.data import MACHINES, demo_rows, snapshot_times
 from snapshot_assets.cli.demo.private_redis import start_private_redis
 from snapshot_assets.cli.instance import dagster_instance
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
-from snapshot_assets.cli.settle import settle_days
+from snapshot_assets.cli.settle import Stretch, settle_days
 from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
 from snapshot_assets.cli.ui import ui_command
+from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError, StoreError
 from snapshot_assets.orchestration.partitions import add_hosts
-from snapshot_assets.pipeline.live import LiveRules
 from snapshot_assets.settings import PREFIX, Settings
 from snapshot_assets.source.collector import Collector, sample_processes, ticks
 from snapshot_assets.store.reading.reader import RedisReader
@@ -49,23 +49,24 @@ _SAMPLE_SECONDS = 60
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End after the table instead of running on.")
+@click.option("--once", is_flag=True, help="End after the tables instead of running on.")
 @click.option(
-    "--port", default=3000, show_default=True, help="Of Dagster's UI, or else a free one."
+    "--port", default=3000, show_default=True, help="Port of Dagster's UI; if taken, a free one."
 )
 @click.option(
     "--dashboard-port",
+    metavar="PORT",
     default=8050,
     show_default=True,
-    help="Of the dashboard, or else a free one.",
+    help="Port of the dashboard; if taken, a free one.",
 )
 def demo(once: bool, port: int, dashboard_port: int) -> None:
-    """Show it all: a week of six invented machines, and this one, live.
+    """Show everything at once, on invented machines.
 
-    Starts a private Redis (or uses SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a
-    source, settles the week through Dagster, prints who was busiest, serves the dashboard, and goes
-    on sampling this machine until Ctrl-C. Everything lives in a temporary folder and goes away with
-    it.
+    Invents a week of six machines and samples this one beside them. Starts a private Redis (or
+    uses SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a source, settles the week through
+    Dagster, prints who was busiest, serves the dashboard, and goes on sampling this machine until
+    Ctrl-C. Keeps everything in a temporary folder and removes it at the end.
     """
     # SIGINT as well: a shell starts its background jobs with it ignored, and Dagster then copies
     # that to SIGTERM.
@@ -96,7 +97,7 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
     stack.enter_context(_environment(folder, url, first, prefix="" if given is None else "demo:"))
     settings = Settings.load()
     with open_writer(settings) as writer:
-        writer.ping()
+        writer.base.ping()
     console.print(f"Redis at {writer.address}, everything else in {folder}")
 
     if given is not None:
@@ -118,7 +119,8 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
     with dagster_instance() as instance:
         names = [machine.name for machine in MACHINES]
         add_hosts(instance, names)
-        outcome = settle_days(instance, settings, first, today - dt.timedelta(days=1), names)
+        week = Stretch(first, today - dt.timedelta(days=1), tuple(names))
+        outcome = settle_days(instance, settings, [week])
         add_hosts(instance, [this_machine])
     if outcome.failures or outcome.failed_checks:
         raise SnapshotAssetsError("\n".join((*outcome.failures, *outcome.failed_checks)))

@@ -1,4 +1,4 @@
-// What dash-ag-grid looks up by name: formats, the export's cells, a cell with a link.
+// What dash-ag-grid looks up by name: number formats, exported cells, a cell with a link.
 "use strict";
 
 (() => {
@@ -6,7 +6,7 @@
   const components = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-  functions.snapshotNumber = (value) => window.snapshotNumber(value);
+  functions.snapshotNumber = (value) => window.snapshot.number(value);
 
   // Hours add up, so they keep a decimal.
   functions.snapshotHours = (value) =>
@@ -30,7 +30,7 @@
       onClick: (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
-        window.snapshotFilter(field, name);
+        window.snapshot.filterBy(field, name);
       },
     }, React.createElement("bdi", null, shown));
   };

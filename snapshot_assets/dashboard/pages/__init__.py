@@ -1,6 +1,6 @@
-"""One module for each page: its layout, what it says, and its one callback.
+"""One module for each page: its layout, its texts, and its one callback.
 
-What is common to them is in :mod:`snapshot_assets.dashboard.pages.page`. Questions to the store
-belong into :mod:`~snapshot_assets.dashboard.queries`, charts into
+:mod:`snapshot_assets.dashboard.pages.page` holds what the pages share. Reading belongs to
+:mod:`~snapshot_assets.dashboard.queries`, charts belong to
 :mod:`~snapshot_assets.dashboard.figures`.
 """

@@ -1,7 +1,7 @@
-"""Users and commands: who used how much over time, and the table of all of them.
+"""The pages of users and of commands: a chart over time, and the table of all of them.
 
-Both pages are one skeleton; what is stacked follows from the page and its filter. With a user
-chosen it is that user's commands, with a command chosen its users.
+Both pages share one layout; the page and its filter decide what the chart stacks. With a user
+chosen the page shows that user's commands; with a command chosen, its users.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import dash_ag_grid as dag
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
+from snapshot_assets.dashboard.browser import ConsumersMeta
 from snapshot_assets.dashboard.colours import looks
 from snapshot_assets.dashboard.figures import UNITS, printable, stack, swatch
+from snapshot_assets.dashboard.pages.controls import labelled_input, segments
 from snapshot_assets.dashboard.pages.page import (
     BANDS,
     Answer,
@@ -25,13 +27,15 @@ from snapshot_assets.dashboard.pages.page import (
     legend,
     unknown_hosts,
 )
-from snapshot_assets.dashboard.queries import Consumer, Consumers, Field, consumers
+from snapshot_assets.dashboard.queries.consumers import Consumer, Consumers, Field, consumers
 from snapshot_assets.dashboard.view import View, shown
 from snapshot_assets.domain.summary import OTHER
 
 NAME = "consumers"
+# Of the table: the field, after a minus if descending.
+DEFAULT_ORDER = "-core_hours"
 MEASURES = {"cpu": "CPU", "mem": "Memory"}
-# More rows than anybody reads; a table of them is a megabyte.
+# Nobody reads more rows; so many take a megabyte.
 _ROWS_MOST = 5_000
 _OUTPUTS = [
     "consumers-title.children",
@@ -46,34 +50,24 @@ _CHART_CONFIG: Any = {"displayModeBar": False, "doubleClick": False, "scrollZoom
 
 
 def layout() -> Component:
-    """The skeleton of both pages."""
+    """The section of the layout that both pages share."""
     return frame(
         NAME,
         html.Div(
             [
                 html.Div(
-                    dcc.RadioItems(
-                        id="measure",
-                        options=[{"label": v, "value": k} for k, v in MEASURES.items()],
-                        value="cpu",
-                        className="segments",
-                        labelClassName="segment",
-                    ),
+                    segments("measure", MEASURES, "cpu"),
                     role="group",
                     **attributes(aria_label="Measure"),
                 ),
-                html.Label(
-                    [
-                        html.Span("Only host", className="label"),
-                        dcc.Input(
-                            id="add-host",
-                            type="text",
-                            list="known-hosts",
-                            placeholder="all hosts",
-                            debounce=True,
-                            maxLength=300,
-                        ),
-                    ]
+                labelled_input(
+                    "Only host",
+                    id="add-host",
+                    type="text",
+                    list="known-hosts",
+                    placeholder="all hosts",
+                    debounce=True,
+                    maxLength=300,
                 ),
                 html.Datalist(id="known-hosts"),
                 html.Div(id="chips", className="chips"),
@@ -130,40 +124,48 @@ def layout() -> Component:
 def register(app: Dash, site: Site) -> None:
     """Register the pages' callback."""
 
-    def answer(asked: Question) -> Answer:
-        view = asked.view
+    def answer(question: Question) -> Answer:
+        view = question.view
         field, only = subject(view)
-        range_ = view.range(asked.now)
-        found, known = site.memo.of(
+        range_ = view.range(question.now)
+        found, known = site.memo.answer(
             (NAME, range_, field, view.measure, view.hosts, only),
             lambda: (
-                consumers(site.reader, range_, field, view.measure, hosts=view.hosts, only=only),
-                site.reader.hosts(*range_.moments),
+                consumers(
+                    site.reader,
+                    range_,
+                    field,
+                    view.measure,
+                    hosts=view.hosts,
+                    only=only,
+                    max_gap_seconds=site.options.max_gap_seconds,
+                ),
+                site.reader.hosts(*range_.bounds),
             ),
         )
         notes = unknown_hosts(view.hosts, known)
         if not found.hosts and not notes:
-            notes.append(f"Nothing is known of this range ({asked.told_range()}).")
+            notes.append(f"There is no data for this range ({question.range_text()}).")
         elif only and not found.table:
             notes.append(
-                f"Nothing is listed under {shown(only[1])!r} in this range; what stays below the "
-                "thresholds has no name."
+                f"Nothing is listed under {shown(only[1])!r} in this range; use below the "
+                "thresholds is not listed by name."
             )
         if len(found.table) > _ROWS_MOST:
             notes.append(f"The table has the first {_ROWS_MOST:,} of {len(found.table):,}.")
         return Answer(
             {
-                "consumers-title.children": title(view, found, asked.told_range()),
+                "consumers-title.children": title(view, found, question.range_text()),
                 "consumers-chart.figure": stack(
                     found,
-                    asked.zone,
+                    question.zone,
                     _capacity(found, view, known, site),
-                    marks=3 if asked.narrow else 8,
+                    marks=3 if question.narrow else 8,
                 ),
                 "consumers-legend.children": _names(found),
                 "consumers-table.rowData": rows(found.table[:_ROWS_MOST]),
                 "consumers-table.columnDefs": columns(field, site.options.url_prefix),
-                "consumers-meta.data": _meta(found, asked),
+                "consumers-meta.data": _meta(found, question),
                 "known-hosts.children": [html.Option(value=host) for host in known],
             },
             notes,
@@ -173,7 +175,7 @@ def register(app: Dash, site: Site) -> None:
 
 
 def subject(view: View) -> tuple[Field, tuple[Field, str] | None]:
-    """What a view stacks, and what it is restricted to."""
+    """Whether a view lists users or commands, and the user or command that restricts the list."""
     if view.page == "commands":
         if view.command is not None:
             return "username", ("comm", view.command)
@@ -183,18 +185,18 @@ def subject(view: View) -> tuple[Field, tuple[Field, str] | None]:
     return "username", None
 
 
-def title(view: View, found: Consumers, told_range: str) -> str:
+def title(view: View, found: Consumers, range_text: str) -> str:
     """The page's heading."""
     _, only = subject(view)
-    what = {"username": "Users", "comm": "Commands"}[found.field]
+    consumers_ = {"username": "Users", "comm": "Commands"}[found.field]
     if only:
-        of = "of user" if only[0] == "username" else "running"
-        what = f"{what} {of} {printable(only[1])}"
+        relation = "of user" if only[0] == "username" else "running"
+        consumers_ = f"{consumers_} {relation} {printable(only[1])}"
     if len(view.hosts) == 1:
         where = f"on {printable(view.hosts[0])}"
     else:
         where = f"on {len(view.hosts)} hosts" if view.hosts else f"on all {found.hosts} hosts"
-    return f"{what} {where}, {told_range}"
+    return f"{consumers_} {where}, {range_text}"
 
 
 def columns(field: Field, prefix: str) -> list[dict[str, Any]]:
@@ -210,11 +212,11 @@ def columns(field: Field, prefix: str) -> list[dict[str, Any]]:
     }
     numbers = [
         ("core_hours", "Core-hours", "CPU used in the range"),
-        ("cores_mean", "Mean cores", "average while hosts were looked at, added over hosts"),
+        ("cores_mean", "Mean cores", "mean over each host's covered time, added over the hosts"),
         ("cores_peak", "Peak cores", "highest 5 minutes on one host"),
-        ("gb_mean", "Mean GB", "average while hosts were looked at, added over hosts"),
+        ("gb_mean", "Mean GB", "mean over each host's covered time, added over the hosts"),
         ("gb_peak", "Peak GB", "highest 5 minutes on one host"),
-        ("gb_hours", "GB-hours", "memory held by time"),
+        ("gb_hours", "GB-hours", "memory times time"),
     ]
     return [
         name,
@@ -225,7 +227,7 @@ def columns(field: Field, prefix: str) -> list[dict[str, Any]]:
                 "field": key,
                 "type": "rightAligned",
                 "valueFormatter": {"function": "snapshotNumber(params.value)"},
-                **({"sort": "desc"} if key == "core_hours" else {}),
+                **({"sort": "desc"} if f"-{key}" == DEFAULT_ORDER else {}),
             }
             for key, heading, tooltip in numbers
         ),
@@ -246,7 +248,7 @@ def columns(field: Field, prefix: str) -> list[dict[str, Any]]:
 
 
 def rows(table: list[Consumer]) -> list[dict[str, Any]]:
-    """The table's rows; numbers rounded to what is worth downloading."""
+    """The table's rows; numbers have 6 decimals, as documents have."""
     return [
         {
             "key": row.name,
@@ -264,7 +266,7 @@ def rows(table: list[Consumer]) -> list[dict[str, Any]]:
 
 
 def _names(found: Consumers) -> list[Component]:
-    """A legend of names; each filters as a click into its layer does."""
+    """A legend of names; a click on a name filters as a click on its layer does."""
     look = looks(series.name for series in found.series)
     return [
         html.Li(
@@ -290,28 +292,27 @@ def _names(found: Consumers) -> list[Component]:
 
 
 def _capacity(found: Consumers, view: View, known: list[str], site: Site) -> float | None:
-    """Of the hosts together, if it is known of each."""
+    """The capacity of all hosts together; None if the capacity of a host is unknown."""
     hosts = view.hosts or known
     each = [
         capacity.cores if found.measure == "cpu" else capacity.memory_gb
-        for capacity in map(site.capacities.of, hosts)
+        for capacity in map(site.capacities.get, hosts)
     ]
     if not each or any(one is None for one in each):
         return None
     return sum(one for one in each if one is not None)
 
 
-def _meta(found: Consumers, asked: Question) -> dict[str, Any]:
-    """What the browser needs to know of the chart, for its tooltip and its clicks."""
+def _meta(found: Consumers, question: Question) -> ConsumersMeta:
     look = looks(series.name for series in found.series)
     return {
         "field": found.field,
         "unit": UNITS[found.measure],
-        "zone": asked.zone.key,
+        "zone": question.zone.key,
         "start": found.grid.start,
         "step": found.grid.step,
-        "hosts": found.known.hosts.tolist(),
-        "of": found.hosts,
+        "covered_hosts": found.coverage.hosts.tolist(),
+        "hosts": found.hosts,
         "swatches": [swatch(look[series.name]) for series in found.series],
-        "file": f"{found.field}-{asked.view.range(asked.now).start}",
+        "file": f"{found.field}-{question.view.range(question.now).start}",
     }

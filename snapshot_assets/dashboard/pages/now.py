@@ -1,4 +1,4 @@
-"""Right now: the newest bucket of each host, how old it is, and who is on it."""
+"""The page of right now: the newest bucket of each host, its age, its users."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from snapshot_assets.dashboard.pages.page import (
     frame,
     number,
 )
-from snapshot_assets.dashboard.queries import Moment, Now, right_now
-from snapshot_assets.dashboard.time_range import age_text, format_local
+from snapshot_assets.dashboard.queries.intervals import HostInterval
+from snapshot_assets.dashboard.queries.now import Now, right_now
+from snapshot_assets.dashboard.time.formats import age_text, format_local
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 
 NAME = "now"
@@ -27,51 +28,50 @@ _USERS_MOST = 6
 
 
 def layout() -> Component:
-    """The page's skeleton."""
+    """The page's section of the layout."""
     return frame(NAME, html.Div(id="now-body"))
 
 
 def register(app: Dash, site: Site) -> None:
     """Register the page's callback."""
 
-    def answer(asked: Question) -> Answer:
-        bucket = bucket_start(asked.now)
-        found = site.memo.of((NAME, bucket), lambda: right_now(site.reader, asked.now))
-        return Answer({"now-body.children": body(found, asked, site)})
+    def answer(question: Question) -> Answer:
+        bucket = bucket_start(question.now)
+        found = site.memo.answer((NAME, bucket), lambda: right_now(site.reader, question.now))
+        return Answer({"now-body.children": body(found, question, site)})
 
     answer_with(app, site, NAME, ["now-body.children"], answer)
 
 
-def body(found: Now, asked: Question, site: Site) -> list[Component]:
-    """The page."""
+def body(found: Now, question: Question, site: Site) -> list[Component]:
+    """The content of the page."""
     if found.newest is None:
         return [
-            html.H2("Nothing yet"),
+            html.H2("No data yet"),
             html.P(
-                "No host has sent anything in the last day. Once rows arrive and the live path "
-                "publishes them, they appear here by themselves."
+                "The store holds no data of the last day. As soon as the live path publishes a "
+                "bucket, it appears here."
             ),
         ]
+    newest = format_local(found.newest, question.zone)
     look = looks(user.name for one in found.hosts for user in one.users)
     by_load = sorted(found.hosts, key=lambda one: (-one.cores, one.host))
     return [
-        html.H2(
-            f"{len(found.hosts)} hosts, newest 5 minutes: {format_local(found.newest, asked.zone)}"
-        ),
+        html.H2(f"{len(found.hosts)} hosts, newest 5 minutes: {newest}"),
         html.Div(
             [
-                *(_silent(host, at, asked) for host, at in found.silent),
-                *(_host(one, asked, site, look) for one in by_load),
+                *(_silent(host, at, question) for host, at in found.silent),
+                *(_host(one, question, site, look) for one in by_load),
             ],
             className="hosts-now",
         ),
     ]
 
 
-def _host(one: Moment, asked: Question, site: Site, look: Mapping[str, Look]) -> Component:
-    age = asked.now - one.start - BUCKET_SECONDS
-    capacity = site.capacities.of(one.host)
-    view = asked.view
+def _host(one: HostInterval, question: Question, site: Site, look: Mapping[str, Look]) -> Component:
+    age = question.now - one.start - BUCKET_SECONDS
+    capacity = site.capacities.get(one.host)
+    view = question.view
     prefix = site.options.url_prefix
     people = [
         html.Li(
@@ -86,7 +86,7 @@ def _host(one: Moment, asked: Question, site: Site, look: Mapping[str, Look]) ->
                     href=view.at("users", user=user.name, hosts=(one.host,)).link(prefix),
                     className="who",
                 ),
-                html.Span(printable(", ".join(user.of[:3])), className="what"),
+                html.Span(printable(", ".join(user.counterparts[:3])), className="what"),
                 html.Span(f"{number(user.cores)} cores", className="amount"),
                 html.Span(f"{number(user.gb)} GB", className="amount"),
             ]
@@ -107,7 +107,7 @@ def _host(one: Moment, asked: Question, site: Site, look: Mapping[str, Look]) ->
                     html.Span(
                         f"{age_text(max(age, 0))} old" if age > BUCKET_SECONDS else "fresh",
                         className="age late" if age > site.options.stale_seconds else "age",
-                        title=format_local(one.start, asked.zone),
+                        title=format_local(one.start, question.zone),
                     ),
                 ]
             ),
@@ -115,7 +115,7 @@ def _host(one: Moment, asked: Question, site: Site, look: Mapping[str, Look]) ->
             _meter("Memory", one.gb, capacity.memory_gb, "GB"),
             html.Ul(people, className="people-now")
             if people
-            else html.P("Nobody above the thresholds.", className="quiet"),
+            else html.P("No user is above the thresholds.", className="quiet"),
             html.P(f"and {more} more", className="quiet") if more > 0 else None,
         ],
         className="host-now",
@@ -123,7 +123,7 @@ def _host(one: Moment, asked: Question, site: Site, look: Mapping[str, Look]) ->
 
 
 def _meter(label: str, value: float, limit: float | None, unit: str) -> Component:
-    told = f"{number(value)} of {number(limit)} {unit}" if limit else f"{number(value)} {unit}"
+    text = f"{number(value)} of {number(limit)} {unit}" if limit else f"{number(value)} {unit}"
     share = min(value / limit, 1) if limit else 0
     return html.Div(
         [
@@ -133,23 +133,23 @@ def _meter(label: str, value: float, limit: float | None, unit: str) -> Componen
                 className="bar" if limit else "bar unknown",
                 **attributes(aria_hidden="true"),
             ),
-            html.Span(told, className="amount"),
+            html.Span(text, className="amount"),
         ],
         className=f"meter meter-{unit}",
     )
 
 
-def _silent(host: str, at: int | None, asked: Question) -> Component:
-    told = (
-        f"silent for {age_text(asked.now - at - BUCKET_SECONDS)}, since "
-        f"{format_local(at + BUCKET_SECONDS, asked.zone)}"
+def _silent(host: str, at: int | None, question: Question) -> Component:
+    text = (
+        f"silent for {age_text(question.now - at - BUCKET_SECONDS)}, since "
+        f"{format_local(at + BUCKET_SECONDS, question.zone)}"
         if at is not None
         else "silent"
     )
     return html.Article(
         [
             html.Header([html.H3(printable(host)), html.Span("silent", className="age late")]),
-            html.P(told, className="quiet"),
+            html.P(text, className="quiet"),
         ],
         className="host-now silent",
     )

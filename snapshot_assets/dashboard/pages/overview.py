@@ -1,13 +1,13 @@
-"""All hosts as small multiples. The browser draws the cards that are in sight, from one answer."""
+"""The overview: one small chart for each host. The browser draws the visible ones."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
+from snapshot_assets.dashboard.browser import Card, CardNumbers, OverviewData
 from snapshot_assets.dashboard.figures import card, card_base
+from snapshot_assets.dashboard.pages.controls import labelled_input, segments
 from snapshot_assets.dashboard.pages.page import (
     BANDS,
     Answer,
@@ -19,15 +19,16 @@ from snapshot_assets.dashboard.pages.page import (
     legend,
     unknown_hosts,
 )
-from snapshot_assets.dashboard.queries import HostUse, Overview, overview
-from snapshot_assets.domain.usage import MEASURES
+from snapshot_assets.dashboard.queries.overview import HostUse, Overview, overview
+from snapshot_assets.domain.measures import MEASURES, Measure
 
 NAME = "overview"
+DEFAULT_SORT = "load"
 SORTS = {"load": "Load", "memory": "Memory", "name": "Name"}
 
 
 def layout() -> Component:
-    """The page's skeleton."""
+    """The page's section of the layout."""
     return frame(
         NAME,
         html.Div(
@@ -35,28 +36,18 @@ def layout() -> Component:
                 html.Div(
                     [
                         html.Span("Sort by", id="sort-label", className="label"),
-                        dcc.RadioItems(
-                            id="sort",
-                            options=[{"label": v, "value": k} for k, v in SORTS.items()],
-                            value="load",
-                            className="segments",
-                            labelClassName="segment",
-                        ),
+                        segments("sort", SORTS, DEFAULT_SORT),
                     ],
                     role="group",
                     **attributes(aria_labelledby="sort-label"),
                 ),
-                html.Label(
-                    [
-                        html.Span("Find", className="label"),
-                        dcc.Input(
-                            id="find",
-                            type="search",
-                            placeholder="host name",
-                            debounce=0.2,
-                            maxLength=200,
-                        ),
-                    ]
+                labelled_input(
+                    "Find",
+                    id="find",
+                    type="search",
+                    placeholder="host name",
+                    debounce=0.2,
+                    maxLength=200,
                 ),
                 html.Span(id="overview-count", className="quiet"),
             ],
@@ -65,7 +56,6 @@ def layout() -> Component:
         _legend(),
         dcc.Store(id="overview-data"),
         html.Div(id="cards", className="cards"),
-        html.Div(id="cards-drawn", hidden=True),
     )
 
 
@@ -82,39 +72,42 @@ def _legend() -> Component:
 def register(app: Dash, site: Site) -> None:
     """Register the page's callback."""
 
-    def answer(asked: Question) -> Answer:
-        given = asked.view.range(asked.now), asked.view.hosts
-        found = site.memo.of((NAME, *given), lambda: overview(site.reader, *given))
-        notes = unknown_hosts(asked.view.hosts, [use.host for use in found.hosts])
+    def answer(question: Question) -> Answer:
+        given = question.view.range(question.now), question.view.hosts
+        found = site.memo.answer(
+            (NAME, *given),
+            lambda: overview(site.reader, *given, max_gap_seconds=site.options.max_gap_seconds),
+        )
+        notes = unknown_hosts(question.view.hosts, [use.host for use in found.hosts])
         if site.capacities.problem:
             notes.append(f"Capacities: {site.capacities.problem}")
         if not found.hosts and not notes:
             notes.append(
-                f"Nothing is known of this range ({asked.told_range()}): no host was looked at, "
-                "or it is no longer kept."
+                f"There is no data for this range ({question.range_text()}): no host was sampled, "
+                "or the data is no longer kept."
             )
-        return Answer({"overview-data.data": payload(found, asked, site)}, notes)
+        return Answer({"overview-data.data": payload(found, question, site)}, notes)
 
     answer_with(app, site, NAME, ["overview-data.data"], answer)
 
 
-def payload(found: Overview, asked: Question, site: Site) -> dict[str, Any]:
-    """What the browser draws: a layout for all cards, and for each its figure and its numbers."""
+def payload(found: Overview, question: Question, site: Site) -> OverviewData:
+    """What the browser draws."""
     return {
-        "base": card_base(found.range, asked.zone),
+        "base": card_base(found.range, question.zone),
         "start": found.grid.start,
         "step": found.grid.step,
         "range": [found.range.start, found.range.end],
-        "told": asked.told_range(),
-        "zone": asked.zone.key,
+        "range_text": question.range_text(),
+        "zone": question.zone.key,
         "cards": [_card(use, found, site) for use in found.hosts],
     }
 
 
-def _card(use: HostUse, found: Overview, site: Site) -> dict[str, Any]:
-    capacity = site.capacities.of(use.host)
-    limits = {"cpu": capacity.cores, "mem": capacity.memory_gb}
-    numbers: dict[str, Any] = {
+def _card(use: HostUse, found: Overview, site: Site) -> Card:
+    capacity = site.capacities.get(use.host)
+    limits: dict[Measure, float | None] = {"cpu": capacity.cores, "mem": capacity.memory_gb}
+    numbers: dict[Measure, CardNumbers] = {
         measure: {
             "now": _short(use.newest(measure)),
             "mean": _short(use.mean(measure)),
@@ -125,7 +118,8 @@ def _card(use: HostUse, found: Overview, site: Site) -> dict[str, Any]:
     }
     return {
         "host": use.host,
-        **numbers,
+        "cpu": numbers["cpu"],
+        "mem": numbers["mem"],
         "figure": card(use, found.grid, found.range, capacity),
     }
 

@@ -1,9 +1,9 @@
-"""What pages have in common: how they are asked, how they answer, and what they say when they
-cannot.
+"""The frame that all pages share: from the browser's request to the page's answer or an error.
 
-The browser puts what a page is asked for into the store ``asked-<page>``; the page's callback
-answers into its components and says how it went in ``outcome-<page>``. So only the page that is
-open asks, and a failed answer leaves what is shown and is asked for again.
+The browser puts a request into the store ``request-<page>``. The page's callback answers into the
+page's components, and reports in ``outcome-<page>`` whether that worked. So only the open page
+requests anything. After a failure the page keeps its content, and the browser sends the request
+again.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, dcc, html, no_update
 from dash.development.base_component import Component
 
+from snapshot_assets.dashboard.browser import Outcome, PageRequest, split
 from snapshot_assets.dashboard.capacity import Capacities
-from snapshot_assets.dashboard.health import count_store_failure
+from snapshot_assets.dashboard.http.metrics import count_store_failure
 from snapshot_assets.dashboard.memo import Memo
 from snapshot_assets.dashboard.options import DashboardOptions
-from snapshot_assets.dashboard.time_range import format_range, zone_named
-from snapshot_assets.dashboard.view import View, asked, shown
+from snapshot_assets.dashboard.time.formats import format_range
+from snapshot_assets.dashboard.time.zones import zone_named
+from snapshot_assets.dashboard.view import View, read_link, shown
 from snapshot_assets.errors import OutageError, SnapshotAssetsError
 from snapshot_assets.store.reading.reader import RedisReader
 
@@ -31,26 +33,16 @@ log = logging.getLogger(__name__)
 UTC = ZoneInfo("UTC")
 
 
-class Request(TypedDict):
-    """What the browser puts into ``asked-<page>``."""
-
-    pathname: str
-    search: str
-    zone: str
-    narrow: bool
-    revision: int
-
-
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What pages are made with.
+    """What all pages share.
 
     Attributes:
         reader: of the store.
         clock: epoch seconds now.
         options: of this installation.
-        capacities: how big the machines are.
-        memo: keeps what was asked of the reader.
+        capacities: cores and memory of the hosts.
+        memo: keeps recent answers of the reader.
     """
 
     reader: RedisReader
@@ -62,14 +54,14 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a page is asked for, understood.
+    """What a page should show.
 
     Attributes:
-        view: the link.
+        view: of the link.
         zone: the viewer's.
-        narrow: whether there is little room, as on a phone.
+        narrow: whether the window is narrow, as on a phone.
         now: epoch seconds.
-        notes: what was not understood.
+        notes: errors of the link, as sentences for the viewer.
     """
 
     view: View
@@ -78,7 +70,7 @@ class Question:
     now: float
     notes: tuple[str, ...]
 
-    def told_range(self) -> str:
+    def range_text(self) -> str:
         """The range in the viewer's zone."""
         return format_range(self.view.range(self.now), self.zone)
 
@@ -88,32 +80,41 @@ class Answer:
     """What a page shows.
 
     Attributes:
-        values: by ``component.property``.
-        notes: for the viewer, beside those of the question.
+        values: new values by ``component.property``.
+        notes: sentences for the viewer, in addition to the question's.
     """
 
     values: Mapping[str, Any]
     notes: Sequence[str] = ()
 
 
-def question(request: Request, site: Site) -> Question:
-    """Understand what the browser asks for."""
-    found = asked(request["pathname"], request["search"], site.options.url_prefix)
-    notes = list(found.notes)
-    zone = UTC
-    wanted = found.view.zone or request["zone"]
+def read_request(request: PageRequest, site: Site) -> Question:
+    """The question that a request of the browser means."""
+    link = read_link(request["pathname"], request["search"], site.options.url_prefix)
+    zone, problem = known_zone(link.view.zone or request["zone"])
+    return Question(
+        view=link.view,
+        zone=zone,
+        narrow=bool(request["narrow"]),
+        now=site.clock(),
+        notes=link.notes if problem is None else (*link.notes, problem),
+    )
+
+
+def known_zone(name: str) -> tuple[ZoneInfo, str | None]:
+    """The time zone of this name; UTC and a note for the viewer if there is no such zone."""
     try:
-        zone = zone_named(wanted)
+        return zone_named(name), None
     except ValueError:
-        notes.append(f"The browser's time zone {shown(wanted)} is not known here; this is UTC.")
-    return Question(found.view, zone, bool(request["narrow"]), site.clock(), tuple(notes))
+        note = f"The browser's time zone {shown(name)} is not known here; times are shown in UTC."
+        return UTC, note
 
 
 def frame(name: str, *children: Any) -> Component:
-    """A page's skeleton, hidden until it is opened."""
+    """A page's section of the layout, hidden until the page is opened."""
     return html.Section(
         [
-            dcc.Store(id=f"asked-{name}"),
+            dcc.Store(id=f"request-{name}"),
             dcc.Store(id=f"outcome-{name}"),
             html.Div(id=f"notes-{name}", className="notes", role="status"),
             *children,
@@ -135,10 +136,10 @@ def answer_with(
 
     Args:
         app: of the dashboard.
-        site: what pages are made with.
+        site: what all pages share.
         name: of the page.
-        outputs: all that an answer may have, as ``component.property``.
-        answer: makes it.
+        outputs: each ``component.property`` that an answer may set.
+        answer: computes the answer.
     """
     targets = {name: Output(*split(name)) for name in outputs}
 
@@ -148,46 +149,39 @@ def answer_with(
             "notes": Output(f"notes-{name}", "children"),
             "outcome": Output(f"outcome-{name}", "data"),
         },
-        inputs={"request": Input(f"asked-{name}", "data")},
+        inputs={"request": Input(f"request-{name}", "data")},
         prevent_initial_call=True,
     )
-    def _respond(request: Request | None) -> dict[str, Any]:
+    def _respond(request: PageRequest | None) -> dict[str, Any]:
         nothing = dict.fromkeys(targets, no_update)
         if request is None:
             return {"values": nothing, "notes": no_update, "outcome": no_update}
-        outcome: dict[str, Any] = {"revision": request["revision"], "failed": False}
+        outcome: Outcome = {"revision": request["revision"], "failed": False}
         try:
-            asked_for = question(request, site)
-            found = answer(asked_for)
+            question = read_request(request, site)
+            found = answer(question)
         except SnapshotAssetsError as error:
             count_store_failure(error)
             if not isinstance(error, OutageError):
                 log.exception("page %s", name)
             outcome["failed"] = True
-            told = (
+            message = (
                 "The data store does not answer. What is shown may be old; this page tries again "
                 "by itself."
                 if isinstance(error, OutageError)
-                else "The data store refuses; its operator finds the reason in the log."
+                else "The data store refuses to answer; the log of the dashboard has the reason."
             )
-            return {"values": nothing, "notes": [trouble(told)], "outcome": outcome}
+            return {"values": nothing, "notes": [trouble(message)], "outcome": outcome}
         except Exception:
             log.exception("page %s could not answer %r", name, request)
             outcome["failed"] = True
-            told = "Something went wrong here; the operator finds it in the log."
-            return {"values": nothing, "notes": [trouble(told)], "outcome": outcome}
-        outcome |= {"zone": asked_for.zone.key, "now": asked_for.now}
+            message = "Something went wrong here; the log of the dashboard has the error."
+            return {"values": nothing, "notes": [trouble(message)], "outcome": outcome}
         return {
             "values": nothing | dict(found.values),
-            "notes": [note(text) for text in (*asked_for.notes, *found.notes)],
+            "notes": [note(text) for text in (*question.notes, *found.notes)],
             "outcome": outcome,
         }
-
-
-def split(name: str) -> tuple[str, str]:
-    """The component and the property of ``component.property``."""
-    component, _, property_ = name.partition(".")
-    return component, property_
 
 
 def attributes(**given: str) -> Any:
@@ -196,24 +190,24 @@ def attributes(**given: str) -> Any:
 
 
 def note(text: str) -> Component:
-    """Something that the viewer should know."""
+    """A sentence that the viewer should know."""
     return html.P(text, className="note")
 
 
 def trouble(text: str) -> Component:
-    """Something that does not work."""
+    """A sentence about a failure."""
     return html.P(text, className="note trouble")
 
 
 BANDS = (
-    ("gap", "gap: nobody looked"),
-    ("provisional", "provisional: rows may still come"),
+    ("gap", "gap: no data"),
+    ("live", "live: more rows may arrive"),
     ("not-kept", "no longer kept"),
 )
 
 
 def legend(*marks: tuple[str, str]) -> Component:
-    """What the charts' marks mean: class of the mark, and words."""
+    """A legend of a chart's marks: for each its CSS class and its meaning."""
     return html.Ul(
         [html.Li([_mark(name), text]) for name, text in marks],
         className="legend",
@@ -226,16 +220,16 @@ def _mark(name: str) -> Component:
 
 
 def unknown_hosts(hosts: Sequence[str], known: Sequence[str]) -> list[str]:
-    """A note for each host of a link that has nothing."""
+    """A note for each host of a link without data."""
     return [
-        f"There is nothing of a host {shown(host)!r} in this range."
+        f"There is no data of a host {shown(host)!r} in this range."
         for host in hosts
         if host not in set(known)
     ]
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number for people: ``1,234``, ``12.3``, ``0.04``; what is not zero is not shown as zero."""
+    """A number for people: ``1,234``, ``12.3``, ``0.04``; only a zero is shown as zero."""
     if value == 0:
         return "0"
     if abs(value) >= 100:

@@ -1,4 +1,4 @@
-"""A user's statement: one user, one month, by host and command."""
+"""The page of statements: what one user used in one month, by host and command."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import dash_ag_grid as dag
 from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
-from snapshot_assets.dashboard.access import current_user
+from snapshot_assets.dashboard.browser import StatementMeta
 from snapshot_assets.dashboard.figures import printable
+from snapshot_assets.dashboard.http.access import current_user
+from snapshot_assets.dashboard.pages.controls import labelled_input
 from snapshot_assets.dashboard.pages.page import (
     Answer,
     Question,
@@ -19,13 +21,9 @@ from snapshot_assets.dashboard.pages.page import (
     frame,
     number,
 )
-from snapshot_assets.dashboard.queries import Statement, StatementLine, statement
-from snapshot_assets.dashboard.time_range import (
-    format_range,
-    month_label,
-    month_of,
-    months_back,
-)
+from snapshot_assets.dashboard.queries.statement import Statement, StatementLine, statement
+from snapshot_assets.dashboard.time.formats import format_range
+from snapshot_assets.dashboard.time.months import local_month, month_label, months_back
 from snapshot_assets.dashboard.view import View, shown
 from snapshot_assets.domain.time import bucket_start
 
@@ -42,23 +40,19 @@ _OUTPUTS = [
 
 
 def layout() -> Component:
-    """The page's skeleton."""
+    """The page's section of the layout."""
     return frame(
         NAME,
         html.Div(
             [
-                html.Label(
-                    [
-                        html.Span("User", className="label"),
-                        dcc.Input(
-                            id="statement-user",
-                            type="text",
-                            list="statement-users",
-                            placeholder="account name",
-                            debounce=True,
-                            maxLength=300,
-                        ),
-                    ]
+                labelled_input(
+                    "User",
+                    id="statement-user",
+                    type="text",
+                    list="statement-users",
+                    placeholder="account name",
+                    debounce=True,
+                    maxLength=300,
                 ),
                 html.Datalist(id="statement-users"),
                 html.Nav(
@@ -105,12 +99,12 @@ def _table() -> Component:
 def register(app: Dash, site: Site) -> None:
     """Register the page's callback."""
 
-    def answer(asked: Question) -> Answer:
-        month = asked.view.month or month_of(int(asked.now), asked.zone)
-        given = asked.view.user, month, asked.zone
-        bucket = bucket_start(asked.now)
-        found = site.memo.of(
-            (NAME, *given, bucket), lambda: statement(site.reader, *given, asked.now)
+    def answer(question: Question) -> Answer:
+        month = question.view.month or local_month(int(question.now), question.zone)
+        given = question.view.user, month, question.zone
+        bucket = bucket_start(question.now)
+        found = site.memo.answer(
+            (NAME, *given, bucket), lambda: statement(site.reader, *given, question.now)
         )
         notes = []
         if found.user is not None and found.user not in found.users:
@@ -118,22 +112,24 @@ def register(app: Dash, site: Site) -> None:
                 f"Nothing is listed under the user {shown(found.user)!r} in {month_label(month)}."
             )
         if not found.kept:
-            notes.append("Part of this month is no longer kept; it is missing here.")
-        if found.zone.key != asked.zone.key:
             notes.append(
-                "Of a month this old only whole UTC days are kept, so it begins and ends at "
-                "midnight UTC."
+                "The store no longer keeps all of this month; the statement lacks the rest."
+            )
+        if found.zone.key != question.zone.key:
+            notes.append(
+                "The store keeps only whole UTC days of a month this old, so the month begins and "
+                "ends at midnight UTC."
             )
         return Answer(
             {
                 "statement-users.children": [html.Option(value=user) for user in found.users],
-                "statement-months.children": month_links(asked, site.options.url_prefix),
+                "statement-months.children": month_links(question, site.options.url_prefix),
                 "statement-summary.children": summary(
-                    found, asked.view, site.options.url_prefix, current_user()
+                    found, question.view, site.options.url_prefix, current_user()
                 ),
                 "statement-table.rowData": rows(found.lines),
                 "statement-lines.hidden": not found.lines,
-                "statement-meta.data": {"file": f"statement-{found.user or ''}-{month}"},
+                "statement-meta.data": StatementMeta(file=f"statement-{found.user or ''}-{month}"),
             },
             notes,
         )
@@ -141,16 +137,16 @@ def register(app: Dash, site: Site) -> None:
     answer_with(app, site, NAME, _OUTPUTS, answer)
 
 
-def month_links(asked: Question, prefix: str) -> list[Component]:
-    """Links to the months that are kept, the newest first."""
-    chosen = asked.view.month or month_of(int(asked.now), asked.zone)
-    months = months_back(int(asked.now), asked.zone, _MONTHS)
+def month_links(question: Question, prefix: str) -> list[Component]:
+    """Links to the months that a statement can have, newest first."""
+    chosen = question.view.month or local_month(int(question.now), question.zone)
+    months = months_back(int(question.now), question.zone, _MONTHS)
     if chosen not in months:
         months = [chosen, *months]
     return [
         dcc.Link(
             month_label(month),
-            href=asked.view.at("statement", month=month).link(prefix),
+            href=question.view.at("statement", month=month).link(prefix),
             className="month chosen" if month == chosen else "month",
         )
         for month in months
@@ -162,7 +158,7 @@ def columns() -> list[dict[str, Any]]:
     numbers = [
         ("core_hours", "Core-hours", "CPU used", "snapshotHours"),
         ("cores_peak", "Peak cores", "highest 5 minutes", "snapshotNumber"),
-        ("gb_hours", "GB-hours", "memory held by time", "snapshotHours"),
+        ("gb_hours", "GB-hours", "memory times time", "snapshotHours"),
         ("gb_peak", "Peak GB", "highest 5 minutes", "snapshotNumber"),
     ]
     return [
@@ -200,7 +196,7 @@ def rows(lines: list[StatementLine]) -> list[dict[str, Any]]:
 def summary(
     found: Statement, view: View, prefix: str, viewer: str | None = None
 ) -> list[Component]:
-    """The sums, in words; or whom to choose, the viewer first."""
+    """The sums of a user's statement; without a user, links to all users, the viewer first."""
     if found.user is None:
         people = [
             html.Li(dcc.Link(printable(user), href=view.at("statement", user=user).link(prefix)))
@@ -210,12 +206,11 @@ def summary(
         return (
             [heading, html.Ul(people, className="people")]
             if people
-            else [html.H2(f"Nobody is listed in {month_label(found.month)}")]
+            else [html.H2(f"No user is listed in {month_label(found.month)}")]
         )
     core_hours = sum(line.core_hours for line in found.lines)
     gb_hours = sum(line.gb_hours for line in found.lines)
     hosts = len({line.host for line in found.lines})
-    whole = found.settled
     return [
         html.H2(f"{printable(found.user)}, {month_label(found.month)}"),
         html.Dl(
@@ -230,9 +225,9 @@ def summary(
             [
                 f"{format_range(found.range, found.zone)}, ",
                 "final. "
-                if whole
-                else "so far: the month is not over, or some of it is provisional. ",
-                "Only use above the thresholds has a name; the rest is in no one's statement.",
+                if found.settled
+                else "so far: the month is not over, or a part of it is not settled. ",
+                "A statement lists use above the thresholds; use below them is in no statement.",
             ],
             className="quiet",
         ),

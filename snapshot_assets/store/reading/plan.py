@@ -1,26 +1,28 @@
-"""What is asked of Redis, and what is made of the answers, without asking: plans.
+"""Plans: what is requested of Redis and what is made of the answers, without waiting for them.
 
-A *plan* is a generator. It yields what it wants to know, is sent the answers, and returns the
-result; so the reader for threads and the one for asyncio do the same, and differ only in how they
-wait. Keys are computed from the asked range, never searched: the cost follows the range, not the
-keyspace. Here lives what all plans share; the plans are in
-:mod:`snapshot_assets.store.reading.documents` and :mod:`snapshot_assets.store.reading.frames`.
-Nothing here opens a connection.
+A *plan* is a generator. It yields requests, is sent their answers, and returns a result. The reader
+for threads and the one for asyncio run the same plans and differ only in how they wait. Keys are
+computed from the requested range and never searched, so the cost follows the range, not the number
+of keys. Here is what all plans share; the plans are in
+:mod:`snapshot_assets.store.reading.documents`, :mod:`snapshot_assets.store.reading.frames` and
+:mod:`snapshot_assets.store.reading.presence`. Nothing here opens a connection.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from redis.exceptions import ResponseError
 
-from snapshot_assets.domain.summary import Resolution, resolution_for
+from snapshot_assets.domain.measures import Resolution, resolution_for
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start, epoch
-from snapshot_assets.store.layout import day_of
-from snapshot_assets.store.transport.server import RedisServer, refusal
+from snapshot_assets.store.layout import Keys, day_of
+from snapshot_assets.store.transport.async_base import AsyncRedisBase
+from snapshot_assets.store.transport.base import RedisBase
+from snapshot_assets.store.transport.refusals import explained, refusal
 from snapshot_assets.store.transport.wire import Batch, pack
 
 _Result = TypeVar("_Result")
@@ -30,7 +32,7 @@ DEFAULT_RANGE = dt.timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """One command, on each of these keys."""
 
     command: str
@@ -38,7 +40,7 @@ class Ask:
     arguments: tuple[str, ...] = ()
 
     def packed(self) -> bytes:
-        """The requests as they go over the wire; ten times faster than packing each command."""
+        """The commands as they go over the wire; ten times faster than packing each of them."""
         # Only the key varies.
         head, tail = pack((self.command,)), b"".join(map(_bulk, self.arguments))
         head = b"*%d%b$" % (2 + len(self.arguments), head[2:])
@@ -50,65 +52,120 @@ class Ask:
         )
 
 
-def batch_of(asks: Sequence[Ask]) -> Batch:
+# Yields requests, is sent the answers to each, in order, and returns the result.
+Plan: TypeAlias = Generator[Sequence[Request], list[list[Any]], _Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """What each kind of plans knows.
+
+    Attributes:
+        keys: what is called how in Redis.
+        clock: epoch seconds now.
+        address: the server's, for errors.
+    """
+
+    keys: Keys
+    clock: Callable[[], float]
+    address: str
+
+
+def run(plan: Plan[_Result], base: RedisBase) -> _Result:
+    """Run a plan over a connection for threads.
+
+    Raises:
+        StoreOutageError: the server does not answer.
+        StoreError: the server refuses, or what it holds cannot be read.
+    """
+    try:
+        requests = next(plan)
+        while True:
+            answers = base.exchange(batch_of(requests))
+            requests = plan.send(answers_of(requests, answers, base.address))
+    except StopIteration as done:
+        result: _Result = done.value
+        return result
+
+
+async def run_async(plan: Plan[_Result], base: AsyncRedisBase) -> _Result:
+    """As :func:`run`, for asyncio."""
+    try:
+        requests = next(plan)
+        while True:
+            answers = await base.exchange(batch_of(requests))
+            requests = plan.send(answers_of(requests, answers, base.address))
+    except StopIteration as done:
+        result: _Result = done.value
+        return result
+
+
+def batch_of(requests: Sequence[Request]) -> Batch:
     """What is sent together."""
     return Batch(
-        b"".join([ask.packed() for ask in asks]),
-        sum(len(ask.keys) for ask in asks),
-        lambda: [(key, (ask.command, key, *ask.arguments)) for ask in asks for key in ask.keys],
+        b"".join([request.packed() for request in requests]),
+        sum(len(request.keys) for request in requests),
+        lambda: [
+            (key, (request.command, key, *request.arguments))
+            for request in requests
+            for key in request.keys
+        ],
     )
 
 
-def answers_of(asks: Sequence[Ask], answers: list[Any]) -> list[list[Any]]:
-    """To each ask its answers, if none is a refusal.
+def answers_of(
+    requests: Sequence[Request], answers: Sequence[Any], address: str
+) -> list[list[Any]]:
+    """To each request its answers.
 
     Raises:
-        redis.ResponseError: the first refusal, with the command and key that it is about.
+        StoreError: the first refusal, with the command and the key that it is about.
     """
     found, first = [], 0
-    for ask in asks:
-        mine = answers[first : first + len(ask.keys)]
-        first += len(ask.keys)
-        for key, answer in zip(ask.keys, mine, strict=True):
+    for request in requests:
+        part = list(answers[first : first + len(request.keys)])
+        first += len(request.keys)
+        for key, answer in zip(request.keys, part, strict=True):
             if isinstance(answer, ResponseError):
-                raise refusal(answer, ask.command, key)
-        found.append(mine)
+                with explained(address):
+                    raise refusal(answer, request.command, key)
+        found.append(part)
     return found
 
 
-def _bulk(argument: str) -> bytes:
-    encoded = argument.encode()
-    return b"$%d\r\n%b\r\n" % (len(encoded), encoded)
+def buckets_between(
+    start_time: dt.datetime | None, end_time: dt.datetime | None, now: float
+) -> range:
+    """The starts of the buckets in ``[start_time, end_time]``, both included.
+
+    Args:
+        start_time: aware; 24 hours before the end if None.
+        end_time: aware; now if None.
+        now: epoch seconds.
+
+    Raises:
+        ValueError: a naive datetime, or a range that ends before it starts.
+    """
+    start, end = _bounds(start_time, end_time, now)
+    return range(_rounded_up(start), bucket_start(end) + 1, BUCKET_SECONDS)
 
 
-# Yields what to ask, is sent the answers to each, in order, and returns the result.
-Plan: TypeAlias = Generator[Sequence[Ask], list[list[Any]], _Result]
+def buckets_before(
+    start_time: dt.datetime | None, end_time: dt.datetime | None, now: float
+) -> range:
+    """The starts of the buckets in ``[start_time, end_time)``; else as :func:`buckets_between`."""
+    start, end = _bounds(start_time, end_time, now)
+    return range(_rounded_up(start), _rounded_up(end), BUCKET_SECONDS)
 
 
-class Reading(RedisServer):
-    """What plans know of the range that is asked for."""
-
-    def _buckets(self, start_time: dt.datetime | None, end_time: dt.datetime | None) -> range:
-        """The starts of the buckets in ``[start_time, end_time]``, both included."""
-        end = self.clock() if end_time is None else epoch(end_time, "end_time")
-        if start_time is None:
-            start = end - DEFAULT_RANGE.total_seconds()
-        else:
-            start = epoch(start_time, "start_time")
-        if start > end:
-            raise ValueError(f"start_time {start_time} is after end_time {end_time or 'now'}")
-        first = -bucket_start(-start)  # rounded up
-        return range(first, bucket_start(end) + 1, BUCKET_SECONDS)
-
-
-def resolution_of(resolution: str, asked: range) -> Resolution:
+def resolution_of(resolution: str, requested: range) -> Resolution:
     """The resolution that is meant.
 
     Raises:
-        ValueError: it is none.
+        ValueError: there is no such resolution.
     """
     if resolution == "auto":
-        return resolution_for(len(asked) * BUCKET_SECONDS)
+        return resolution_for(len(requested) * BUCKET_SECONDS)
     for known in ("5min", "hour", "day"):
         if resolution == known:
             return known
@@ -126,3 +183,25 @@ def chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
     """The items in consecutive parts of at most this size."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
+
+
+def _bounds(
+    start_time: dt.datetime | None, end_time: dt.datetime | None, now: float
+) -> tuple[float, float]:
+    end = now if end_time is None else epoch(end_time, "end_time")
+    if start_time is None:
+        start = end - DEFAULT_RANGE.total_seconds()
+    else:
+        start = epoch(start_time, "start_time")
+    if start > end:
+        raise ValueError(f"start_time {start_time} is after end_time {end_time or 'now'}")
+    return start, end
+
+
+def _rounded_up(epoch_seconds: float) -> int:
+    return -bucket_start(-epoch_seconds)
+
+
+def _bulk(argument: str) -> bytes:
+    encoded = argument.encode()
+    return b"$%d\r\n%b\r\n" % (len(encoded), encoded)

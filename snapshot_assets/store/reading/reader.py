@@ -1,9 +1,7 @@
 """Reading from Redis with threads. What every page view waits for.
 
-Here live the public methods and how their requests get to the server and back; what they ask and
-make of it is told in :mod:`snapshot_assets.store.reading.documents` and
-:mod:`snapshot_assets.store.reading.frames`. Writing is
-:mod:`snapshot_assets.store.writing.writer`'s business.
+Here are the public methods; what they request, and what is made of the answers, is in the plans of
+this package. Writing is :mod:`snapshot_assets.store.writing`'s business.
 """
 
 from __future__ import annotations
@@ -11,31 +9,36 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-
-from snapshot_assets.domain.summary import Resolution
-from snapshot_assets.domain.usage import MEASURES, Measure, Usage
-from snapshot_assets.store.reading.documents import Document, Holding, Plans
-from snapshot_assets.store.reading.frames import FrameHolding
-from snapshot_assets.store.reading.plan import Plan, answers_of, batch_of
+from snapshot_assets.domain.measures import MEASURES, Document, Measure, Resolution
+from snapshot_assets.store.client import ThreadedClient
+from snapshot_assets.store.reading.documents import DocumentPlans
+from snapshot_assets.store.reading.plan import run
+from snapshot_assets.store.reading.presence import (
+    FrameHolding,
+    Holding,
+    PresencePlans,
+    Progress,
+)
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets.store.transport.server import RedisBase
-from snapshot_assets.store.transport.wire import exchange
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from snapshot_assets.domain.usage import Usage
+    from snapshot_assets.store.reading.frames import FramePlans
 
 __all__ = ["Document", "FrameHolding", "Holding", "RedisReader"]
-
-_Result = TypeVar("_Result")
 
 READER_PATIENCE = Patience(0.9, 1, 0.1)
 
 
-class RedisReader(Plans, RedisBase):
+class RedisReader(ThreadedClient):
     """Reads what the writer put there. Gives up after about two seconds without an answer.
 
-    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisServer`. Threads may
-    share one, and its connections.
+    Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. Threads may share
+    one, and its connections. A context manager.
     """
 
     default_patience: ClassVar[Patience] = READER_PATIENCE
@@ -53,21 +56,23 @@ class RedisReader(Plans, RedisBase):
             host: one host; all if None.
             start_time: aware; the first bucket start wanted, included. Default: 24 hours before
                 ``end_time``.
-            end_time: aware; the last bucket start wanted, included. Default: now.
+            end_time: aware; the last bucket start wanted, included (:meth:`get_frame` excludes it).
+                Default: now.
             resolution: ``5min`` for the documents as they are kept. ``hour``, ``day`` and ``auto``,
                 as in :meth:`get_frame`, give means over the covered time in the same layout, with
                 ``resolution`` instead of ``snapshots`` in ``meta``.
 
         Returns:
             Epoch second of the bucket to its document, ascending; to ``{host: document}`` where
-            ``host`` is None. Buckets without a document are absent: a gap is not a zero.
+            ``host`` is None. Buckets without coverage have no document and are absent.
 
         Raises:
             ValueError: a naive datetime, or a range that ends before it starts.
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no document.
         """
-        return self._run(self._data_plan(host, start_time, end_time, resolution))
+        plan = self._plans(DocumentPlans).data(host, start_time, end_time, resolution)
+        return run(plan, self.base)
 
     def get_frame(
         self,
@@ -83,9 +88,10 @@ class RedisReader(Plans, RedisBase):
 
         Args:
             hosts: one or several; all if None.
-            start_time: aware; the first bucket start wanted, included. Default: 24 hours before
+            start_time: aware, included: buckets that start at it or later. Default: 24 hours before
                 ``end_time``.
-            end_time: aware; the last bucket start wanted, included. Default: now.
+            end_time: aware, excluded: buckets that start before it, so that consecutive ranges
+                share no bucket. Default: now.
             measure: ``cpu`` (cores) or ``mem`` (GB, 1e9 bytes).
             by: what each interval is broken down by: ``username``, ``comm``, both, or None for the
                 host's total.
@@ -101,15 +107,15 @@ class RedisReader(Plans, RedisBase):
             * ``host`` (category)
             * ``username``, ``comm`` (category): as asked. ``(other)`` is the rest that is not
               listed by name, last in each interval
-            * ``cores_mean`` or ``gb_mean`` (float64): average while the host was looked at
+            * ``cores_mean`` or ``gb_mean`` (float64): average over the covered time
             * ``cores_peak`` or ``gb_peak`` (float64): highest 5 minutes
             * ``core_seconds`` or ``gb_seconds`` (float64): use by time; these add up
-            * ``covered_seconds`` (float64): how much of the interval was looked at
+            * ``covered_seconds`` (float64): how much of the interval snapshots cover
             * ``coverage`` (float64): the same as a share of the whole interval
-            * ``settled`` (bool): whether all of it was accounted for good
+            * ``settled`` (bool): whether all of it is settled
 
-            An interval that was not looked at has no row: a gap is absent. One in which nothing was
-            used has a zero, in the total and in ``(other)``. Rows add up to the host's total.
+            An interval without coverage has no row. A covered one in which nothing was used has a
+            zero, in the total and in ``(other)``. Rows add up to the host's total.
 
         Raises:
             ValueError: a naive datetime, a backward range, or an unknown measure, grouping or
@@ -117,8 +123,8 @@ class RedisReader(Plans, RedisBase):
             StoreOutageError: Redis does not answer.
             StoreError: Redis refuses, or holds something that is no frame of this version.
         """
-        plan = self._frame_plan(hosts, start_time, end_time, (measure,), by, resolution)
-        return self._run(plan)[measure]
+        plan = self._frames.frames(hosts, start_time, end_time, (measure,), by, resolution)
+        return run(plan, self.base)[measure]
 
     def get_frames(
         self,
@@ -137,20 +143,20 @@ class RedisReader(Plans, RedisBase):
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_frame`.
         """
-        plan = self._frame_plan(hosts, start_time, end_time, MEASURES, by, resolution)
-        return self._run(plan)
+        plan = self._frames.frames(hosts, start_time, end_time, MEASURES, by, resolution)
+        return run(plan, self.base)
 
     def hosts(
         self, start_time: dt.datetime | None = None, end_time: dt.datetime | None = None
     ) -> list[str]:
-        """The hosts with anything on the UTC days that the range touches, sorted.
+        """The hosts with anything on the UTC days that ``[start_time, end_time)`` touches, sorted.
 
         By default the last 24 hours.
 
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return self._run(self._hosts_plan(start_time, end_time))
+        return run(self._plans(PresencePlans).hosts(start_time, end_time), self.base)
 
     def last_update(self, host: str | None = None) -> dt.datetime | None:
         """The start of the newest bucket with a document, UTC, of one host or of any.
@@ -160,7 +166,7 @@ class RedisReader(Plans, RedisBase):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return self._run(self._last_update_plan(host))
+        return run(self._plans(PresencePlans).last_update(host), self.base)
 
     def holdings(self, buckets: Sequence[int]) -> dict[int, Holding]:
         """Who has a document in each of these buckets, and until when it is kept.
@@ -170,26 +176,30 @@ class RedisReader(Plans, RedisBase):
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
-        return self._run(self._holdings_plan(buckets))
+        return run(self._plans(PresencePlans).holdings(buckets), self.base)
 
     def frame_holdings(self, day: int, hosts: Sequence[str]) -> dict[str, FrameHolding]:
         """What frames these hosts have of the UTC day that starts at this epoch second.
 
         For the census, as :meth:`holdings`.
         """
-        return self._run(self._frame_holdings_plan(day, hosts))
+        return run(self._plans(PresencePlans).frame_holdings(day, hosts), self.base)
 
     def usage(self, host: str, buckets: range) -> Usage | None:
         """What a host's frames say of these buckets, for comparing it with the documents."""
-        return self._run(self._usage_plan(host, buckets))
+        return run(self._frames.usage(host, buckets), self.base)
 
-    def _run(self, plan: Plan[_Result]) -> _Result:
-        with self.explained():
-            try:
-                asks = next(plan)
-                while True:
-                    answers = exchange(self.client, batch_of(asks), self.patience)
-                    asks = plan.send(answers_of(asks, answers))
-            except StopIteration as done:
-                result: _Result = done.value
-                return result
+    def progress(self) -> Progress:
+        """How far this server was filled, and with whom.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_data`.
+        """
+        return run(self._plans(PresencePlans).progress(), self.base)
+
+    @property
+    def _frames(self) -> FramePlans:
+        # Documents are read without pandas.
+        from snapshot_assets.store.reading.frames import FramePlans
+
+        return self._plans(FramePlans)

@@ -63,8 +63,8 @@ class Patience:
     def pause_seconds(self, attempt: int) -> float:
         """How long to wait before this retry, counted from 1.
 
-        Half of it is random, lest all come at once; the other half is not, so that some luck does
-        not use up all retries while a server restarts.
+        Half of the pause is random, so that not all clients come at once. The other half is
+        fixed, so that short pauses do not use up all retries while a server restarts.
         """
         pause = EqualJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
         return pause.compute(attempt)
@@ -85,6 +85,17 @@ class Target:
     nodes: tuple[tuple[str, int], ...]
     service: str = ""
     options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def chosen(cls, host: str, port: int, db: int, url: str | None) -> Target:
+        """What a URL says, or else host, port and database number.
+
+        Raises:
+            SettingsError: as :meth:`of_url`.
+        """
+        if url is not None:
+            return cls.of_url(url)
+        return cls("server", ((host, port),), options={"db": db})
 
     @classmethod
     def of_url(cls, url: str) -> Target:
@@ -144,8 +155,8 @@ class Target:
                 startup_nodes=[ClusterNode(host, port) for host, port in self.nodes], **given
             )
         if self.kind == "sentinel":
-            told = self._sentinel_options(patience, given["retry"])
-            return Sentinel(self.nodes, sentinel_kwargs=told, **given).master_for(
+            sentinel_options = self._sentinel_options(patience, given["retry"])
+            return Sentinel(self.nodes, sentinel_kwargs=sentinel_options, **given).master_for(
                 self.service, **_greeted(patience)
             )
         return redis.Redis(**self._address_options(), **_greeted(patience), **given)
@@ -165,8 +176,10 @@ class Target:
                 startup_nodes=[AsyncClusterNode(host, port) for host, port in self.nodes], **given
             )
         if self.kind == "sentinel":
-            told = self._sentinel_options(patience, given["retry"])
-            return AsyncSentinel(self.nodes, sentinel_kwargs=told, **given).master_for(self.service)
+            sentinel_options = self._sentinel_options(patience, given["retry"])
+            return AsyncSentinel(self.nodes, sentinel_kwargs=sentinel_options, **given).master_for(
+                self.service
+            )
         return redis.asyncio.Redis(**self._address_options(), **given)
 
     def _address_options(self) -> dict[str, Any]:
@@ -179,7 +192,7 @@ class Target:
         """The Sentinels share TLS with the servers, and neither user nor password."""
         tls = {name: value for name, value in self.options.items() if name.startswith("ssl")}
         # The next one is asked instead of the same again, and all together take less than one
-        # timeout, so that it is the Sentinels that are told of.
+        # timeout, so that the error names the Sentinels.
         share = 0.9 * patience.timeout_seconds / len(self.nodes)
         timeouts = {"socket_timeout": share, "socket_connect_timeout": share}
         return {**timeouts, **tls, "retry": retry}

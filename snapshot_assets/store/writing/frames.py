@@ -8,22 +8,27 @@ or the new, and writers of other buckets lose nothing. Layout: docs/frames.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from snapshot_assets.domain.summary import Resolution, summarise
+from snapshot_assets.domain.measures import Resolution, Stage
+from snapshot_assets.domain.summary import summarise
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.domain.usage import Stage, Usage
+from snapshot_assets.domain.usage import Usage
 from snapshot_assets.store.layout import (
     COVERED,
     WHOLE_DAY,
+    Keys,
     bucket_field,
     day_field,
     day_of,
     days_of,
 )
-from snapshot_assets.store.packing import SETTLED_MARK, pack_buckets, pack_day, pack_summary
-from snapshot_assets.store.transport.server import RedisBase
+from snapshot_assets.store.packing.buckets import SETTLED_MARK, pack_buckets
+from snapshot_assets.store.packing.days import pack_day
+from snapshot_assets.store.packing.summaries import pack_summary
+from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.transport.wire import Command
 
 SUMMARIES: tuple[Resolution, ...] = ("hour", "day")
@@ -51,7 +56,8 @@ return 1
 
 # KEYS as above. ARGV: field of the day in its months, expiry, whether settled, then for each
 # bucket its position in the day and its field and text, '' for a bucket that has none.
-# An empty field says that the bucket is not there although the whole day has it.
+# An empty field says that the bucket is not there although the whole day has it. Texts of every
+# version begin with the mark of their stage.
 _WRITE_BUCKETS = f"""
 local covered = redis.call('HGET', KEYS[1], '{COVERED}')
 local changed = false
@@ -87,97 +93,108 @@ return 1
 """
 
 
-def replace_frames(
-    server: RedisBase, hosts: Collection[str], window: Window, usage: Usage, stage: Stage
-) -> int:
-    """Make the frames of these hosts hold exactly this usage in this window.
+@dataclass(frozen=True, slots=True)
+class FrameWriter:
+    """Writes frames over a connection.
 
-    A live replacement leaves settled buckets alone.
-
-    Args:
-        server: where.
-        hosts: whose frames.
-        window: which buckets.
-        usage: of these hosts and buckets only.
-        stage: what it was accounted as.
-
-    Returns:
-        Bytes of all texts written.
-
-    Raises:
-        StoreOutageError, StoreError: as :meth:`SnapshotWriter.replace`.
+    Attributes:
+        base: the connection.
+        keys: what is called how in Redis.
+        clock: epoch seconds now.
     """
-    parts = {(host, day): part for host, day, part in usage.by_host_day()}
-    written = 0
-    for commands, size in _batches(_commands(server, hosts, window, parts, stage)):
-        server.execute(commands)
-        written += size
-    return written
 
+    base: RedisBase
+    keys: Keys
+    clock: Callable[[], float]
 
-def _commands(
-    server: RedisBase,
-    hosts: Collection[str],
-    window: Window,
-    parts: dict[tuple[str, int], Usage],
-    stage: Stage,
-) -> Iterator[tuple[Command, int]]:
-    """What has to be sent, each with the bytes of its texts."""
-    keys, now = server.keys, server.clock()
-    for day in days_of(window):
-        if keys.hosts_expiry(day) <= now:
-            continue
-        known = sorted({host for host, found in parts if found == day})
-        if known:
-            index = keys.hosts_of_day(day)
-            yield ("SADD", index, *known), 0
-            yield ("EXPIREAT", index, keys.hosts_expiry(day)), 0
-        whole = window.start <= day and day + DAY_SECONDS <= window.end
-        for host in hosts:
-            part = parts.get((host, day))
-            if stage == "settled" and whole:
-                yield _settle_day(server, host, day, part, now)
-            elif keys.frame_expiry(day) > now:
-                yield _write_buckets(server, host, day, window, part, stage)
+    def replace(self, hosts: Collection[str], window: Window, usage: Usage, stage: Stage) -> int:
+        """Make the frames of these hosts hold exactly this usage in this window.
 
+        A live replacement leaves settled buckets alone.
 
-def _settle_day(
-    server: RedisBase, host: str, day: int, part: Usage | None, now: float
-) -> tuple[Command, int]:
-    keys = server.keys
-    texts: list[bytes] = []
-    expiries = [keys.frame_expiry(day), *(keys.summary_expiry(r, day) for r in SUMMARIES)]
-    texts.append(pack_day(part, day) if part is not None and expiries[0] > now else b"")
-    for resolution in SUMMARIES:
-        kept = day + DAY_SECONDS + keys.retention.of(resolution) > now
-        wanted = part is not None and kept
-        texts.append(pack_summary(summarise(part, resolution), day) if wanted and part else b"")
-    covered = set() if part is None else set(part.start.tolist())
-    bits = "".join("01"[b in covered] for b in Window(day, day + DAY_SECONDS).buckets())
-    arguments: list[Any] = [day_field(day)]
-    for expiry, text in zip(expiries, texts, strict=True):
-        arguments += [expiry, text]
-    return _script(server, _SETTLE_DAY, host, day, [*arguments, bits]), sum(map(len, texts))
+        Args:
+            hosts: whose frames.
+            window: which buckets.
+            usage: of these hosts and buckets only.
+            stage: what it was accounted as.
 
+        Returns:
+            Bytes of all texts written.
 
-def _write_buckets(
-    server: RedisBase, host: str, day: int, window: Window, part: Usage | None, stage: Stage
-) -> tuple[Command, int]:
-    texts = {} if part is None else pack_buckets(part)
-    arguments: list[Any] = [day_field(day), server.keys.frame_expiry(day), int(stage == "settled")]
-    for bucket in Window(max(window.start, day), min(window.end, day + DAY_SECONDS)).buckets():
-        position = (bucket - day_of(bucket)) // BUCKET_SECONDS
-        arguments += [position, bucket_field(bucket), texts.get(bucket, b"")]
-    size = sum(map(len, texts.values()))
-    return _script(server, _WRITE_BUCKETS, host, day, arguments), size
+        Raises:
+            StoreOutageError, StoreError: as :meth:`SnapshotWriter.replace`.
+        """
+        parts = {(host, day): part for host, day, part in usage.by_host_day()}
+        written = 0
+        for commands, size in _batches(self._commands(hosts, window, parts, stage)):
+            self.base.execute(commands)
+            written += size
+        return written
 
+    def _commands(
+        self,
+        hosts: Collection[str],
+        window: Window,
+        parts: dict[tuple[str, int], Usage],
+        stage: Stage,
+    ) -> Iterator[tuple[Command, int]]:
+        """What has to be sent, each with the bytes of its texts."""
+        keys, now = self.keys, self.clock()
+        for day in days_of(window):
+            if keys.hosts_expiry(day) <= now:
+                continue
+            known = sorted({host for host, found in parts if found == day})
+            if known:
+                index = keys.hosts_of_day(day)
+                yield ("SADD", index, *known), 0
+                yield ("EXPIREAT", index, keys.hosts_expiry(day)), 0
+            whole = window.start <= day and day + DAY_SECONDS <= window.end
+            for host in hosts:
+                part = parts.get((host, day))
+                if stage == "settled" and whole:
+                    yield self._settle_day(host, day, part, now)
+                elif keys.frame_expiry(day) > now:
+                    yield self._write_buckets(host, day, window, part, stage)
 
-def _script(server: RedisBase, script: str, host: str, day: int, arguments: list[Any]) -> Command:
-    keys = (
-        server.keys.frame(host, day),
-        *(server.keys.summary(host, resolution, day) for resolution in SUMMARIES),
-    )
-    return ("EVAL", script, len(keys), *keys, *arguments)
+    def _settle_day(
+        self, host: str, day: int, part: Usage | None, now: float
+    ) -> tuple[Command, int]:
+        keys = self.keys
+        texts: list[bytes] = []
+        expiries = [keys.frame_expiry(day), *(keys.summary_expiry(r, day) for r in SUMMARIES)]
+        texts.append(pack_day(part, day) if part is not None and expiries[0] > now else b"")
+        for resolution in SUMMARIES:
+            kept = day + DAY_SECONDS + keys.retention.of(resolution) > now
+            wanted = part is not None and kept
+            texts.append(pack_summary(summarise(part, resolution), day) if wanted and part else b"")
+        covered = set() if part is None else set(part.start.tolist())
+        bits = "".join("01"[b in covered] for b in Window(day, day + DAY_SECONDS).buckets())
+        arguments: list[Any] = [day_field(day)]
+        for expiry, text in zip(expiries, texts, strict=True):
+            arguments += [expiry, text]
+        return self._script(_SETTLE_DAY, host, day, [*arguments, bits]), sum(map(len, texts))
+
+    def _write_buckets(
+        self, host: str, day: int, window: Window, part: Usage | None, stage: Stage
+    ) -> tuple[Command, int]:
+        texts = {} if part is None else pack_buckets(part)
+        arguments: list[Any] = [
+            day_field(day),
+            self.keys.frame_expiry(day),
+            int(stage == "settled"),
+        ]
+        for bucket in Window(max(window.start, day), min(window.end, day + DAY_SECONDS)).buckets():
+            position = (bucket - day_of(bucket)) // BUCKET_SECONDS
+            arguments += [position, bucket_field(bucket), texts.get(bucket, b"")]
+        size = sum(map(len, texts.values()))
+        return self._script(_WRITE_BUCKETS, host, day, arguments), size
+
+    def _script(self, script: str, host: str, day: int, arguments: list[Any]) -> Command:
+        keys = (
+            self.keys.frame(host, day),
+            *(self.keys.summary(host, resolution, day) for resolution in SUMMARIES),
+        )
+        return ("EVAL", script, len(keys), *keys, *arguments)
 
 
 def _batches(

@@ -18,16 +18,22 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from snapshot_assets.domain.documents import SETTLED_ENDING, documents
+from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.schemas import SnapshotDocuments, validate
 from snapshot_assets.domain.time import Window
-from snapshot_assets.domain.usage import Stage, Usage
+from snapshot_assets.domain.usage import Usage
 from snapshot_assets.errors import StoreOutageError
+from snapshot_assets.store.client import ThreadedClient
 from snapshot_assets.store.layout import COMPLETE, days_of
+from snapshot_assets.store.reading.plan import run
+from snapshot_assets.store.reading.presence import PresencePlans, Progress
+from snapshot_assets.store.transport.answers import decoded_host
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets.store.transport.server import RedisBase, name
 from snapshot_assets.store.transport.wire import Command
-from snapshot_assets.store.writing.frames import SUMMARIES, replace_frames
+from snapshot_assets.store.writing.frames import SUMMARIES, FrameWriter
 from snapshot_assets.timing import Timer
+
+WRITER_PATIENCE = Patience(5.0, 6, 4.0)
 
 # Commands for about a megabyte go out before their answers are read.
 _BUCKETS_PER_PIPELINE = 100
@@ -85,16 +91,16 @@ class WriteReport:
         return WriteReport(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-class SnapshotWriter(RedisBase):
-    """Puts snapshots into Redis.
+class SnapshotWriter(ThreadedClient):
+    """Puts snapshots into Redis, and remembers there how far it was filled.
 
-    Tries seven times: for three seconds at least while Redis refuses connections, as one does that
-    restarts, and for some forty while it accepts them and is silent.
+    Tries seven times: for three seconds at least while Redis refuses connections, as a server does
+    that restarts, and for some forty while Redis accepts them and is silent.
 
-    Takes the arguments of :class:`~snapshot_assets.store.transport.server.RedisBase`.
+    Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. A context manager.
     """
 
-    default_patience: ClassVar[Patience] = Patience(5.0, 6, 4.0)
+    default_patience: ClassVar[Patience] = WRITER_PATIENCE
 
     def replace(
         self,
@@ -131,7 +137,9 @@ class SnapshotWriter(RedisBase):
         with timer("validate"):
             validate(SnapshotDocuments, frame, f"{_whose(hosts)} in {window}")
         with timer("write"):
-            frame_bytes = replace_frames(self, hosts, window, usage, stage)
+            frame_bytes = FrameWriter(self.base, self.keys, self.clock).replace(
+                hosts, window, usage, stage
+            )
             written, removed, kept = self._replace_documents(hosts, alive, frame, stage)
         return WriteReport(
             written=written,
@@ -152,12 +160,20 @@ class SnapshotWriter(RedisBase):
         doomed = [keys.document(bucket) for bucket in window.buckets()]
         for day in days_of(window):
             index = keys.hosts_of_day(day)
-            for raw in self.execute([("SMEMBERS", index)])[0]:
-                host = name(raw, index)
+            for raw in self.base.execute([("SMEMBERS", index)])[0]:
+                host = decoded_host(raw, index)
                 doomed += [keys.frame(host, day), *(keys.summary(host, r, day) for r in SUMMARIES)]
             doomed.append(index)
         doomed += [keys.state, keys.newest_snapshots]
-        self.execute([("DEL", key) for key in dict.fromkeys(doomed)])
+        self.base.execute([("DEL", key) for key in dict.fromkeys(doomed)])
+
+    def progress(self) -> Progress:
+        """How far this server was filled, and with whom.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`replace`.
+        """
+        return run(self._plans(PresencePlans).progress(), self.base)
 
     def begin_live(self) -> bytes:
         """What this server is known by until it is emptied; for :meth:`record_live`.
@@ -166,7 +182,7 @@ class SnapshotWriter(RedisBase):
             StoreOutageError, StoreError: as :meth:`replace`.
         """
         state = self.keys.state
-        _, found = self.execute(
+        _, found = self.base.execute(
             [("HSETNX", state, "filling", uuid.uuid4().hex), ("HGET", state, "filling")]
         )
         return bytes(found or b"")
@@ -184,7 +200,7 @@ class SnapshotWriter(RedisBase):
                 watermark must not outlive it.
             StoreOutageError, StoreError: as :meth:`replace`.
         """
-        (same,) = self.execute(
+        (same,) = self.base.execute(
             [("EVAL", _RECORD_LIVE, 1, self.keys.state, filling, repr(float(until)))]
         )
         if not same:
@@ -194,7 +210,7 @@ class SnapshotWriter(RedisBase):
             )
         if newest_epoch:
             pairs = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
-            self.execute([("HSET", self.keys.newest_snapshots, *pairs)])
+            self.base.execute([("HSET", self.keys.newest_snapshots, *pairs)])
 
     def record_complete(self, complete: bool) -> None:
         """Remember that all settled days are here, or that they have to be restored.
@@ -203,9 +219,9 @@ class SnapshotWriter(RedisBase):
             StoreOutageError, StoreError: as :meth:`replace`.
         """
         if complete:
-            self.execute([("HSET", self.keys.state, COMPLETE, repr(self.clock()))])
+            self.base.execute([("HSET", self.keys.state, COMPLETE, repr(self.clock()))])
         else:
-            self.execute([("HDEL", self.keys.state, COMPLETE)])
+            self.base.execute([("HDEL", self.keys.state, COMPLETE)])
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
@@ -215,10 +231,10 @@ class SnapshotWriter(RedisBase):
             StoreOutageError: it was emptied once more meanwhile, or did not answer.
             StoreError: as :meth:`replace`.
         """
-        self.execute([("HSET", self.keys.state, "restoring", uuid.uuid4().hex)])
+        self.base.execute([("HSET", self.keys.state, "restoring", uuid.uuid4().hex)])
         yield
         # Another restoration that began meanwhile is as good.
-        if self.execute([("HGET", self.keys.state, "restoring")])[0] is None:
+        if self.base.execute([("HGET", self.keys.state, "restoring")])[0] is None:
             raise StoreOutageError(
                 f"Redis at {self.address} was emptied while it was being restored; restore it again"
             )
@@ -257,7 +273,7 @@ class SnapshotWriter(RedisBase):
             if found:
                 commands.append(("HSET", key, *(x for pair in found.items() for x in pair)))
                 commands.append(("EXPIREAT", key, self.keys.document_expiry(bucket)))
-        answers = iter(self.execute(commands))
+        answers = iter(self.base.execute(commands))
         counts = []
         for found in buckets.values():
             removed = next(answers) if len(found) < len(hosts) else 0
@@ -275,13 +291,13 @@ class SnapshotWriter(RedisBase):
             for host in hosts:
                 arguments += [host, found.get(host, b"")]
             commands.append(("EVAL", _WRITE_LIVE, 1, self.keys.document(bucket), *arguments))
-        return [tuple(answer) for answer in self.execute(commands)]
+        return [tuple(answer) for answer in self.base.execute(commands)]
 
 
 def _require_covered(hosts: Collection[str], window: Window, usage: Usage) -> None:
     """Refuse usage that the replacement does not cover."""
     known = set(hosts)
-    for code in set(usage.host.tolist()):
+    for code in set(usage.host_index.tolist()):
         if usage.hosts[code] not in known:
             raise ValueError(f"usage of {usage.hosts[code]!r} is outside the hosts to replace")
     if len(usage) and not window.start <= usage.start.min() <= usage.start.max() < window.end:

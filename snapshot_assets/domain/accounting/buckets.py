@@ -1,0 +1,133 @@
+"""The third chapter: spans are split at bucket borders, and CPU and memory are summed by bucket.
+
+Which spans there are is decided before; how the sums are published is decided after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snapshot_assets.domain.accounting.codes import Floats, Ints, ordered_codes, sums
+from snapshot_assets.domain.accounting.rows import Process, Snapshots
+from snapshot_assets.domain.accounting.spans import Spans
+from snapshot_assets.domain.ledger import RowClass
+from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Spans split at bucket borders.
+
+    For each piece the position of its span, the bucket, its seconds and its share of the span.
+    """
+
+    span_index: Ints
+    bucket: Ints
+    seconds: Floats
+    share: Floats
+
+
+def split_at_borders(start: Floats, end: Floats, window: Window) -> Pieces:
+    """Split spans ``(start, end]`` at bucket borders and keep the pieces that lie in the window."""
+    first = np.maximum(np.floor_divide(start, BUCKET_SECONDS), window.start // BUCKET_SECONDS)
+    last = np.minimum(np.ceil(end / BUCKET_SECONDS) - 1, window.end // BUCKET_SECONDS - 1)
+    count = np.maximum(last - first + 1, 0).astype(np.int64)
+    span_index = np.repeat(np.arange(len(start)), count)
+    step = np.arange(len(span_index)) - np.repeat(np.cumsum(count) - count, count)
+    bucket = (first[span_index].astype(np.int64) + step) * BUCKET_SECONDS
+    length = (end - start)[span_index]
+    seconds = np.minimum(end[span_index], bucket + BUCKET_SECONDS) - np.maximum(
+        start[span_index], bucket
+    )
+    return Pieces(span_index, bucket, seconds, seconds / length)
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """For each covered (bucket, host), sorted by both: covered seconds and snapshots."""
+
+    bucket: Ints
+    host: Ints
+    seconds: Floats
+    snapshots: Ints
+    cover_index: Ints
+
+
+def cover_buckets(snapshots: Snapshots, snapshot: Ints, pieces: Pieces) -> Cover:
+    """How long each bucket of each host is covered.
+
+    Args:
+        snapshots: of all hosts.
+        snapshot: for each piece the position of the snapshot that it belongs to.
+        pieces: the spans of the covered snapshots, split at bucket borders.
+    """
+    hosts = int(snapshots.host.max(initial=0)) + 1
+    cover_index, keys = ordered_codes(pieces.bucket * hosts + snapshots.host[snapshot])
+    bucket, host = np.divmod(keys, hosts)
+    seconds = sums(cover_index, pieces.seconds, len(keys))
+    count = np.bincount(cover_index, minlength=len(keys))
+    return Cover(bucket, host, np.minimum(seconds, BUCKET_SECONDS), count, cover_index)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """For each (bucket, entry) that used something: core-seconds and byte-seconds."""
+
+    bucket: Ints
+    entry: Ints
+    cpu_seconds: Floats
+    byte_seconds: Floats
+
+
+def use_of_buckets(
+    process: Process,
+    snapshots: Snapshots,
+    spans: Spans,
+    piece_snapshot: Ints,
+    pieces: Pieces,
+    window: Window,
+) -> Use:
+    """Sum CPU and memory by bucket and entry.
+
+    Nearly all spans are exactly their snapshot's span. Those are summed by (snapshot, entry)
+    first, and only the few sums are split at bucket borders. The others, of processes born in
+    between or missing from a snapshot, are split one by one.
+    """
+    entries = max(len(process.entry_keys), 1)
+    attributed = spans.row_class == RowClass.ATTRIBUTED
+    with_cpu = attributed & (spans.cpu_seconds > 0)
+    whole = with_cpu & (spans.start == snapshots.previous[snapshots.snapshot_index])
+    alone = np.flatnonzero(with_cpu & ~whole)
+
+    group, group_keys = ordered_codes(snapshots.snapshot_index * entries + process.entry)
+    cpu = sums(group, np.where(whole, spans.cpu_seconds, 0.0), len(group_keys))
+    rss = sums(group, np.where(spans.counts_for_memory, process.rss, 0.0), len(group_keys))
+    used = (cpu > 0) | (rss > 0)
+    cpu, rss, group_keys = cpu[used], rss[used], group_keys[used]
+    group_snapshot, group_entry = np.divmod(group_keys, entries)
+
+    # Each group goes to every piece of its snapshot's span.
+    pieces_of = np.bincount(piece_snapshot, minlength=len(snapshots.time))
+    first_piece = np.cumsum(pieces_of) - pieces_of
+    count = pieces_of[group_snapshot]
+    repeat = np.repeat(np.arange(len(group_keys)), count)
+    step = np.arange(len(repeat)) - np.repeat(np.cumsum(count) - count, count)
+    piece = first_piece[group_snapshot[repeat]] + step
+
+    single = split_at_borders(spans.start[alone], process.time[alone], window)
+    single_row = alone[single.span_index]
+
+    bucket = np.concatenate([pieces.bucket[piece], single.bucket])
+    entry = np.concatenate([group_entry[repeat], process.entry[single_row]])
+    code, keys = ordered_codes(bucket * entries + entry)
+    cpu_pieces = [cpu[repeat] * pieces.share[piece], spans.cpu_seconds[single_row] * single.share]
+    rss_pieces = [rss[repeat] * pieces.seconds[piece], np.zeros(len(single_row))]
+    bucket_of_key, entry_of_key = np.divmod(keys, entries)
+    return Use(
+        bucket=bucket_of_key,
+        entry=entry_of_key,
+        cpu_seconds=sums(code, np.concatenate(cpu_pieces), len(keys)),
+        byte_seconds=sums(code, np.concatenate(rss_pieces), len(keys)),
+    )

@@ -1,0 +1,177 @@
+"""Plans that say what there is in Redis without reading it: hosts, newest buckets, expiries.
+
+What the documents and frames contain is read in their own modules.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
+from snapshot_assets.store.layout import COMPLETE, COVERED, Keys, day_field, day_of
+from snapshot_assets.store.reading.plan import Plan, Plans, Request, buckets_before, chunks, days_in
+from snapshot_assets.store.transport.answers import decoded_host, decoded_number, pairs
+
+_BUCKETS_PER_REQUEST = 1_000
+_DAYS_PER_REQUEST = 400
+_HOSTS_PER_REQUEST = 500
+# last_update() also finds buckets of a writer whose clock is ahead by up to this.
+_CLOCK_TOLERANCE_SECONDS = 3_600
+# Where last_update() looks before it searches: the newest three hours.
+_NEWEST_BUCKETS = 36
+
+
+class Holding(NamedTuple):
+    """The hosts with a document under a bucket's key, and the key's expiry, epoch seconds.
+
+    The expiry is -1 for a key that never expires and -2 for one that is not there.
+    """
+
+    hosts: frozenset[str]
+    expire_at: int
+
+
+class FrameHolding(NamedTuple):
+    """What frames a host's settled day has.
+
+    Attributes:
+        buckets: epoch seconds of those settled as a whole day; None if it never was.
+        newer: buckets written one by one since.
+        summaries: whether both summaries, by hour and by day, are there.
+    """
+
+    buckets: tuple[int, ...] | None
+    newer: int
+    summaries: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What Redis knows of how it was filled; lost together with its documents.
+
+    Attributes:
+        live_until: epoch second up to which the live path has published; None if never.
+        complete: whether the settled days were all put here: False for a server that was emptied.
+        newest_epoch: each host's newest snapshot that the live path has read.
+    """
+
+    live_until: float | None
+    complete: bool
+    newest_epoch: dict[str, float]
+
+
+class PresencePlans(Plans):
+    """Plans that say what there is."""
+
+    def hosts(
+        self, start_time: dt.datetime | None, end_time: dt.datetime | None
+    ) -> Plan[list[str]]:
+        """The hosts with anything on the UTC days that the range touches, sorted."""
+        days = days_in(buckets_before(start_time, end_time, self.clock()))[::-1]
+        on_day = yield from hosts_of_days(self.keys, days)
+        confirmed: set[str] = set()
+        for day in days:
+            names = sorted(on_day[day] - confirmed)
+            if names:
+                # A host stays among a day's hosts when all it had there was removed.
+                fine = Request("EXISTS", [self.keys.frame(host, day) for host in names])
+                coarse = [self.keys.summary(host, "day", day) for host in names]
+                whether = yield [fine, Request("HEXISTS", coarse, (day_field(day),))]
+                confirmed |= {host for host, a, b in zip(names, *whether, strict=True) if a or b}
+        return sorted(confirmed)
+
+    def last_update(self, host: str | None) -> Plan[dt.datetime | None]:
+        """The start of the newest bucket with a document, of one host or of any."""
+        newest = bucket_start(self.clock() + _CLOCK_TOLERANCE_SECONDS)
+        found = yield from self._newest_document(
+            range(newest, newest - _NEWEST_BUCKETS * BUCKET_SECONDS, -BUCKET_SECONDS), host
+        )
+        if found is not None:
+            return found
+        oldest = day_of(bucket_start(self.clock() - self.keys.retention.longest))
+        for days in chunks(range(day_of(newest), oldest - 1, -DAY_SECONDS), _DAYS_PER_REQUEST):
+            index = [self.keys.hosts_of_day(day) for day in days]
+            request = (
+                Request("EXISTS", index) if host is None else Request("SISMEMBER", index, (host,))
+            )
+            (answers,) = yield [request]
+            for day, known in zip(days, answers, strict=True):
+                if known:
+                    buckets = range(day + DAY_SECONDS - BUCKET_SECONDS, day - 1, -BUCKET_SECONDS)
+                    found = yield from self._newest_document(buckets, host)
+                    if found is not None:
+                        return found
+        return None
+
+    def holdings(self, buckets: Sequence[int]) -> Plan[dict[int, Holding]]:
+        """Who has a document in each of these buckets, and until when it is kept."""
+        found: dict[int, Holding] = {}
+        for chunk in chunks(buckets, _BUCKETS_PER_REQUEST):
+            keys = [self.keys.document(bucket) for bucket in chunk]
+            hosts, expiries = yield [Request("HKEYS", keys), Request("EXPIRETIME", keys)]
+            for bucket, key, fields, expiry in zip(chunk, keys, hosts, expiries, strict=True):
+                names = frozenset(decoded_host(raw, key) for raw in fields)
+                found[bucket] = Holding(names, expiry)
+        return found
+
+    def frame_holdings(self, day: int, hosts: Sequence[str]) -> Plan[dict[str, FrameHolding]]:
+        """What frames these hosts have of the UTC day that starts at this epoch second."""
+        found: dict[str, FrameHolding] = {}
+        for chunk in chunks(hosts, _HOSTS_PER_REQUEST):
+            fine = [self.keys.frame(host, day) for host in chunk]
+            hours = [self.keys.summary(host, "hour", day) for host in chunk]
+            in_days = [self.keys.summary(host, "day", day) for host in chunk]
+            field = (day_field(day),)
+            answers = yield [
+                Request("HGET", fine, (COVERED,)),
+                Request("HLEN", fine),
+                Request("HEXISTS", hours, field),
+                Request("HEXISTS", in_days, field),
+            ]
+            for host, covered, fields, by_hour, by_day in zip(chunk, *answers, strict=True):
+                buckets = None
+                if covered is not None:
+                    buckets = tuple(
+                        day + i * BUCKET_SECONDS for i, bit in enumerate(covered) if bit == ord("1")
+                    )
+                newer = fields - (0 if covered is None else 2)
+                found[host] = FrameHolding(buckets, newer, bool(by_hour and by_day))
+        return found
+
+    def progress(self) -> Plan[Progress]:
+        """How far this server was filled, and with whom."""
+        state, known = self.keys.state, self.keys.newest_snapshots
+        ((until, complete),), (newest,) = yield [
+            Request("HMGET", [state], ("live_until", COMPLETE)),
+            Request("HGETALL", [known]),
+        ]
+        return Progress(
+            live_until=None if until is None else decoded_number(until, state),
+            complete=complete is not None,
+            newest_epoch={
+                decoded_host(host, known): decoded_number(at, known) for host, at in pairs(newest)
+            },
+        )
+
+    def _newest_document(self, buckets: range, host: str | None) -> Plan[dt.datetime | None]:
+        keys = [self.keys.document(bucket) for bucket in buckets]
+        request = Request("EXISTS", keys) if host is None else Request("HEXISTS", keys, (host,))
+        (answers,) = yield [request]
+        for bucket, present in zip(buckets, answers, strict=True):
+            if present:
+                return dt.datetime.fromtimestamp(bucket, dt.UTC)
+        return None
+
+
+def hosts_of_days(keys: Keys, days: Sequence[int]) -> Plan[dict[int, frozenset[str]]]:
+    """The hosts that had frames at some time, for each of these UTC days (epoch seconds)."""
+    found = {}
+    for chunk in chunks(days, _DAYS_PER_REQUEST):
+        index = [keys.hosts_of_day(day) for day in chunk]
+        (answers,) = yield [Request("SMEMBERS", index)]
+        for day, key, members in zip(chunk, index, answers, strict=True):
+            found[day] = frozenset(decoded_host(raw, key) for raw in members)
+    return found

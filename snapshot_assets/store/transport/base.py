@@ -1,0 +1,202 @@
+"""A connection to Redis for threads: where it is, how long to wait, one exchange with it.
+
+Keys, formats and snapshots must stay out: readers and writers have a connection, they are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Self
+
+import redis
+from redis import exceptions as errors
+from redis.cluster import RedisCluster
+
+from snapshot_assets.store.transport.connections import Patience, Target, let_go
+from snapshot_assets.store.transport.refusals import explained, refusal
+from snapshot_assets.store.transport.wire import Batch, Command, exchange, key_of, pack
+
+_PATIENCE = Patience(1.0, 1, 0.2)
+_PING: Command = ("PING",)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A server's memory.
+
+    Attributes:
+        used_bytes: in use.
+        limit_bytes: ``maxmemory``; 0 for none.
+        policy: ``maxmemory-policy``.
+        evicted_keys: dropped for want of memory since the server started.
+    """
+
+    used_bytes: int
+    limit_bytes: int
+    policy: str
+    evicted_keys: int
+
+    @property
+    def may_evict(self) -> bool:
+        """Whether it drops documents when it is full, which looks like a gap."""
+        return bool(self.limit_bytes) and self.policy != "noeviction"
+
+
+class RedisBase:
+    """A Redis or Valkey server, a Sentinel's primary or a cluster; threads may share it.
+
+    Opening one does not connect. A context manager.
+
+    Args:
+        host: server name.
+        port: TCP port.
+        db: database number.
+        url: instead of the three above, with user and password as needed: ``redis://``,
+            ``rediss://`` (TLS), ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``.
+        patience: timeouts and retries.
+        client_options: further arguments of redis-py's client, for example ``password``.
+
+    Raises:
+        SettingsError: the URL is none of these.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 6379,
+        db: int = 0,
+        *,
+        url: str | None = None,
+        patience: Patience = _PATIENCE,
+        **client_options: Any,
+    ) -> None:
+        self.target = Target.chosen(host, port, db, url)
+        self.patience = patience
+        self._client_options = client_options
+        self._client: redis.Redis | RedisCluster | None = None
+        self._opening = Lock()
+
+    @classmethod
+    def to(cls, target: Target, patience: Patience, client_options: dict[str, Any]) -> Self:
+        """A connection to a target that is known already."""
+        made = cls(patience=patience, **client_options)
+        made.target = target
+        return made
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user and password."""
+        return self.target.address
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
+    @property
+    def client(self) -> redis.Redis | RedisCluster:
+        """redis-py's client; made when it is first needed, since that of a cluster connects."""
+        with self._opening:
+            if self._client is None:
+                self._client = self.target.client(self.patience, **self._client_options)
+            return self._client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections; those that other threads wait for, when they have answered."""
+        with self._opening:
+            if self._client is not None:
+                let_go(self._client)
+                self._client = None
+
+    def exchange(self, batch: Batch) -> list[Any]:
+        """Send commands together; their answers in order, a ResponseError where one was refused.
+
+        Raises:
+            StoreOutageError: no answer, also not after retries.
+            StoreError: the server refuses the connection.
+        """
+        with explained(self.address):
+            return exchange(self.client, batch, self.patience)
+
+    def execute(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together and give their answers, in order.
+
+        Not a transaction: after an outage some may have been done. All that is sent here is such
+        that doing it again is harmless.
+
+        Raises:
+            StoreOutageError: no answer, also not after retries.
+            StoreError: the server refuses one of them.
+        """
+        if not commands:
+            return []
+        answers = self.exchange(Batch.of(commands))
+        with explained(self.address):
+            for command, answer in zip(commands, answers, strict=True):
+                if isinstance(answer, errors.ResponseError):
+                    raise refusal(answer, str(command[0]), _keys_of(command))
+        return answers
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            StoreOutageError: the server does not answer.
+            StoreError: the server refuses.
+        """
+        # A cluster takes it at the node of any key.
+        (answer,) = self.exchange(Batch(pack(_PING), 1, lambda: [("", _PING)]))
+        if isinstance(answer, errors.ResponseError):
+            with explained(self.address):
+                raise answer
+
+    def memory(self) -> Memory:
+        """How full the server is, and what it does when it is full; of a cluster, all nodes.
+
+        Raises:
+            StoreOutageError: the server does not answer.
+            StoreError: the server refuses.
+        """
+        with explained(self.address):
+            nodes = [
+                {**self._info("memory", node), **self._info("stats", node)}
+                for node in self._nodes()
+            ]
+        return Memory(
+            used_bytes=sum(int(node["used_memory"]) for node in nodes),
+            limit_bytes=sum(int(node.get("maxmemory", 0)) for node in nodes),
+            policy=str(nodes[0].get("maxmemory_policy", "noeviction")),
+            evicted_keys=sum(int(node.get("evicted_keys", 0)) for node in nodes),
+        )
+
+    def server_version(self) -> str:
+        """The version that the server names, of a cluster that of one node.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`memory`.
+        """
+        with explained(self.address):
+            found = self._info("server", self._nodes()[0])
+        return str(found.get("valkey_version") or found.get("redis_version", "unknown"))
+
+    def _nodes(self) -> list[Any]:
+        """The primaries of a cluster; None stands for a single server."""
+        return self.client.get_primaries() if isinstance(self.client, RedisCluster) else [None]
+
+    def _info(self, section: str, node: Any) -> dict[str, Any]:
+        client: Any = self.client
+        chosen = {} if node is None else {"target_nodes": node}
+        return dict(client.execute_command("INFO", section, **chosen))
+
+
+def _keys_of(command: Command) -> str:
+    """What a refusal is about: the key, or all keys of a script, since it may be any."""
+    if command[0] != "EVAL":
+        return key_of(command)
+    return " or ".join(map(str, command[3 : 3 + int(command[2])]))

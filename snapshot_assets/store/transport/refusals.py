@@ -1,0 +1,87 @@
+"""What redis-py's errors mean, said so that a person can act. No connection belongs here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions as errors
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
+from redis.sentinel import MasterNotFoundError
+
+from snapshot_assets.errors import StoreError, StoreOutageError
+
+# A cluster that misses a node, or that is changing.
+_CLUSTER_DOWN = (
+    errors.RedisClusterException,
+    errors.ClusterDownError,
+    errors.ClusterError,
+    errors.TryAgainError,
+    errors.MasterDownError,
+)
+
+
+@contextmanager
+def explained(address: str) -> Iterator[None]:
+    """Turn redis-py's errors into ours.
+
+    Args:
+        address: the server's, without user and password.
+
+    Raises:
+        StoreOutageError: the server does not answer.
+        StoreError: the server refuses.
+    """
+    try:
+        yield
+    except (errors.AuthenticationError, errors.AuthorizationError) as error:
+        raise StoreError(
+            f"Redis at {address} refuses the user or the password; set both in "
+            f"SNAPSHOT_REDIS_URL ({error})"
+        ) from None
+    except errors.BusyLoadingError as error:
+        raise StoreOutageError(f"Redis at {address} is still loading its data ({error})") from None
+    except (MasterNotFoundError, AsyncMasterNotFoundError) as error:
+        # redis-py's own words hold a page of representations.
+        whether = "do not all answer" if " : " in str(error) else "know no primary of that name"
+        raise StoreOutageError(
+            f"Redis at {address} cannot be found: the Sentinels {whether}; are they and "
+            "the primary up, and does SNAPSHOT_REDIS_URL name the service as they do?"
+        ) from None
+    except (errors.ConnectionError, errors.TimeoutError, OSError, *_CLUSTER_DOWN) as error:
+        raise StoreOutageError(
+            f"Redis at {address} does not answer; is it up, and is SNAPSHOT_REDIS_URL "
+            f"right? ({error})"
+        ) from None
+    except errors.RedisError as error:
+        raise StoreError(f"Redis at {address} refuses: {_hint(error)}") from None
+
+
+def refusal(error: errors.ResponseError, command: str, key: str) -> errors.ResponseError:
+    """The same error, with the command and the key that it is about."""
+    return type(error)(f"{error}: {command} {key}")
+
+
+_HINTS: tuple[tuple[type[errors.RedisError], str], ...] = (
+    (errors.ReadOnlyError, "it is a read-only replica; point SNAPSHOT_REDIS_URL at the primary"),
+    (errors.OutOfMemoryError, "it is out of memory; raise maxmemory or shorten the retention"),
+    (
+        errors.NoPermissionError,
+        "the user may not do this; see 'Redis users' in docs/operations.md",
+    ),
+)
+
+
+def _hint(error: errors.RedisError) -> str:
+    text = str(error)
+    for kind, hint in _HINTS:
+        if isinstance(error, kind):
+            return f"{hint} ({text})"
+    if "WRONGTYPE" in text:
+        reason, _, about = text.rpartition(": ")
+        key = about.partition(" ")[2]
+        return (
+            f"key {key!r} holds another type than it should; another program uses the same keys, "
+            f"set SNAPSHOT_KEY_PREFIX ({reason})"
+        )
+    return text

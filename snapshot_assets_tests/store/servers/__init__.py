@@ -1,0 +1,1 @@
+"""Redis as it runs elsewhere: Sentinels, clusters, other versions, users, outages."""

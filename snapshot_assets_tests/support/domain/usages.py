@@ -1,0 +1,108 @@
+"""Usage for tests: built by hand, or generated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from hypothesis import strategies as st
+
+from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.measures import MEASURES, Measure, Owner
+from snapshot_assets.domain.usage import Entries, Usage
+from snapshot_assets_tests.support.domain.process_rows import COMMS, MIDNIGHT, USERS
+
+# Bucket: coverage and snapshots, whether settled, rest and entries by measure, in millionths.
+Bucket = tuple[int, int, bool, Mapping[Measure, tuple[int, Mapping[Owner, int]]]]
+
+_MICRO = st.one_of(st.integers(1, 3), st.integers(1, 10**8), st.just(24 * 10**9))
+_OWNERS = st.tuples(st.sampled_from(USERS), st.sampled_from(COMMS))
+
+
+def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
+    """The usage of one host, from what is in each bucket by its epoch second."""
+    starts = sorted(buckets)
+    listed = {m: [buckets[start][3][m][1] for start in starts] for m in MEASURES}
+    owners = tuple(sorted({owner for found in listed.values() for each in found for owner in each}))
+    entries, totals = {}, {}
+    for measure, found in listed.items():
+        rows = [
+            (bucket_index, owners.index(owner), micro)
+            for bucket_index, each in enumerate(found)
+            for owner, micro in sorted(each.items())
+        ]
+        entries[measure] = Entries(
+            bucket_index=_ints([row[0] for row in rows]),
+            owner_index=_ints([row[1] for row in rows]),
+            micro=_ints([row[2] for row in rows]),
+        )
+        rests = [buckets[start][3][measure][0] for start in starts]
+        totals[measure] = _ints(
+            [rest + sum(each.values()) for rest, each in zip(rests, found, strict=True)]
+        )
+    return Usage(
+        hosts=(host,),
+        owners=owners,
+        host_index=_ints([0] * len(starts)),
+        start=_ints(starts),
+        coverage=_ints([buckets[start][0] for start in starts]),
+        snapshots=_ints([buckets[start][1] for start in starts]),
+        settled=np.array([buckets[start][2] for start in starts], dtype=np.bool_),
+        totals=totals,
+        entries=entries,
+    )
+
+
+@st.composite
+def usages(
+    draw: st.DrawFn, host: str = "alice", days: int = 1, settled: bool | None = None
+) -> Usage:
+    """Usage of one host on the day of the examples and those after it; gaps, idle buckets, all."""
+    starts = draw(
+        st.lists(
+            st.one_of(st.integers(0, 14), st.integers(0, 288 * days - 1)), max_size=12, unique=True
+        )
+    )
+    buckets: dict[int, Bucket] = {}
+    for position in starts:
+        parts: dict[Measure, tuple[int, Mapping[Owner, int]]] = {}
+        for measure in MEASURES:
+            each = draw(st.dictionaries(_OWNERS, _MICRO, max_size=4))
+            # Rounding may set the total a little below what is listed.
+            lowest = -(len(each) // 2) if sum(each.values()) > 4 else 0
+            parts[measure] = draw(st.integers(lowest, 10**6)), each
+        coverage = draw(st.one_of(st.just(10**6), st.integers(1, 10**6)))
+        stage = draw(st.booleans()) if settled is None else settled
+        buckets[MIDNIGHT + position * 300] = coverage, draw(st.integers(1, 9)), stage, parts
+    return usage_of(host, buckets)
+
+
+def as_documents(usage: Usage) -> dict[int, dict[str, Any]]:
+    """Epoch second to the document that says the same."""
+    frame = documents(usage)
+    return {
+        int(bucket): orjson.loads(body)
+        for bucket, body in zip(frame["bucket_start"], frame["body"], strict=True)
+    }
+
+
+def same(one: Usage, other: Usage) -> bool:
+    """Whether two of one host say the same, whatever else their owners name."""
+    one, other = one.with_needed_owners(), other.with_needed_owners()
+    fields = ("start", "coverage", "snapshots", "settled")
+    return (
+        (one.hosts, one.owners) == (other.hosts, other.owners)
+        and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in fields)
+        and all(np.array_equal(one.totals[m], other.totals[m]) for m in MEASURES)
+        and all(
+            np.array_equal(getattr(one.entries[m], name), getattr(other.entries[m], name))
+            for m in MEASURES
+            for name in ("bucket_index", "owner_index", "micro")
+        )
+    )
+
+
+def _ints(values: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array(values, dtype=np.int64)

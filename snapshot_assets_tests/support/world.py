@@ -1,0 +1,187 @@
+"""A small world for the dashboard's tests: a Redis with known use, a clock, pages and a browser."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dash
+import flask
+import waitress
+from waitress import wasyncore
+
+from snapshot_assets.cli.leash import free_port
+from snapshot_assets.dashboard.app import create_app
+from snapshot_assets.dashboard.options import DashboardOptions
+from snapshot_assets.domain.measures import Measure, Owner
+from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window, bucket_start
+from snapshot_assets.domain.usage import MICRO
+from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.store.layout import Retention
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
+from snapshot_assets_tests.support.servers import Redis
+
+# A Friday afternoon; the hour does not matter, the clock is ours.
+NOW = int(dt.datetime(2026, 11, 20, 14, 32, tzinfo=dt.UTC).timestamp())
+# The server's own clock goes on: what is written here must not expire in years to come.
+KEPT = Retention(*[20_000 * DAY_SECONDS] * 4)
+
+HOSTILE_USER = "<img src=x onerror=document.title='owned'>"
+HOSTILE_COMM = '=HYPERLINK("javascript:alert(1)")'
+HOSTILE_HOST = 'we"b|01/<b>..'
+
+
+class Clock:
+    """Epoch seconds that move only when a test sets them."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+@dataclass
+class World:
+    """A store with known use, and pages on it.
+
+    Attributes:
+        redis: the server.
+        clock: the pages', the reader's and the writer's.
+        prefix: of the keys.
+        written: host to bucket to what was written, for comparing.
+    """
+
+    redis: Redis
+    clock: Clock = field(default_factory=Clock)
+    prefix: str = ""
+    written: dict[str, dict[int, Bucket]] = field(default_factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of a reader or a writer."""
+        return {
+            "url": self.redis.url(),
+            "prefix": self.prefix,
+            "retention": KEPT,
+            "clock": self.clock,
+        }
+
+    def reader(self) -> RedisReader:
+        """A reader on the store."""
+        return RedisReader(**self.options())
+
+    def write(self, host: str, buckets: Mapping[int, Bucket]) -> None:
+        """Put a host's buckets there: whole days that are settled, the others live."""
+        self.written.setdefault(host, {}).update(buckets)
+        with RedisWriter(**self.options()) as writer:
+            for settled in (True, False):
+                chosen = {start: b for start, b in buckets.items() if b[2] is settled}
+                if not chosen:
+                    continue
+                window = Window.around(min(chosen), max(chosen))
+                if settled:
+                    days = window.days()
+                    window = Window(Window.of_day(days[0]).start, Window.of_day(days[-1]).end)
+                stage: Any = "settled" if settled else "live"
+                writer.replace([host], window, usage_of(host, chosen), stage)
+
+    @contextmanager
+    def app(self, **options: Any) -> Iterator[dash.Dash]:
+        """The application."""
+        with self.reader() as reader:
+            yield create_app(reader, self.clock, DashboardOptions(**options))
+
+    @contextmanager
+    def site(self, **options: Any) -> Iterator[str]:
+        """The application served on a port of its own; its address."""
+        with self.app(**{"poll_seconds": 0.3, **options}) as app, served(app.server) as port:
+            yield f"http://127.0.0.1:{port}{app.config.url_base_pathname}"
+
+
+@contextmanager
+def served(server: flask.Flask, threads: int = 8) -> Iterator[int]:
+    """An application behind waitress, in a thread; its port."""
+    port = free_port()
+    made: Any = waitress.create_server(server, host="127.0.0.1", port=port, threads=threads)
+    thread = threading.Thread(target=made.run, daemon=True)
+    thread.start()
+    try:
+        yield port
+    finally:
+        # In its own thread: only then no connection that is still open keeps it.
+        made.trigger.pull_trigger(lambda: wasyncore.close_all(made._map))
+        thread.join(10)
+        # Whoever still answers uses the reader, which must not be closed under its hands.
+        made.task_dispatcher.shutdown()
+
+
+def use(
+    cpu: Mapping[Owner, float],
+    mem: Mapping[Owner, float] | None = None,
+    *,
+    rest: float = 0.0,
+    coverage: float = 1.0,
+    settled: bool = False,
+) -> Bucket:
+    """What is in one bucket, in cores and GB."""
+    parts: dict[Measure, tuple[int, Mapping[Owner, int]]] = {
+        "cpu": (round(rest * MICRO), {owner: round(v * MICRO) for owner, v in cpu.items()}),
+        "mem": (0, {owner: round(v * MICRO) for owner, v in (mem or {}).items()}),
+    }
+    return round(coverage * MICRO), 5, settled, parts
+
+
+def buckets(start: int, end: int) -> Iterable[int]:
+    """The buckets that start in ``[start, end)``."""
+    return range(bucket_start(start), end, BUCKET_SECONDS)
+
+
+def fill(world: World, hours: int = 26) -> None:
+    """Three hosts up to now: a steady one, one with a gap and an idle time, one with odd names."""
+    end = bucket_start(world.clock.now)
+    start = end - hours * 3_600
+    midnight = end // DAY_SECONDS * DAY_SECONDS
+
+    def at(moment: int, *arguments: Any, **options: Any) -> Bucket:
+        return use(*arguments, **options, settled=moment < midnight)
+
+    world.write(
+        "alice",
+        {
+            b: at(
+                b,
+                {("ana", "python"): 8.0 + i % 7 / 8, ("ben", "R"): 2.5, ("chen", "julia"): 4.0},
+                {("ana", "python"): 64.0, ("ben", "R"): 12.0, ("dora", "MATLAB"): 20.0},
+                rest=0.25,
+            )
+            for i, b in enumerate(buckets(start, end))
+        },
+    )
+    world.write(
+        "bob",
+        {
+            b: at(b, {("ana", "bwa"): 16.0}, {("ana", "bwa"): 8.0})
+            if b < end - 3 * 3_600
+            else at(b, {})
+            for b in buckets(start, end)
+            if not end - 9 * 3_600 <= b < end - 7 * 3_600
+        },
+    )
+    world.write(
+        HOSTILE_HOST,
+        {
+            b: at(
+                b,
+                {(HOSTILE_USER, HOSTILE_COMM): 3.0, ("Zoë 😀 %s", "gcc"): 1.0},
+                {(HOSTILE_USER, HOSTILE_COMM): 1.5},
+                coverage=0.8,
+            )
+            for b in buckets(start, end)
+        },
+    )
