@@ -80,7 +80,7 @@ def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
 class Outcome:
     """What the runs did: each partition's metadata by asset, failures, failed checks."""
 
-    told: dict[HostDay, dict[str, dict[str, Any]]] = field(
+    metadata: dict[HostDay, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
     failures: list[str] = field(default_factory=list)
@@ -160,8 +160,8 @@ def _stretches(found: Mapping[dt.date, Sequence[str]]) -> list[Stretch]:
     return stretches
 
 
-def _require_known(asked: Sequence[str], found: Set[str], known: Sequence[str]) -> None:
-    unknown = sorted(set(asked) - found - set(known))
+def _require_known(requested: Sequence[str], found: Set[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(requested) - found - set(known))
     if unknown:
         raise SnapshotAssetsError(
             f"no rows of {', '.join(map(repr, unknown))} in these days; there are "
@@ -176,12 +176,12 @@ def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
             continue
         host_day = host_day_of(made.partition)
         values = {name: value.value for name, value in made.metadata.items()}
-        outcome.told[host_day][made.asset_key.to_user_string()] = values
+        outcome.metadata[host_day][made.asset_key.to_user_string()] = values
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            told = data.user_failure_data.description if data.user_failure_data else None
-            outcome.failures.append(told or (data.error.message.strip() if data.error else ""))
+            problem = data.user_failure_data.description if data.user_failure_data else None
+            outcome.failures.append(problem or (data.error.message.strip() if data.error else ""))
     for evaluation in result.get_asset_check_evaluations():
         outcome.checks += 1
         if not evaluation.passed:
@@ -197,8 +197,8 @@ def _culprits(evaluation: dg.AssetCheckEvaluation) -> str:
 
 def _print(outcome: Outcome) -> None:
     by_host: dict[str, list[dict[str, dict[str, Any]]]] = defaultdict(list)
-    for host_day, told in sorted(outcome.told.items()):
-        by_host[host_day.host].append(told)
+    for host_day, by_asset in sorted(outcome.metadata.items()):
+        by_host[host_day.host].append(by_asset)
 
     def total(days: list[dict[str, dict[str, Any]]], asset: str, name: str) -> Any:
         return sum(day[asset][name] for day in days if asset in day)

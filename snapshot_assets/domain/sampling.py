@@ -11,10 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from snapshot_assets.domain.time import BUCKET_SECONDS
+
 _PAGE_BYTES = 4096
 _KIB = 1024
 # Below this share of page-sized values, rss is not in the unit it is said to be in.
 _MOSTLY = 0.9
+# From so many times a bucket's length on, buckets share a snapshot with others.
+_SLOW = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,24 @@ class HostCadence:
     def has_two_collectors(self) -> bool:
         """Whether the rows or their times look as if two programs wrote them."""
         return self.duplicate_rows > 0 or self.crowded_snapshots > self.snapshots // 4
+
+    def problems(self, max_gap_seconds: float) -> list[str]:
+        """What is wrong with how the host is sampled, in words; nothing if all is well.
+
+        Args:
+            max_gap_seconds: a longer silence leaves a gap.
+        """
+        found = []
+        if self.longest_interval_seconds > max_gap_seconds:
+            found.append(f"a gap of {self.longest_interval_seconds:.0f} s")
+        if self.median_interval_seconds > _SLOW * BUCKET_SECONDS:
+            found.append(f"sampled every {self.median_interval_seconds:.0f} s")
+        if self.has_two_collectors:
+            found.append(
+                f"two collectors: {self.duplicate_rows} rows twice, "
+                f"{self.crowded_snapshots} snapshots close to another"
+            )
+        return found
 
 
 def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:

@@ -86,20 +86,12 @@ def review_checks() -> list[dg.AssetChecksDefinition]:
         now = time.time()
         with source.open() as table:
             found = cadences(table.snapshots(now - _LOOKED_AT_SECONDS, now))
-        culprits = []
-        for cadence in found:
-            problems = []
-            if cadence.longest_interval_seconds > rules.accounting().max_gap_seconds:
-                problems.append(f"a gap of {cadence.longest_interval_seconds:.0f} s")
-            if cadence.median_interval_seconds > 1.1 * BUCKET_SECONDS:
-                problems.append(f"sampled every {cadence.median_interval_seconds:.0f} s")
-            if cadence.has_two_collectors:
-                problems.append(
-                    f"two collectors: {cadence.duplicate_rows} rows twice, "
-                    f"{cadence.crowded_snapshots} snapshots close to another"
-                )
-            if problems:
-                culprits.append({"host": cadence.host, "problem": "; ".join(problems)})
+        max_gap = rules.accounting().max_gap_seconds
+        culprits = [
+            {"host": cadence.host, "problem": "; ".join(problems)}
+            for cadence in found
+            if (problems := cadence.problems(max_gap))
+        ]
         return dg.AssetCheckResult(
             passed=not culprits,
             severity=dg.AssetCheckSeverity.WARN,

@@ -144,8 +144,8 @@ def sample_processes(host: str, epoch: int) -> list[dict[str, Any]]:
         operating system hides from this user, are left out.
     """
     rows = []
-    asked = ["pid", "username", "name", "cpu_times", "memory_info", "create_time"]
-    for process in psutil.process_iter(asked):
+    attributes = ["pid", "username", "name", "cpu_times", "memory_info", "create_time"]
+    for process in psutil.process_iter(attributes):
         seen = process.info
         if seen["cpu_times"] is None or seen["memory_info"] is None:
             continue

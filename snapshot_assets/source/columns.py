@@ -115,7 +115,7 @@ def _refuse_missing(table: pa.Table, name: str, subject: str) -> None:
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the stage's order; tables clustered by it arrive sorted and are left as they are."""
+    """Rows in the schema's order; tables clustered by it arrive sorted and are left as they are."""
     host = frame["host"].cat.codes.to_numpy()
     time, pid = frame["snapshot_time_epoch"].to_numpy(), frame["pid"].to_numpy()
     same_host, same_time = host[1:] == host[:-1], time[1:] == time[:-1]

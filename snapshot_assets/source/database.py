@@ -1,7 +1,7 @@
 """A database: its URL and engine, how long to wait, two ways to fetch, words for what went wrong.
 
 Columnar (connectorx into Arrow) on MySQL and MariaDB, row by row through SQLAlchemy everywhere else
-and whenever the first cannot serve. No table and no column belongs here: what is asked for, and
+and whenever the first cannot serve. No table and no column belongs here: what is queried, and
 what it means, is :mod:`snapshot_assets.source.query`'s business.
 """
 
@@ -39,7 +39,7 @@ class Database:
 
     Attributes:
         url: the same, its driver and character set named.
-        columnar: whether the columnar driver is asked; it no longer is once it could not serve.
+        columnar: whether the columnar driver is tried; it no longer is once it could not serve.
         engine: SQLAlchemy's.
     """
 
@@ -63,7 +63,7 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
-        """A connection whose failures are told in the operator's words."""
+        """A connection whose failures are raised in the operator's words."""
         self._require_sqlite_file()
         try:
             with self.engine.connect() as connection:

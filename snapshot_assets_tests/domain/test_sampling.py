@@ -42,6 +42,25 @@ def test_the_same_snapshot_twice_counts_as_duplicates() -> None:
     assert found.has_two_collectors
 
 
+@pytest.mark.parametrize(
+    ("times", "problems"),
+    [
+        ([0, 300, 600, 900], []),
+        ([0, 330, 660], []),
+        ([0, 331, 662], ["sampled every 331 s"]),
+        ([0, 300, 600, 900, 1_800], []),
+        ([0, 300, 600, 900, 1_801], ["a gap of 901 s"]),
+        ([0, 20, 300, 320, 600, 620], ["two collectors: 0 rows twice, 3 snapshots close to "]),
+    ],
+)
+def test_a_cadence_says_what_is_wrong_with_it(times: list[int], problems: list[str]) -> None:
+    (found,) = cadences(counted([Row(time=NOON + time) for time in times]))
+    shown = found.problems(max_gap_seconds=900)
+    assert len(shown) == len(problems)
+    for problem, beginning in zip(shown, problems, strict=True):
+        assert problem.startswith(beginning)
+
+
 def test_one_snapshot_has_no_interval() -> None:
     (found,) = cadences(counted([Row()]))
     assert math.isnan(found.median_interval_seconds)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from snapshot_assets.definitions import build_defs
 from snapshot_assets.domain.time import DAY_SECONDS, Window
@@ -16,8 +13,6 @@ from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.orchestration.assets import SNAPSHOTS
 from snapshot_assets.orchestration.jobs import DAY_TAG
 from snapshot_assets.orchestration.partitions import known_hosts
-from snapshot_assets.pipeline.late_rows import Attempts
-from snapshot_assets.source.query import Tally
 from snapshot_assets_tests.support.field_table import execute, load, row
 from snapshot_assets_tests.support.pipelines import (
     FAILURE,
@@ -169,38 +164,3 @@ def test_every_day_within_reach_is_looked_at(
         load(site.source, [row(f"h{ago}", int(Window.of_day(day).start) + 3_600, 1)], create=None)
     asked = [request.tags[DAY_TAG] for _ in range(6) for request in site.look()[0]]
     assert sorted(asked) == sorted(map(str, days[:4])), "each once; the fifth is out of reach"
-
-
-@settings(deadline=None)
-@given(st.integers(1, 40), st.integers(0, 1_000))
-def test_turns_visit_every_day_and_yesterday_most_often(count: int, turn: int) -> None:
-    days = [dt.date(2026, 11, 20) + dt.timedelta(days=i) for i in range(count)]
-    cursor: str | None = Attempts(turn).dump()
-    visited = []
-    for _ in range(4 * count):
-        memory = Attempts.load(cursor, 0.0)
-        visited.append(memory.next_day(days))
-        cursor = memory.dump()
-    bound = max(2 * (count - 1), 1)
-    for first in range(len(visited) - bound + 1):
-        others = set(visited[first : first + bound]) - {days[-1]}
-        assert others == set(days[:-1]), "all the others within so many looks"
-    for pair in pairwise(visited):
-        assert days[-1] in pair
-    assert count == 1 or visited.count(days[-1]) == len(visited) // 2
-
-
-def test_the_cursor_forgets_after_hours_and_fits_into_mysql() -> None:
-    days = [dt.date(2026, 11, 1) + dt.timedelta(days=i) for i in range(7)]
-    memory, rows = Attempts(), Tally(5, 1.0)
-    hosts = [f"host{i}.example.org" for i in range(1_500)]
-    for day in days:
-        memory.remember(day, dict.fromkeys(hosts, rows), 1e9)
-        memory = Attempts.load(memory.dump(), 1e9 + 10)
-        assert not any(memory.may_try(day, host, rows) for host in hosts[::100])
-        assert memory.may_try(day, hosts[0], Tally(5, 2.0))
-        assert memory.may_try(day, hosts[0], None)
-        assert memory.may_try(day - dt.timedelta(days=9), hosts[0], rows)
-    assert memory.may_try(days[0], hosts[0], rows), "the oldest gave way"
-    assert len(memory.dump()) < 2**16 - 2_000, "a tick and its cursor are a TEXT"
-    assert Attempts.load(memory.dump(), 1e9 + 6 * 3_600).tried == []

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from snapshot_assets.cli.leash import free_port
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.ledger import LedgerError
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.schemas import SchemaError
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import (
@@ -24,7 +23,6 @@ from snapshot_assets.errors import (
     SourceOutageError,
     StoreOutageError,
 )
-from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.pipeline.settle import (
@@ -34,87 +32,11 @@ from snapshot_assets.pipeline.settle import (
     Done,
     KeptRows,
     PublishedDay,
-    RowsKeeper,
-    Step,
-    account_day,
-    publish,
     settle,
 )
-from snapshot_assets.source.query import ProcessSource, SourceTable
-from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.transport.connections import Patience
-from snapshot_assets.timing import Timer
-from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, execute, load, row
-from snapshot_assets_tests.support.servers import Redis
-
-RULES, DOCUMENTS = AccountingRules(), DocumentRules()
-NEXT_DAY = DAY + dt.timedelta(days=1)
-ALICE = HostDay(DAY, "alice")
-FIRST, LAST = (dt.datetime.fromtimestamp(MIDNIGHT + t, dt.UTC) for t in (0, 2 * 86_400))
-
-
-class Source(ProcessSource):
-    """Remembers which hosts were read of which day, and fails where a test chooses."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, SourceTable(rss_unit="KiB"))
-        self.reads: list[tuple[dt.date, list[str]]] = []
-        self.fail: Callable[[Sequence[str]], bool] = lambda _: False
-
-    def read_sql(self, start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
-        day = dt.datetime.fromtimestamp(start + 43_200, dt.UTC).date()
-        self.reads.append((day, list(hosts)))
-        if self.fail(hosts):
-            raise SourceOutageError("gone")
-        return super().read_sql(start, end, hosts)
-
-
-class Settling:
-    """A source, a lake and a Redis, and the three steps over them."""
-
-    def __init__(self, source: Source, lake: Lake, writer: RedisWriter, redis: Redis) -> None:
-        self.source, self.lake, self.writer, self.redis = source, lake, writer, redis
-        self.timer = Timer()
-
-    def load(self, *hosts: str) -> None:
-        """An hour of the day, and an hour before it, of each host."""
-        load(self.source, [r for host in hosts for r in busy_host(host, end=MIDNIGHT + 3600)])
-
-    def steps(self, wanted: Sequence[HostDay]) -> dict[str, Step]:
-        keeper = RowsKeeper(self.source, self.lake, wanted, RULES, self.timer)
-        return {
-            "keep": keeper.keep,
-            "account": lambda host_day: account_day(self.lake, host_day, RULES, self.timer),
-            "publish": lambda host_day: publish(
-                self.lake, self.writer, host_day, DOCUMENTS, self.timer
-            ),
-        }
-
-    def run(self, *wanted: HostDay) -> list[Done | Defect]:
-        return list(settle(wanted, self.steps(wanted), self.timer))
-
-    def rows(self, host: str) -> pd.DataFrame:
-        """What the source has for the day of a host."""
-        return self.source.read_sql(*RULES.read_range(ALICE.window), [host])
-
-    def documents(self, host: str) -> dict[int, Any]:
-        with RedisReader(port=self.redis.port) as reader:
-            return reader.get_data(host, FIRST, LAST)
-
-    def files(self) -> dict[str, bytes]:
-        """Every file of the lake."""
-        folder = Path(self.lake.base)
-        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.parquet")}
-
-
-@pytest.fixture
-def settling(redis_server: Redis, tmp_path: Path) -> Iterator[Settling]:
-    (tmp_path / "processes.db").touch()
-    with (
-        Source(f"sqlite:///{tmp_path / 'processes.db'}") as source,
-        RedisWriter(port=redis_server.port) as writer,
-    ):
-        yield Settling(source, Lake(str(tmp_path / "lake")), writer, redis_server)
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, execute, load, row
+from snapshot_assets_tests.support.settlings import ALICE, NEXT_DAY, RULES, Settling
 
 
 def done(outcomes: Sequence[Done | Defect]) -> list[tuple[str, str]]:
@@ -360,7 +282,7 @@ def test_a_file_that_is_replaced_meanwhile_is_read_again(
         found = read(*arguments)
         if not raced:
             raced.append(True)
-            load(settling.source, [row("alice", MIDNIGHT + 3900, 7, cputimes=9_000)], create=None)
+            settling.load_more("alice")
             settling.run(ALICE)
         return found
 

@@ -1,0 +1,128 @@
+"""What was settled is looked at once more: files, documents, and as many proofs as time allows."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from snapshot_assets.domain.host_day import HostDay
+from snapshot_assets.domain.time import Window, bucket_iso
+from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
+from snapshot_assets.pipeline.census import census_of, whole_census
+from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
+from snapshot_assets.pipeline.proof import prove_host_days
+from snapshot_assets.store.layout import Retention
+from snapshot_assets.store.reading.reader import RedisReader
+from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT
+from snapshot_assets_tests.support.settlings import ALICE, NEXT_DAY, RULES, Settling
+
+HOSTS = ("alice", "bob", "carol")
+KEPT_A_DAY = Retention(86_400, 86_400, 10**9, 10**9)
+
+
+@pytest.fixture
+def settled(settling: Settling) -> Settling:
+    settling.load(*HOSTS)
+    settling.run(*(HostDay(DAY, host) for host in HOSTS))
+    return settling
+
+
+def reader_at(settled: Settling, now: float) -> RedisReader:
+    """A reader of a Redis that keeps documents and frames for a day, at this time."""
+    return RedisReader(port=settled.redis.port, clock=lambda: now, retention=KEPT_A_DAY)
+
+
+def test_rows_of_another_host_or_time_are_counted(settled: Settling) -> None:
+    assert rows_problem(settled.lake, ALICE, RULES) is None
+    rows, note = settled.lake.read(RAW_ROWS, *ALICE)
+    settled.lake.write(RAW_ROWS, DAY, "bob", rows, note)
+    problem = f"{len(rows)} rows of another host or time"
+    assert rows_problem(settled.lake, HostDay(DAY, "bob"), RULES) == problem
+    rows.loc[0, "cputimes"] = -5.0
+    settled.lake.write(RAW_ROWS, *ALICE, rows, note)
+    assert "cputimes" in str(rows_problem(settled.lake, ALICE, RULES))
+
+
+def test_what_does_not_add_up_in_the_lake_is_found(settled: Settling) -> None:
+    assert imbalances(settled.lake, ALICE) == []
+    aggregates, note = settled.lake.read(AGGREGATES, *ALICE)
+    settled.lake.write(AGGREGATES, *ALICE, aggregates.iloc[1:], note)
+    assert [one.problem[:12] for one in imbalances(settled.lake, ALICE)] == ["core-seconds"]
+
+
+def test_documents_that_do_not_sum_up_are_named_by_their_bucket(settled: Settling) -> None:
+    key = bucket_iso(MIDNIGHT + 300)
+    with RedisReader(port=settled.redis.port) as reader, settled.redis.client() as client:
+        assert wrong_sums(reader, ALICE) == []
+        body = bytes(client.hget(key, "alice") or b"")
+        client.hset(key, "alice", body.replace(b'"rss":0.0}', b'"rss":0.5}'))
+        assert wrong_sums(reader, ALICE) == [MIDNIGHT + 300]
+
+
+def test_a_window_is_cut_to_what_is_kept_for_five_more_minutes(settled: Settling) -> None:
+    end = ALICE.window.end
+    for age, start in (
+        (86_400 - 1, MIDNIGHT),
+        (86_400, MIDNIGHT + 300),
+        (86_400 + 299, MIDNIGHT + 300),
+        (2 * 86_400, end),
+    ):
+        now = MIDNIGHT + age
+        with reader_at(settled, now) as reader:
+            assert kept_window(reader, ALICE.window) == Window(start, end)
+
+
+def test_a_census_of_some_host_days_looks_at_no_others(settled: Settling) -> None:
+    with RedisReader(port=settled.redis.port) as reader, settled.redis.client() as client:
+        (whole,) = whole_census(settled.lake, reader)
+        assert (whole.expected, whole.irregularities) == (3 * 12, ())
+        client.hdel(bucket_iso(MIDNIGHT), "alice")
+        wanted = [HostDay(NEXT_DAY, "bob"), HostDay(DAY, "carol"), HostDay(DAY, "bob")]
+        some = census_of(settled.lake, reader, wanted)
+        assert [(found.day, found.expected) for found in some] == [(DAY, 24), (NEXT_DAY, 0)]
+        assert not any(found.irregularities for found in some)
+        (day,) = census_of(settled.lake, reader, [ALICE])
+        assert [one.problem for one in day.irregularities] == ["missing"]
+
+
+def test_days_past_every_retention_are_in_no_census(settled: Settling) -> None:
+    now = ALICE.window.end + 86_400
+    for clock, days in ((now - 1, 1), (now, 0)):
+        with reader_at(settled, clock) as reader:
+            assert len(whole_census(settled.lake, reader)) == days
+
+
+def test_as_many_host_days_are_proven_as_the_time_allows_and_one_at_least(
+    settled: Settling,
+) -> None:
+    wanted = [HostDay(DAY, host) for host in HOSTS]
+    with RedisReader(port=settled.redis.port) as reader:
+
+        def proven(seconds: float) -> list[HostDay]:
+            found = prove_host_days(settled.source, settled.lake, reader, wanted, RULES, seconds)
+            assert {proof.verdict for _, proof in found} == {"match"}
+            return [host_day for host_day, _ in found]
+
+        everything = proven(3_600)
+        assert sorted(everything) == wanted
+        assert proven(0) == everything[:1]
+        assert prove_host_days(settled.source, settled.lake, reader, [], RULES, 9) == []
+
+
+def test_a_proof_knows_how_many_rows_the_documents_were_made_from(settled: Settling) -> None:
+    settled.load_more("alice")
+    with RedisReader(port=settled.redis.port) as reader:
+        ((_, proof),) = prove_host_days(settled.source, settled.lake, reader, [ALICE], RULES, 9)
+    assert proof.verdict == "inconclusive"
+    assert "the documents were made from" in proof.why
+
+
+def test_every_day_the_hosts_are_proven_in_another_order(settled: Settling) -> None:
+    first = set()
+    for ago in range(6):
+        wanted = [HostDay(DAY - dt.timedelta(days=ago), host) for host in HOSTS]
+        with RedisReader(port=settled.redis.port) as reader:
+            found = prove_host_days(settled.source, settled.lake, reader, wanted, RULES, 0)
+        first.add(found[0][0].host)
+    assert len(first) > 1
