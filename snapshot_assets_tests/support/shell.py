@@ -24,7 +24,7 @@ class Shell:
             env={**os.environ, "COLUMNS": "160", **self.settings, **more},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             check=False,
         )
         output = done.stdout + done.stderr
