@@ -110,8 +110,8 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
         folder = tmp_path_factory.mktemp("environment") / "venv"
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
         command = [
-            *(uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python"),
-            *("--constraint", ROOT / "requirements" / "all.txt", f"{wheel}{extras}"),
+            *(uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")),
+            *("--constraint", str(ROOT / "requirements" / "all.txt"), f"{wheel}{extras}"),
         ]
         # uv's cache usually has what .venv was made of. Under a shifted clock uv would take the
         # cache for outdated, and the certificates of servers for expired.
