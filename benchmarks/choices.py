@@ -26,7 +26,9 @@ from benchmarks.turns import Work, machine, median, number, p99, replaced, table
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import Usage
-from snapshot_assets.store import packing, reading
+from snapshot_assets.store import reading
+from snapshot_assets.store.packing import sections
+from snapshot_assets.store.packing.days import pack_day, unpack_day
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.store.writing.writer import SnapshotWriter
@@ -105,13 +107,13 @@ def _codecs(usage: Usage) -> str:
         codec = pa.Codec(kind, compression_level=level) if kind else _Plain()
 
         def pack(codec: Any) -> list[bytes]:
-            with replaced(packing, "_CODEC", codec):
-                return [packing.pack_day(part, day) for _, day, part in days]
+            with replaced(sections, "_CODEC", codec):
+                return [pack_day(part, day) for _, day, part in days]
 
         def unpack(codec: Any, blobs: list[bytes]) -> list[Usage]:
-            with replaced(packing, "_CODEC", codec):
+            with replaced(sections, "_CODEC", codec):
                 return [
-                    packing.unpack_day(HOST, blob, day, ["cpu"])
+                    unpack_day(HOST, blob, day, ["cpu"])
                     for blob, (_, day, _) in zip(blobs, days, strict=True)
                 ]
 

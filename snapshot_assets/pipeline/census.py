@@ -9,9 +9,7 @@ import datetime as dt
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-import orjson
-
-from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.documents import parsed_documents
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError
 from snapshot_assets.lake.lake import Lake
@@ -121,9 +119,5 @@ def disagreements(reader: RedisReader, host: str, window: Window) -> list[int]:
     used = reader.usage(host, buckets)
     framed: dict[int, object] = {}
     if used is not None:
-        frame = documents(used)
-        framed = {
-            bucket: orjson.loads(body)
-            for bucket, body in zip(frame["bucket_start"], frame["body"], strict=True)
-        }
+        framed = dict(zip(used.start.tolist(), parsed_documents(used), strict=True))
     return sorted(b for b in held.keys() | framed.keys() if held.get(b) != framed.get(b))

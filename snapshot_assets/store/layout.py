@@ -19,8 +19,10 @@ _NAMESPACE = "snapshot_assets:"
 # Fields of a host's day in 5 minutes; its other fields are buckets, by their time of day.
 WHOLE_DAY = "day"
 COVERED = "covered"
-# Field of the state: all settled days are here. Its number grows with the layout, so that a Redis
-# that was filled by an older version is filled again.
+# Field of the state: all settled days are here. Its number goes up when a Redis that an older
+# version filled has to be filled again from the lake: when keys or fields are called otherwise, or
+# when settled days lack something that readers need. A new version of a packed layout is no such
+# case as long as the older ones can be read (see snapshot_assets.store.packing).
 COMPLETE = "complete:2"
 
 

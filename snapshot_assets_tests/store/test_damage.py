@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import COVERED, WHOLE_DAY
-from snapshot_assets.store.packing import PackingError, unpack_day
+from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.days import unpack_day
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import MIDNIGHT, minutes
 from snapshot_assets_tests.servers import Redis
@@ -246,14 +247,14 @@ def test_a_future_version_says_so(kind: type[RedisReader | InOneLoop], redis_ser
     with redis_server.client() as client, kind(port=redis_server.port, clock=lambda: NOW) as reader:
         expected = exact(reader.get_frame("alice", FIRST, LAST, resolution="5min"))
         places: list[tuple[str, bytes, int, bytes, str]] = [
-            (keys.frame("alice", MIDNIGHT), b"day", 4, b"\x02", "5min"),
-            (keys.summary("alice", "hour", MIDNIGHT), b"22", 4, b"\x02", "hour"),
-            (keys.summary("alice", "day", MIDNIGHT), b"22", 4, b"\x02", "day"),
+            (keys.frame("alice", MIDNIGHT), b"day", 4, b"\x03", "5min"),
+            (keys.summary("alice", "hour", MIDNIGHT), b"22", 4, b"\x03", "hour"),
+            (keys.summary("alice", "day", MIDNIGHT), b"22", 4, b"\x03", "day"),
         ]
         for key, field, at, version, resolution in places:
             text: Any = client.hget(key, field)
             _put(redis_server, key, field, text[:at] + version + text[at + 1 :])
-            assert "version '2', this snapshot_assets reads 1; update" in _told(
+            assert "version '3', this snapshot_assets reads 1 to 2; update" in _told(
                 reader, key, resolution
             )
             _put(redis_server, key, field, text)
@@ -262,8 +263,8 @@ def test_a_future_version_says_so(kind: type[RedisReader | InOneLoop], redis_ser
             writer.replace(["alice"], hour, used(*worked_example(), window=hour), "settled")
         key = keys.frame("alice", MIDNIGHT)
         text = client.hget(key, "12:00")
-        _put(redis_server, key, b"12:00", text[:1] + b"2" + text[2:])
-        assert "version '2'" in _told(reader, key, "5min")
+        _put(redis_server, key, b"12:00", text[:1] + b"3" + text[2:])
+        assert "version '3'" in _told(reader, key, "5min")
 
 
 def test_a_size_that_is_claimed_is_not_believed(redis_server: Redis) -> None:
@@ -276,10 +277,9 @@ def test_a_size_that_is_claimed_is_not_believed(redis_server: Redis) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for section in range(4):
         for claimed in (2**32 - 1, 257 * 2**20, 255 * 2**20, 2**20):
-            at = 16 + 8 * section
             rest = bytearray(whole[16:])
-            struct.pack_into("<I", rest, at - 16, claimed)
-            blob = whole[:12] + struct.pack("<I", zlib.crc32(rest)) + bytes(rest)
+            struct.pack_into("<I", rest, 9 * section, claimed)
+            blob = whole[:12] + struct.pack("<I", zlib.crc32(whole[:12] + rest)) + bytes(rest)
             with pytest.raises(PackingError, match="claims to have"):
                 unpack_day("alice", blob, MIDNIGHT)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

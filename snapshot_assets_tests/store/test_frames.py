@@ -28,15 +28,10 @@ from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
-from snapshot_assets.store.packing import (
-    PackingError,
-    pack_buckets,
-    pack_day,
-    pack_summary,
-    unpack_buckets,
-    unpack_day,
-    unpack_summary,
-)
+from snapshot_assets.store.packing.buckets import pack_buckets, unpack_buckets
+from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.days import pack_day, unpack_day
+from snapshot_assets.store.packing.summaries import pack_summary, unpack_summary
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.domain.frames import MIDNIGHT, NOON
 from snapshot_assets_tests.domain.slow_summary import FIELDS, slow_frame
@@ -124,10 +119,12 @@ def test_a_summary_is_read_back_as_it_was_packed(
 def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:
     blob = pack_day(busy([0]), MIDNIGHT)
     (bucket,) = pack_buckets(busy([0])).values()
-    with pytest.raises(PackingError, match="version '2', this snapshot_assets reads 1; update"):
-        unpack_day("alice", blob[:4] + b"\x02" + blob[5:], MIDNIGHT)
-    with pytest.raises(PackingError, match="version '2'"):
-        unpack_buckets("alice", [bucket[:1] + b"2" + bucket[2:]])
+    with pytest.raises(
+        PackingError, match="version '3', this snapshot_assets reads 1 to 2; update"
+    ):
+        unpack_day("alice", blob[:4] + b"\x03" + blob[5:], MIDNIGHT)
+    with pytest.raises(PackingError, match="version '3'"):
+        unpack_buckets("alice", [bucket[:1] + b"3" + bucket[2:]])
     with pytest.raises(PackingError, match="no packed frame"):
         unpack_day("alice", b"PAR1", MIDNIGHT)
     with pytest.raises(PackingError, match=r"of 300 s"):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.documents import Document, parsed_documents
 from snapshot_assets.domain.summary import GROUPINGS, Resolution, Summary, averaged
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
 from snapshot_assets.domain.usage import MEASURES
@@ -19,8 +19,6 @@ from snapshot_assets.store.reading.frames import FramePlans
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.plan import Ask, Plan, chunks, days_in, resolution_of
 from snapshot_assets.store.transport.server import name, pairs
-
-Document = dict[str, Any]
 
 # About a megabyte and a half of documents of one host.
 _BUCKETS_PER_REQUEST = 1_000
@@ -154,13 +152,12 @@ def _averaged(
     """The means as documents, in the order of time and host."""
     found: dict[int, dict[str, Document]] = {}
     for of, summary in pieces:
-        frame = documents(averaged(of, summary))
-        for start, body in zip(frame["bucket_start"], frame["body"], strict=True):
-            document = orjson.loads(body)
+        used = averaged(of, summary)
+        for start, document in zip(used.start.tolist(), parsed_documents(used), strict=True):
             # How many snapshots speak for a longer interval is not kept.
             del document["meta"]["snapshots"]
             document["meta"]["resolution"] = resolution
-            found.setdefault(int(start), {})[of] = document
+            found.setdefault(start, {})[of] = document
     ascending = sorted(found.items())
     if host is not None:
         return OrderedDict((start, of_host[host]) for start, of_host in ascending)

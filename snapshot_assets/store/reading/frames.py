@@ -23,12 +23,10 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import MEASURES, Measure, Usage, joined
 from snapshot_assets.errors import StoreError
 from snapshot_assets.store.layout import COVERED, WHOLE_DAY, bucket_field, day_field
-from snapshot_assets.store.packing import (
-    PackingError,
-    unpack_buckets,
-    unpack_day,
-    unpack_summary,
-)
+from snapshot_assets.store.packing.buckets import unpack_buckets
+from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.days import unpack_day
+from snapshot_assets.store.packing.summaries import unpack_summary
 from snapshot_assets.store.reading.gc_pause import gc_paused
 from snapshot_assets.store.reading.plan import Ask, Plan, Reading, chunks, days_in, resolution_of
 from snapshot_assets.store.transport.server import name, pairs

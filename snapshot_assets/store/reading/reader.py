@@ -15,9 +15,10 @@ from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 
+from snapshot_assets.domain.documents import Document
 from snapshot_assets.domain.summary import Resolution
 from snapshot_assets.domain.usage import MEASURES, Measure, Usage
-from snapshot_assets.store.reading.documents import Document, Holding, Plans
+from snapshot_assets.store.reading.documents import Holding, Plans
 from snapshot_assets.store.reading.frames import FrameHolding
 from snapshot_assets.store.reading.plan import Plan, answers_of, batch_of
 from snapshot_assets.store.transport.connections import Patience

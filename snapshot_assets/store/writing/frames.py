@@ -22,7 +22,9 @@ from snapshot_assets.store.layout import (
     day_of,
     days_of,
 )
-from snapshot_assets.store.packing import SETTLED_MARK, pack_buckets, pack_day, pack_summary
+from snapshot_assets.store.packing.buckets import SETTLED_MARK, pack_buckets
+from snapshot_assets.store.packing.days import pack_day
+from snapshot_assets.store.packing.summaries import pack_summary
 from snapshot_assets.store.transport.server import RedisBase
 from snapshot_assets.store.transport.wire import Command
 
@@ -51,7 +53,8 @@ return 1
 
 # KEYS as above. ARGV: field of the day in its months, expiry, whether settled, then for each
 # bucket its position in the day and its field and text, '' for a bucket that has none.
-# An empty field says that the bucket is not there although the whole day has it.
+# An empty field says that the bucket is not there although the whole day has it. Texts of every
+# version begin with the mark of their stage.
 _WRITE_BUCKETS = f"""
 local covered = redis.call('HGET', KEYS[1], '{COVERED}')
 local changed = false

@@ -1,0 +1,86 @@
+"""A settled day of a host's buckets as one text. Layout: docs/frames.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
+from snapshot_assets.domain.usage import MEASURES, Entries, Measure, Usage
+from snapshot_assets.store.packing.sections import (
+    Column,
+    Columns,
+    Layout,
+    Sections,
+    pack,
+    require_below,
+)
+
+DAY_VERSION = 2
+
+_BUCKETS: Columns = (
+    Column("start"),
+    Column("coverage"),
+    Column("snapshots"),
+    Column("settled"),
+    *map(Column, MEASURES),
+)
+_ENTRIES: Columns = (Column("bucket_index"), Column("owner_index"), Column("micro"))
+_LAYOUT = Layout(DAY_VERSION, BUCKET_SECONDS, (_BUCKETS, *([_ENTRIES] * len(MEASURES))))
+
+
+def pack_day(usage: Usage, day: int) -> bytes:
+    """The buckets of one host on the UTC day that starts at this epoch second."""
+    whole = usage.with_needed_owners()
+    buckets: dict[str, Any] = {measure: whole.totals[measure] for measure in MEASURES}
+    buckets |= {
+        "start": whole.start - day,
+        "coverage": whole.coverage,
+        "snapshots": whole.snapshots,
+        "settled": whole.settled,
+    }
+    entries = [
+        {
+            "bucket_index": listed.bucket_index,
+            "owner_index": listed.owner_index,
+            "micro": listed.micro,
+        }
+        for listed in (whole.entries[measure] for measure in MEASURES)
+    ]
+    return pack(_LAYOUT, whole.owners, [buckets, *entries])
+
+
+def unpack_day(host: str, blob: bytes, day: int, measures: Sequence[Measure] = MEASURES) -> Usage:
+    """The inverse of :func:`pack_day`; only the requested measures have entries.
+
+    Raises:
+        PackingError: the bytes are damaged or of an unknown version.
+    """
+    sections = Sections(blob, _LAYOUT)
+    buckets = sections.table(0)
+    count = len(buckets["start"])
+    owners = sections.owners()
+    entries = {}
+    for number, measure in enumerate(MEASURES, 1):
+        found = sections.table(number) if measure in measures else sections.empty(number)
+        require_below(found["bucket_index"], count)
+        require_below(found["owner_index"], len(owners))
+        entries[measure] = Entries(
+            bucket_index=found["bucket_index"],
+            owner_index=found["owner_index"],
+            micro=found["micro"],
+        )
+    require_below(buckets["start"], DAY_SECONDS)
+    return Usage(
+        hosts=(host,),
+        owners=owners,
+        host_index=np.zeros(count, dtype=np.int64),
+        start=buckets["start"] + day,
+        coverage=buckets["coverage"],
+        snapshots=buckets["snapshots"],
+        settled=buckets["settled"].astype(np.bool_),
+        totals={measure: buckets[measure] for measure in MEASURES},
+        entries=entries,
+    )

@@ -1,0 +1,138 @@
+"""A settled day's summary, by hour or as one, as one text. Layout: docs/frames.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from snapshot_assets.domain.summary import (
+    GROUPINGS,
+    STEP_SECONDS,
+    Amount,
+    Group,
+    Grouping,
+    Part,
+    Resolution,
+    Summary,
+    regrouped,
+    remainder,
+)
+from snapshot_assets.domain.time import DAY_SECONDS
+from snapshot_assets.domain.usage import MEASURES, Measure, Owner
+from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.sections import (
+    Column,
+    Columns,
+    Layout,
+    Sections,
+    pack,
+    require_below,
+)
+
+SUMMARY_VERSION = 2
+
+_PAIRS, *_COARSER = GROUPINGS
+_INTERVALS: Columns = (Column("start"), Column("covered"), Column("settled"))
+_TOTALS: Columns = (
+    Column("total_seconds"),
+    Column("total_peak"),
+    Column("other_peak", signed=True),
+)
+_LISTED: Columns = (
+    Column("interval_index"),
+    Column("name_index"),
+    Column("seconds"),
+    Column("peak"),
+)
+# By how much a user's peak is above the highest of its commands alone, and a command's likewise.
+_EXCESS: Columns = (Column("peak"),)
+_OF_MEASURE: tuple[Columns, ...] = (_TOTALS, _LISTED, *([_EXCESS] * len(_COARSER)))
+_TABLES: tuple[Columns, ...] = (_INTERVALS, *(_OF_MEASURE * len(MEASURES)))
+_LAYOUTS = {step: Layout(SUMMARY_VERSION, step, _TABLES) for step in STEP_SECONDS.values()}
+
+
+def pack_summary(summary: Summary, day: int) -> bytes:
+    """A summary, with both measures and all groupings, of the day that starts at this second."""
+    tables: list[Mapping[str, Any]] = [
+        {"start": summary.start - day, "covered": summary.covered, "settled": summary.settled}
+    ]
+    for measure in MEASURES:
+        part = summary.parts[measure]
+        pairs = part.groups[_PAIRS]
+        tables += [
+            {
+                "total_seconds": part.total.seconds,
+                "total_peak": part.total.peak,
+                "other_peak": part.other.peak,
+            },
+            {
+                "interval_index": pairs.interval_index,
+                "name_index": pairs.name_index,
+                "seconds": pairs.amount.seconds,
+                "peak": pairs.amount.peak,
+            },
+        ]
+        for grouping in _COARSER:
+            highest = regrouped(summary.owners, pairs, grouping).amount.peak
+            tables.append({"peak": part.groups[grouping].amount.peak - highest})
+    return pack(_LAYOUTS[summary.step_seconds], summary.owners, tables)
+
+
+def unpack_summary(
+    blob: bytes, resolution: Resolution, day: int, measures: Sequence[Measure], grouping: Grouping
+) -> Summary:
+    """The inverse of :func:`pack_summary`, with these measures, and one grouping unless empty.
+
+    Raises:
+        PackingError: the bytes are damaged or of an unknown version.
+    """
+    sections = Sections(blob, _LAYOUTS[STEP_SECONDS[resolution]])
+    found = sections.table(0)
+    require_below(found["start"], DAY_SECONDS)
+    owners = sections.owners() if grouping else ()
+    return Summary(
+        step_seconds=STEP_SECONDS[resolution],
+        owners=owners,
+        start=found["start"] + day,
+        covered=found["covered"],
+        settled=found["settled"].astype(np.bool_),
+        parts={
+            measure: _unpacked_part(sections, measure, owners, grouping, len(found["start"]))
+            for measure in measures
+        },
+    )
+
+
+def _unpacked_part(
+    sections: Sections,
+    measure: Measure,
+    owners: Sequence[Owner],
+    grouping: Grouping,
+    intervals: int,
+) -> Part:
+    first = 1 + len(_OF_MEASURE) * MEASURES.index(measure)
+    totals = sections.table(first)
+    total = Amount(seconds=totals["total_seconds"], peak=totals["total_peak"])
+    if len(total.seconds) != intervals:
+        raise PackingError("its totals are not those of its intervals")
+    if not grouping:
+        return Part(total=total, other=total, groups={})
+    listed = sections.table(first + 1)
+    require_below(listed["interval_index"], intervals)
+    require_below(listed["name_index"], len(owners))
+    group = Group(
+        interval_index=listed["interval_index"],
+        name_index=listed["name_index"],
+        amount=Amount(seconds=listed["seconds"], peak=listed["peak"]),
+    )
+    rest = remainder(total, group, totals["other_peak"])
+    if grouping != _PAIRS:
+        excess = sections.table(first + 2 + _COARSER.index(grouping))["peak"]
+        group = regrouped(owners, group, grouping)
+        if len(excess) != len(group.interval_index):
+            raise PackingError("its peaks are not those of its groups")
+        group = replace(group, amount=replace(group.amount, peak=group.amount.peak + excess))
+    return Part(total=total, other=rest, groups={grouping: group})

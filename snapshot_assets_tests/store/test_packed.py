@@ -1,0 +1,242 @@
+"""Packed bytes: each version ever written is read, and no damaged bit becomes other content."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapshot_assets.domain.summary import GROUPINGS, STEP_SECONDS, Resolution, Summary, summarise
+from snapshot_assets.domain.usage import MEASURES, Usage
+from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets, unpack_buckets
+from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.days import DAY_VERSION, pack_day, unpack_day
+from snapshot_assets.store.packing.sections import Column, Layout, Sections, pack
+from snapshot_assets.store.packing.summaries import SUMMARY_VERSION, pack_summary, unpack_summary
+from snapshot_assets_tests.domain.frames import MIDNIGHT
+from snapshot_assets_tests.domain.usages import Bucket, usages
+from snapshot_assets_tests.store import packed
+
+TEXTS = {
+    "bucket-settled": BUCKET_VERSION,
+    "bucket-live": BUCKET_VERSION,
+    "day": DAY_VERSION,
+    "summary-hour": SUMMARY_VERSION,
+    "summary-day": SUMMARY_VERSION,
+}
+
+
+def written_down(usage: Usage) -> dict[int, Bucket]:
+    """What is in each bucket, in the form in which ``packed`` says it by hand."""
+    found: dict[int, Bucket] = {}
+    for i, start in enumerate(usage.start.tolist()):
+        parts = {}
+        for measure in MEASURES:
+            entries = usage.entries[measure]
+            of_bucket = np.flatnonzero(entries.bucket_index == i)
+            listed = {
+                usage.owners[owner]: micro
+                for owner, micro in zip(
+                    entries.owner_index[of_bucket].tolist(),
+                    entries.micro[of_bucket].tolist(),
+                    strict=True,
+                )
+            }
+            parts[measure] = int(usage.totals[measure][i]) - sum(listed.values()), listed
+        found[start] = (
+            int(usage.coverage[i]),
+            int(usage.snapshots[i]),
+            bool(usage.settled[i]),
+            parts,
+        )
+    return found
+
+
+def intervals(read: Callable[[Any], Summary]) -> dict[int, packed.Interval]:
+    """What is in each interval, in the form in which ``packed`` says it by hand."""
+    by_grouping = {grouping: read(grouping) for grouping in GROUPINGS}
+    first = by_grouping[GROUPINGS[0]]
+    found = {}
+    for i, start in enumerate(first.start.tolist()):
+        amounts = {}
+        for measure in MEASURES:
+            part = first.parts[measure]
+            names: dict[Any, Mapping[Any, tuple[int, int]]] = {}
+            for grouping, summary in by_grouping.items():
+                group = summary.parts[measure].groups[grouping]
+                known = summary.names(grouping)
+                names[grouping] = {
+                    known[group.name_index[row]]: (
+                        int(group.amount.seconds[row]),
+                        int(group.amount.peak[row]),
+                    )
+                    for row in np.flatnonzero(group.interval_index == i)
+                }
+            amounts[measure] = packed.Amounts(
+                (int(part.total.seconds[i]), int(part.total.peak[i])),
+                (int(part.other.seconds[i]), int(part.other.peak[i])),
+                names,
+            )
+        found[start] = packed.Interval(int(first.covered[i]), bool(first.settled[i]), amounts)
+    return found
+
+
+def said(text: str, blob: bytes) -> object:
+    """The content of a text of this kind."""
+    if text.startswith("bucket"):
+        return written_down(unpack_buckets(packed.HOST, [blob]))
+    if text == "day":
+        return written_down(unpack_day(packed.HOST, blob, packed.DAY))
+    resolution: Resolution = "hour" if text == "summary-hour" else "day"
+    return intervals(lambda by: unpack_summary(blob, resolution, packed.DAY, MEASURES, by))
+
+
+def expected(text: str) -> object:
+    return {
+        "bucket-settled": {packed.DAY + 300: packed.SETTLED_BUCKET},
+        "bucket-live": {packed.DAY + 86_100: packed.LIVE_BUCKET},
+        "day": packed.BUCKETS,
+        "summary-hour": packed.HOURS,
+        "summary-day": packed.DAYS,
+    }[text]
+
+
+@pytest.mark.parametrize(
+    "file", sorted(packed.FOLDER.glob("*.bin")), ids=lambda file: file.name.removesuffix(".bin")
+)
+def test_bytes_of_every_version_say_what_was_written_down_by_hand(file: Path) -> None:
+    text = file.name.partition(".")[0]
+    assert said(text, file.read_bytes()) == expected(text)
+
+
+def test_every_version_up_to_today_s_is_kept_as_bytes() -> None:
+    assert {file.name for file in packed.FOLDER.iterdir()} == {
+        f"{text}.v{version}.bin"
+        for text, newest in TEXTS.items()
+        for version in range(1, newest + 1)
+    }
+
+
+def test_the_writer_still_writes_exactly_the_kept_bytes() -> None:
+    """Other bytes need another version; a new LZ4 that packs otherwise would show here too."""
+    for name, blob in packed.packed().items():
+        assert blob == (packed.FOLDER / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_single_bit_of_a_text_is_under_its_checksum(text: str) -> None:
+    blob = packed.newest(text)
+    for bit in range(8 * len(blob)):
+        with pytest.raises(PackingError):
+            said(text, flipped(blob, [bit]))
+
+
+def flipped(blob: bytes, bits: list[int]) -> bytes:
+    found = bytearray(blob)
+    for bit in bits:
+        found[bit // 8] ^= 1 << bit % 8
+    return bytes(found)
+
+
+@given(usages(), st.sampled_from(sorted(TEXTS)), st.data())
+def test_a_few_flipped_bits_never_become_other_content(
+    usage: Usage, text: str, data: st.DataObject
+) -> None:
+    """Up to five, as many as lie between the marks of a settled and of a live bucket."""
+    if text.startswith("bucket"):
+        buckets = list(pack_buckets(usage).values())
+        if not buckets:
+            return
+        blob = data.draw(st.sampled_from(buckets))
+    elif text == "day":
+        blob = pack_day(usage, MIDNIGHT)
+    else:
+        blob = pack_summary(summarise(usage, "hour" if "hour" in text else "day"), MIDNIGHT)
+    anywhere = st.integers(0, 8 * len(blob) - 1)
+    in_the_head = st.integers(0, 8 * min(len(blob), 32) - 1)
+    bits = st.lists(st.one_of(in_the_head, anywhere), min_size=1, max_size=5, unique=True)
+    with pytest.raises(PackingError):
+        said(text, flipped(blob, data.draw(bits)))
+
+
+def test_a_live_bucket_does_not_become_a_settled_one() -> None:
+    for text, other in (("bucket-live", b"S"), ("bucket-settled", b"L")):
+        with pytest.raises(PackingError, match="checksum"):
+            said(text, other + packed.newest(text)[1:])
+
+
+def test_a_text_of_one_version_is_not_read_as_another() -> None:
+    for text, newest in TEXTS.items():
+        for version in range(1, newest + 1):
+            blob = (packed.FOLDER / f"{text}.v{version}.bin").read_bytes()
+            for other in range(1, newest + 1):
+                if other != version:
+                    at = 1 if text.startswith("bucket") else 4
+                    number = b"%d" % other if text.startswith("bucket") else bytes([other])
+                    with pytest.raises(PackingError, match="checksum"):
+                        said(text, blob[:at] + number + blob[at + 1 :])
+
+
+def test_another_number_of_columns_is_an_error_that_says_so() -> None:
+    """Also where the checksum is right."""
+    columns = (Column("a"), Column("b"), Column("c"))
+    table = {column.name: np.arange(6) for column in columns}
+    blob = pack(Layout(2, 300, (columns,)), [("ana", "R")], [table])
+    assert Sections(blob, Layout(2, 300, (columns,))).table(0)["c"].tolist() == list(range(6))
+    for other in (columns[:1], columns[:2], (*columns, Column("d"))):
+        with pytest.raises(PackingError, match=f"has 3 columns and should have {len(other)}"):
+            Sections(blob, Layout(2, 300, (other,))).table(0)
+    forged = bytearray(blob)
+    forged[16 + 8] = 3
+    struct.pack_into("<I", forged, 12, zlib.crc32(forged[16:], zlib.crc32(forged[:12])))
+    with pytest.raises(PackingError, match="has 3 columns and should have 2"):
+        Sections(bytes(forged), Layout(2, 300, (columns,))).owners()
+    for body, message in (
+        (b"[1,1,1,1,3,[],[]]", "has 4 columns and should have 5"),
+        (b"[1,1,1,1,1,1,3,[],[]]", "has 6 columns and should have 5"),
+        (b"[1,1,1,1,1,4,[],[]]", "entries should have 3 columns"),
+        (b'[1,1,1,1,1,3,["ana","R"],[]]', "last entry is not whole"),
+    ):
+        with pytest.raises(PackingError, match=message):
+            unpack_buckets("alice", [bucket_text(body)])
+    with pytest.raises(PackingError, match="damaged"):
+        unpack_buckets("alice", [bucket_text(b"[1,1,1,1,1,3,[],[]]"), bucket_text(b"[1,1]")])
+
+
+def bucket_text(body: bytes) -> bytes:
+    return b"S2%08x%b" % (zlib.crc32(b"S2" + body), body)
+
+
+def test_a_column_that_a_version_lacks_reads_as_zeros() -> None:
+    old = (Column("start"), Column("cpu"))
+    new = (*old, Column("processes", since=3))
+    blob = pack(Layout(2, 300, (old,)), [], [{"start": np.arange(2), "cpu": np.ones(2)}])
+    table = Sections(blob, Layout(3, 300, (new,))).table(0)
+    assert {name: values.tolist() for name, values in table.items()} == {
+        "start": [0, 1],
+        "cpu": [1, 1],
+        "processes": [0, 0],
+    }
+
+
+def test_a_column_that_a_table_does_not_have_is_not_packed() -> None:
+    layout = Layout(2, 300, ((Column("start"),),))
+    for given_columns in ({}, {"start": np.arange(2), "cpu": np.arange(2)}, {"cpu": np.arange(2)}):
+        with pytest.raises(ValueError, match="columns"):
+            pack(layout, [], [given_columns])
+    with pytest.raises(ValueError, match="start is negative: -1"):
+        pack(layout, [], [{"start": np.array([-1])}])
+
+
+def test_resolutions_of_a_summary_are_not_mixed_up() -> None:
+    for text, resolution in (("summary-hour", "day"), ("summary-day", "hour")):
+        step = STEP_SECONDS["day" if resolution == "hour" else "hour"]
+        with pytest.raises(PackingError, match=f"10 sections of {step} s"):
+            unpack_summary(packed.newest(text), resolution, packed.DAY, ["cpu"], ())  # type: ignore[arg-type]
