@@ -18,7 +18,16 @@ import pyarrow.csv
 import pymysql
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.domain.usage import MEASURES, MICRO, Bools, Entries, Ints, Measure, Usage
+from snapshot_assets.domain.usage import (
+    COUNTS,
+    MEASURES,
+    MICRO,
+    Bools,
+    Entries,
+    Ints,
+    Measure,
+    Usage,
+)
 from snapshot_assets.store.layout import Retention, days_of
 from snapshot_assets.store.writing.frames import SUMMARIES
 from snapshot_assets.store.writing.writer import SnapshotWriter
@@ -90,7 +99,7 @@ def invent(host: str, window: Window, seed: int) -> Usage:
         host_index=np.zeros(count, dtype=np.int64),
         start=starts,
         coverage=np.full(count, MICRO),
-        snapshots=np.full(count, 5),
+        counts=dict.fromkeys(COUNTS, np.full(count, 5)),
         settled=np.ones(count, dtype=np.bool_),
         totals=totals,
         entries=entries,

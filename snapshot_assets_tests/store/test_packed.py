@@ -52,7 +52,7 @@ def written_down(usage: Usage) -> dict[int, Bucket]:
             parts[measure] = int(usage.totals[measure][i]) - sum(listed.values()), listed
         found[start] = (
             int(usage.coverage[i]),
-            int(usage.snapshots[i]),
+            int(usage.counts["snapshots"][i]),
             bool(usage.settled[i]),
             parts,
         )

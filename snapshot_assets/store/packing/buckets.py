@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from snapshot_assets.domain.usage import MEASURES, Entries, Ints, Measure, Usage
+from snapshot_assets.domain.usage import COUNTS, MEASURES, Entries, Ints, Measure, Usage
 from snapshot_assets.store.packing.damage import PackingError, damage_reported, unknown_version
 from snapshot_assets.store.packing.sections import Column, Columns, columns_in
 
@@ -35,11 +35,11 @@ _BUCKET: Columns = (
 
 def pack_buckets(usage: Usage) -> dict[int, bytes]:
     """Each bucket of one host as a text of its own, by epoch second."""
-    columns: dict[str, Ints] = {measure: usage.totals[measure] for measure in MEASURES}
-    columns |= {
+    columns: dict[str, Ints] = {
+        **{measure: usage.totals[measure] for measure in MEASURES},
+        **{count: usage.counts[count] for count in COUNTS},
         "start": usage.start,
         "coverage": usage.coverage,
-        "snapshots": usage.snapshots,
     }
     rows = zip(*(columns[column.name].tolist() for column in _BUCKET), strict=True)
     lists = [_flat_lists(usage, usage.entries[measure]) for measure in MEASURES]
@@ -147,7 +147,7 @@ def _usage(
         host_index=np.zeros(len(settled), dtype=np.int64),
         start=_ints(columns["start"]),
         coverage=_ints(columns["coverage"]),
-        snapshots=_ints(columns["snapshots"]),
+        counts={count: _ints(columns[count]) for count in COUNTS},
         settled=np.array(settled, dtype=np.bool_),
         totals={measure: _ints(columns[measure]) for measure in MEASURES},
         entries={
