@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pymysql
 
-from snapshot_assets.domain.measures import MEASURES, Measure
+from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, Usage
 from snapshot_assets.store.layout import Retention, days_of
@@ -91,7 +91,7 @@ def invent(host: str, window: Window, seed: int) -> Usage:
         host_index=np.zeros(count, dtype=np.int64),
         start=starts,
         coverage=np.full(count, MICRO),
-        snapshots=np.full(count, 5),
+        counts=dict.fromkeys(COUNTS, np.full(count, 5)),
         settled=np.ones(count, dtype=np.bool_),
         totals=totals,
         entries=entries,

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.fleet import KEPT, as_live, invent, name
 from benchmarks.turns import machine, median, number, replaced, table
 from snapshot_assets.domain.documents import documents
-from snapshot_assets.domain.measures import MEASURES
+from snapshot_assets.domain.measures import COUNTS, MEASURES
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.domain.usage import Entries, Usage
 from snapshot_assets.store.transport.base import RedisBase
@@ -195,7 +195,7 @@ def together(usages: Sequence[Usage]) -> Usage:
         host_index=np.repeat(np.arange(len(usages)), [len(usage) for usage in usages]),
         start=np.concatenate([usage.start for usage in usages]),
         coverage=np.concatenate([usage.coverage for usage in usages]),
-        snapshots=np.concatenate([usage.snapshots for usage in usages]),
+        counts={c: np.concatenate([usage.counts[c] for usage in usages]) for c in COUNTS},
         settled=np.concatenate([usage.settled for usage in usages]),
         totals={m: np.concatenate([u.totals[m] for u in usages]) for m in MEASURES},
         entries={

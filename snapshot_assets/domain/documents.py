@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from snapshot_assets.domain.measures import Document, Measure
+from snapshot_assets.domain.measures import Document, Measure, Resolution
 from snapshot_assets.domain.time import bucket_iso
 from snapshot_assets.domain.usage import MICRO, Entries, Ints, Usage
 
@@ -70,19 +70,24 @@ def sums_up(document: Mapping[str, Any]) -> bool:
     return True
 
 
-def parsed_documents(usage: Usage) -> list[Document]:
+def parsed_documents(usage: Usage, resolution: Resolution = "5min") -> list[Document]:
     """What each text of :func:`documents` says, without writing the text and parsing it again.
 
     Args:
-        usage: any hosts and buckets.
+        usage: any hosts and buckets, or longer intervals.
+        resolution: of the usage. Of longer intervals no counts are known: ``meta`` has the
+            resolution instead.
 
     Returns:
         A dictionary for each bucket and host, in the order of the usage.
     """
     cpu, mem = _parts(usage)
+    metas = _metas(usage)
+    if resolution != "5min":
+        metas = [meta | {"resolution": resolution} for meta in metas]
     return [
         {"cpu": cpu_part, "mem": mem_part, "meta": meta}
-        for cpu_part, mem_part, meta in zip(cpu.dicts(), mem.dicts(), _metas(usage), strict=True)
+        for cpu_part, mem_part, meta in zip(cpu.dicts(), mem.dicts(), metas, strict=True)
     ]
 
 
@@ -93,19 +98,12 @@ def _parts(usage: Usage) -> list[_Part]:
 
 def _metas(usage: Usage) -> list[Document]:
     """The ``meta`` of each document; the stage comes last, see :data:`SETTLED_ENDING`."""
-    return [
-        {
-            "coverage": coverage,
-            "snapshots": snapshots,
-            "stage": "settled" if settled else "live",
-        }
-        for coverage, snapshots, settled in zip(
-            (usage.coverage / MICRO).tolist(),
-            usage.snapshots.tolist(),
-            usage.settled.tolist(),
-            strict=True,
-        )
-    ]
+    columns: dict[str, list[Any]] = {
+        "coverage": (usage.coverage / MICRO).tolist(),
+        **{count: values.tolist() for count, values in usage.counts.items()},
+        "stage": ["settled" if settled else "live" for settled in usage.settled.tolist()],
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 class _Part:

@@ -13,6 +13,7 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 
 Stage = Literal["live", "settled"]
 Measure = Literal["cpu", "mem"]
+Count = Literal["snapshots"]
 Resolution = Literal["5min", "hour", "day"]
 Owner: TypeAlias = tuple[str, str]
 Grouping: TypeAlias = tuple[str, ...]
@@ -20,6 +21,8 @@ Grouping: TypeAlias = tuple[str, ...]
 Document: TypeAlias = dict[str, Any]
 
 MEASURES: tuple[Measure, ...] = ("cpu", "mem")
+# Numbers of a bucket that are kept with it and never added up, in the order of a document's meta.
+COUNTS: tuple[Count, ...] = ("snapshots",)
 STEP_SECONDS: Mapping[Resolution, int] = {"5min": BUCKET_SECONDS, "hour": 3_600, "day": DAY_SECONDS}
 # By whom usage is broken down: users and commands have peaks of their own, which those of their
 # pairs do not give.

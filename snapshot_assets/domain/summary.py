@@ -186,7 +186,7 @@ def remainder(total: Amount, pairs: Group, peak: Ints) -> Amount:
 def averaged(host: str, summary: Summary) -> Usage:
     """The means of a host's intervals, rounded to millionths, as if each were a bucket.
 
-    Its coverage is the share of the whole interval; nothing is known of its snapshots.
+    Its coverage is the share of the whole interval; it has no counts.
     """
     covered_seconds = summary.covered * BUCKET_SECONDS / MICRO
     totals, entries = {}, {}
@@ -197,15 +197,14 @@ def averaged(host: str, summary: Summary) -> Usage:
         entries[measure] = Entries(
             bucket_index=pairs.interval_index, owner_index=pairs.name_index, micro=means
         )
-    count = len(summary.start)
     shares = covered_seconds * MICRO / summary.step_seconds
     return Usage(
         hosts=(host,),
         owners=summary.owners,
-        host_index=np.zeros(count, dtype=np.int64),
+        host_index=np.zeros(len(summary.start), dtype=np.int64),
         start=summary.start,
         coverage=np.maximum(np.rint(shares), 1).astype(np.int64),
-        snapshots=np.zeros(count, dtype=np.int64),
+        counts={},
         settled=summary.settled,
         totals=totals,
         entries=entries,

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from snapshot_assets.domain.measures import MEASURES, Measure, Owner, Stage
+from snapshot_assets.domain.measures import COUNTS, MEASURES, Count, Measure, Owner, Stage
 from snapshot_assets.domain.rules import DocumentRules
 from snapshot_assets.domain.time import BUCKET_SECONDS
 
@@ -63,7 +63,8 @@ class Usage:
         host_index: position in ``hosts``.
         start: epoch second at which the bucket starts.
         coverage: covered share of the bucket, in millionths; at least one.
-        snapshots: how many speak for it.
+        counts: by count, for example how many snapshots speak for the bucket; empty if the
+            intervals are longer than a bucket.
         settled: whether the day was accounted as a whole.
         totals: by measure, millionths of a core or of a GB.
         entries: by measure.
@@ -74,7 +75,7 @@ class Usage:
     host_index: Ints
     start: Ints
     coverage: Ints
-    snapshots: Ints
+    counts: Mapping[Count, Ints]
     settled: Bools
     totals: Mapping[Measure, Ints]
     entries: Mapping[Measure, Entries]
@@ -123,7 +124,7 @@ class Usage:
             host_index=self.host_index[rows],
             start=self.start[rows],
             coverage=self.coverage[rows],
-            snapshots=self.snapshots[rows],
+            counts={count: values[rows] for count, values in self.counts.items()},
             settled=self.settled[rows],
             totals={measure: self.totals[measure][rows] for measure in MEASURES},
             entries=entries,
@@ -214,7 +215,7 @@ def usage_from_aggregates(aggregates: pd.DataFrame, rules: DocumentRules, stage:
         host_index=heads["host"].cat.codes.to_numpy().astype(np.int64),
         start=heads["bucket_start"].dt.as_unit("s").astype("int64").to_numpy(),
         coverage=np.clip(np.rint(covered * MICRO), 1, MICRO).astype(np.int64),
-        snapshots=heads["snapshots"].to_numpy(),
+        counts={"snapshots": heads["snapshots"].to_numpy()},
         settled=np.full(count, stage == "settled"),
         totals={
             m: np.rint(
@@ -257,7 +258,7 @@ def joined(usages: Sequence[Usage]) -> Usage:
         host_index=np.concatenate([part.host_index for part in usages]),
         start=np.concatenate([part.start for part in usages]),
         coverage=np.concatenate([part.coverage for part in usages]),
-        snapshots=np.concatenate([part.snapshots for part in usages]),
+        counts={c: np.concatenate([part.counts[c] for part in usages]) for c in COUNTS},
         settled=np.concatenate([part.settled for part in usages]),
         totals={m: np.concatenate([part.totals[m] for part in usages]) for m in MEASURES},
         entries=joined_entries,

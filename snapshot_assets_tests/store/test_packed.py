@@ -53,7 +53,7 @@ def written_down(usage: Usage) -> dict[int, Bucket]:
             parts[measure] = int(usage.totals[measure][i]) - sum(listed.values()), listed
         found[start] = (
             int(usage.coverage[i]),
-            int(usage.snapshots[i]),
+            int(usage.counts["snapshots"][i]),
             bool(usage.settled[i]),
             parts,
         )
@@ -199,12 +199,16 @@ def test_another_number_of_columns_is_an_error_that_says_so() -> None:
     struct.pack_into("<I", forged, 12, zlib.crc32(forged[16:], zlib.crc32(forged[:12])))
     with pytest.raises(PackingError, match="has 3 columns and should have 2"):
         Sections(bytes(forged), Layout(2, 300, (columns,))).owners()
-    for body in (b"[[1,1,1,1],[[],[],[]],[[],[],[]]]", b"[[1,1,1,1,1],[[],[]],[[],[],[]]]"):
-        with pytest.raises(PackingError, match="damaged"):
+    for body, message in (
+        (b"[1,1,1,1,3,[],[]]", "has 4 columns and should have 5"),
+        (b"[1,1,1,1,1,1,3,[],[]]", "has 6 columns and should have 5"),
+        (b"[1,1,1,1,1,4,[],[]]", "entries should have 3 columns"),
+        (b'[1,1,1,1,1,3,["ana","R"],[]]', "last entry is not whole"),
+    ):
+        with pytest.raises(PackingError, match=message):
             unpack_buckets("alice", [bucket_text(body)])
-    uneven = bucket_text(b'[[1,1,1,1,1],[["ana"],["R"],[1,2]],[[],[],[]]]')
-    with pytest.raises(PackingError, match="differ in length"):
-        unpack_buckets("alice", [uneven])
+    with pytest.raises(PackingError, match="damaged"):
+        unpack_buckets("alice", [bucket_text(b"[1,1,1,1,1,3,[],[]]"), bucket_text(b"[1,1]")])
 
 
 def bucket_text(body: bytes) -> bytes:

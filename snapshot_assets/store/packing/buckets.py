@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from snapshot_assets.domain.measures import MEASURES, Measure
+from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure
 from snapshot_assets.domain.usage import Entries, Ints, Usage
 from snapshot_assets.store.packing.damage import PackingError, damage_reported, unknown_version
 from snapshot_assets.store.packing.sections import Column, Columns, columns_in
@@ -25,6 +25,7 @@ SETTLED_MARK, LIVE_MARK = b"S", b"L"
 _HEAD = 10  # mark, version, checksum in hexadecimal
 _VERSIONS = {b"%d" % version: version for version in range(1, BUCKET_VERSION + 1)}
 
+_ENTRY_COLUMNS = 3  # username, comm, millionths
 _BUCKET: Columns = (
     Column("start"),
     Column("coverage"),
@@ -35,20 +36,20 @@ _BUCKET: Columns = (
 
 def pack_buckets(usage: Usage) -> dict[int, bytes]:
     """Each bucket of one host as a text of its own, by epoch second."""
-    columns: dict[str, Ints] = {measure: usage.totals[measure] for measure in MEASURES}
-    columns |= {
+    columns: dict[str, Ints] = {
+        **{measure: usage.totals[measure] for measure in MEASURES},
+        **{count: usage.counts[count] for count in COUNTS},
         "start": usage.start,
         "coverage": usage.coverage,
-        "snapshots": usage.snapshots,
     }
     rows = zip(*(columns[column.name].tolist() for column in _BUCKET), strict=True)
-    tables = [_tables(usage, usage.entries[measure]) for measure in MEASURES]
+    lists = [_flat_lists(usage, usage.entries[measure]) for measure in MEASURES]
     packed = {}
     for start, settled, row, *of_measures in zip(
-        usage.start.tolist(), usage.settled.tolist(), rows, *tables, strict=True
+        usage.start.tolist(), usage.settled.tolist(), rows, *lists, strict=True
     ):
         head = b"%b%d" % (SETTLED_MARK if settled else LIVE_MARK, BUCKET_VERSION)
-        body = orjson.dumps([row, *of_measures])
+        body = orjson.dumps([*row, _ENTRY_COLUMNS, *of_measures])
         packed[start] = b"%b%08x%b" % (head, zlib.crc32(body, zlib.crc32(head)), body)
     return packed
 
@@ -62,7 +63,7 @@ def unpack_buckets(
         PackingError: a text is damaged or of an unknown version.
     """
     bodies: dict[int, list[bytes]] = {version: [] for version in _VERSIONS.values()}
-    marks: dict[int, list[bool]] = {version: [] for version in _VERSIONS.values()}
+    settled: dict[int, list[bool]] = {version: [] for version in _VERSIONS.values()}
     for text in texts:
         version = _VERSIONS.get(text[1:2])
         if version is None:
@@ -75,83 +76,84 @@ def unpack_buckets(
         ):
             raise PackingError("its checksum is wrong")
         bodies[version].append(body)
-        marks[version].append(text[:1] == SETTLED_MARK)
+        settled[version].append(text[:1] == SETTLED_MARK)
     columns: dict[str, list[int]] = {column.name: [] for column in _BUCKET}
-    tables: dict[Measure, list[Any]] = {measure: [] for measure in MEASURES}
+    lists: dict[Measure, list[list[Any]]] = {measure: [] for measure in MEASURES}
     with damage_reported():
         for version, found in bodies.items():
-            _unpack_into(columns, tables, version, found)
-        usage = _usage(host, columns, tables, list(chain(*marks.values())), measures)
+            if found:
+                _unpack_into(columns, lists, version, found)
+        usage = _usage(host, columns, lists, [*chain(*settled.values())], measures)
     order = np.argsort(usage.start, kind="stable")
     return usage if bool((order == np.arange(len(order))).all()) else usage.at(order)
 
 
-def _tables(usage: Usage, entries: Entries) -> list[tuple[list[Any], ...]]:
-    """For each bucket the columns of what is listed: username, comm, millionths."""
-    bounds = np.searchsorted(entries.bucket_index, np.arange(len(usage) + 1)).tolist()
+def _flat_lists(usage: Usage, entries: Entries) -> list[list[Any]]:
+    """For each bucket what is listed, one entry after the other: username, comm, millionths."""
+    width = _ENTRY_COLUMNS
     owners = [usage.owners[i] for i in entries.owner_index.tolist()]
-    columns = ([o[0] for o in owners], [o[1] for o in owners], entries.micro.tolist())
-    return [tuple(column[low:high] for column in columns) for low, high in pairwise(bounds)]
+    flat: list[Any] = [None] * (width * len(owners))
+    flat[0::width] = [username for username, _ in owners]
+    flat[1::width] = [comm for _, comm in owners]
+    flat[2::width] = entries.micro.tolist()
+    bounds = width * np.searchsorted(entries.bucket_index, np.arange(len(usage) + 1))
+    return [flat[low:high] for low, high in pairwise(bounds.tolist())]
 
 
 def _unpack_into(
     columns: dict[str, list[int]],
-    tables: dict[Measure, list[Any]],
+    lists: dict[Measure, list[list[Any]]],
     version: int,
     bodies: Sequence[bytes],
 ) -> None:
     """Append what texts of one version say; what a version does not have yet is 0."""
-    if not bodies:
-        return
-    buckets = orjson.loads(b"[%b]" % b",".join(bodies))
-    if version == 1:
-        buckets = [_of_version_1(*bucket) for bucket in buckets]
-    rows, *of_measures = zip(*buckets, strict=True)
+    *found, flat_cpu, flat_mem = zip(*orjson.loads(b"[%b]" % b",".join(bodies)), strict=True)
+    # Version 1 does not say how many columns an entry has.
+    if version > 1 and set(found.pop()) != {_ENTRY_COLUMNS}:
+        raise PackingError(f"its entries should have {_ENTRY_COLUMNS} columns")
     present = columns_in(_BUCKET, version)
-    for column, values in zip(present, zip(*rows, strict=True), strict=True):
+    if len(found) != len(present):
+        raise PackingError(f"it has {len(found)} columns and should have {len(present)}")
+    for column, values in zip(present, found, strict=True):
         columns[column.name] += values
     for column in _BUCKET[len(present) :]:
-        columns[column.name] += [0] * len(rows)
-    for measure, found in zip(MEASURES, of_measures, strict=True):
-        tables[measure] += found
-
-
-def _of_version_1(*bucket: Any) -> list[Any]:
-    """A bucket as version 2 has it; its entries were flat: username, comm, millionths, ...."""
-    *row, cpu, mem = bucket
-    return [row, *([flat[0::3], flat[1::3], flat[2::3]] for flat in (cpu, mem))]
+        columns[column.name] += [0] * len(bodies)
+    for measure, flat in zip(MEASURES, (flat_cpu, flat_mem), strict=True):
+        lists[measure] += flat
 
 
 def _usage(
     host: str,
     columns: dict[str, list[int]],
-    tables: dict[Measure, list[Any]],
+    lists: dict[Measure, list[list[Any]]],
     settled: list[bool],
     measures: Sequence[Measure],
 ) -> Usage:
-    lengths, pairs, micros = {}, {}, {}
+    width = _ENTRY_COLUMNS
+    sizes, pairs, micros = {}, {}, {}
     for measure in MEASURES:
-        wanted = tables[measure] if measure in measures else [((), (), ())] * len(settled)
-        usernames, comms, micro = zip(*wanted, strict=True) if wanted else ((), (), ())
-        lengths[measure] = list(map(len, micro))
-        if not list(map(len, usernames)) == list(map(len, comms)) == lengths[measure]:
-            raise PackingError("its columns differ in length")
-        pairs[measure] = list(zip(chain(*usernames), chain(*comms), strict=True))
-        micros[measure] = list(chain(*micro))
+        of_buckets = lists[measure] if measure in measures else [[]] * len(settled)
+        sizes[measure] = [len(flat) for flat in of_buckets]
+        if any(size % width for size in sizes[measure]):
+            raise PackingError("its last entry is not whole")
+        flat = [*chain(*of_buckets)]
+        pairs[measure] = [*zip(flat[0::width], flat[1::width], strict=True)]
+        micros[measure] = flat[2::width]
     owners = tuple(sorted({pair for found in pairs.values() for pair in found}))
     place = {owner: i for i, owner in enumerate(owners)}
+    positions = np.arange(len(settled))
     return Usage(
         hosts=(host,),
         owners=owners,
         host_index=np.zeros(len(settled), dtype=np.int64),
         start=_ints(columns["start"]),
         coverage=_ints(columns["coverage"]),
-        snapshots=_ints(columns["snapshots"]),
+        counts={count: _ints(columns[count]) for count in COUNTS},
         settled=np.array(settled, dtype=np.bool_),
         totals={measure: _ints(columns[measure]) for measure in MEASURES},
         entries={
             measure: Entries(
-                bucket_index=np.repeat(np.arange(len(settled)), lengths[measure]),
+                bucket_index=np.repeat(positions, _ints(sizes[measure]) // width),
                 owner_index=_ints([place[pair] for pair in pairs[measure]]),
                 micro=_ints(micros[measure]),
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from snapshot_assets.domain.measures import MEASURES, Measure
+from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import Entries, Usage
 from snapshot_assets.store.packing.sections import (
@@ -35,11 +35,11 @@ _LAYOUT = Layout(DAY_VERSION, BUCKET_SECONDS, (_BUCKETS, *([_ENTRIES] * len(MEAS
 def pack_day(usage: Usage, day: int) -> bytes:
     """The buckets of one host on the UTC day that starts at this epoch second."""
     whole = usage.with_needed_owners()
-    buckets: dict[str, Any] = {measure: whole.totals[measure] for measure in MEASURES}
-    buckets |= {
+    buckets: dict[str, Any] = {
+        **{measure: whole.totals[measure] for measure in MEASURES},
+        **{count: whole.counts[count] for count in COUNTS},
         "start": whole.start - day,
         "coverage": whole.coverage,
-        "snapshots": whole.snapshots,
         "settled": whole.settled,
     }
     entries = [
@@ -80,7 +80,7 @@ def unpack_day(host: str, blob: bytes, day: int, measures: Sequence[Measure] = M
         host_index=np.zeros(count, dtype=np.int64),
         start=buckets["start"] + day,
         coverage=buckets["coverage"],
-        snapshots=buckets["snapshots"],
+        counts={count: buckets[count] for count in COUNTS},
         settled=buckets["settled"].astype(np.bool_),
         totals={measure: buckets[measure] for measure in MEASURES},
         entries=entries,

@@ -70,6 +70,8 @@ class Layout(NamedTuple):
 
 def columns_in(columns: Columns, version: int) -> Columns:
     """The columns that a version has."""
+    if columns[-1].since <= version:
+        return columns
     return tuple(column for column in columns if column.since <= version)
 
 

@@ -48,6 +48,7 @@ _LISTED: Columns = (
 _EXCESS: Columns = (Column("peak"),)
 _OF_MEASURE: tuple[Columns, ...] = (_TOTALS, _LISTED, *([_EXCESS] * len(_COARSER)))
 _TABLES: tuple[Columns, ...] = (_INTERVALS, *(_OF_MEASURE * len(MEASURES)))
+_LAYOUTS = {step: Layout(SUMMARY_VERSION, step, _TABLES) for step in STEP_SECONDS.values()}
 
 
 def pack_summary(summary: Summary, day: int) -> bytes:
@@ -74,8 +75,7 @@ def pack_summary(summary: Summary, day: int) -> bytes:
         for grouping in _COARSER:
             highest = regrouped(summary.owners, pairs, grouping).amount.peak
             tables.append({"peak": part.groups[grouping].amount.peak - highest})
-    layout = Layout(SUMMARY_VERSION, summary.step_seconds, _TABLES)
-    return pack(layout, summary.owners, tables)
+    return pack(_LAYOUTS[summary.step_seconds], summary.owners, tables)
 
 
 def unpack_summary(
@@ -86,7 +86,7 @@ def unpack_summary(
     Raises:
         PackingError: the bytes are damaged or of an unknown version.
     """
-    sections = Sections(blob, Layout(SUMMARY_VERSION, STEP_SECONDS[resolution], _TABLES))
+    sections = Sections(blob, _LAYOUTS[STEP_SECONDS[resolution]])
     found = sections.table(0)
     require_below(found["start"], DAY_SECONDS)
     owners = sections.owners() if grouping else ()

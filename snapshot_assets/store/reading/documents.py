@@ -100,10 +100,8 @@ def _averaged(
     found: dict[int, dict[str, Document]] = {}
     for named, summary in summaries:
         used = averaged(named, summary)
-        for start, document in zip(used.start.tolist(), parsed_documents(used), strict=True):
-            # How many snapshots speak for a longer interval is not kept.
-            del document["meta"]["snapshots"]
-            document["meta"]["resolution"] = resolution
+        means = parsed_documents(used, resolution)
+        for start, document in zip(used.start.tolist(), means, strict=True):
             found.setdefault(start, {})[named] = document
     ascending = sorted(found.items())
     if host is not None:

@@ -10,11 +10,11 @@ import orjson
 from hypothesis import strategies as st
 
 from snapshot_assets.domain.documents import documents
-from snapshot_assets.domain.measures import MEASURES, Measure, Owner
+from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure, Owner
 from snapshot_assets.domain.usage import Entries, Usage
 from snapshot_assets_tests.support.domain.process_rows import COMMS, MIDNIGHT, USERS
 
-# Bucket: coverage and snapshots, whether settled, rest and entries by measure, in millionths.
+# Bucket: coverage and first count, whether settled, rest and entries by measure, in millionths.
 Bucket = tuple[int, int, bool, Mapping[Measure, tuple[int, Mapping[Owner, int]]]]
 
 _MICRO = st.one_of(st.integers(1, 3), st.integers(1, 10**8), st.just(24 * 10**9))
@@ -48,7 +48,8 @@ def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
         host_index=_ints([0] * len(starts)),
         start=_ints(starts),
         coverage=_ints([buckets[start][0] for start in starts]),
-        snapshots=_ints([buckets[start][1] for start in starts]),
+        # Each a little more than the one before, so that no two are the same.
+        counts={c: _ints([buckets[s][1] + i for s in starts]) for i, c in enumerate(COUNTS)},
         settled=np.array([buckets[start][2] for start in starts], dtype=np.bool_),
         totals=totals,
         entries=entries,
@@ -91,11 +92,12 @@ def as_documents(usage: Usage) -> dict[int, dict[str, Any]]:
 def same(one: Usage, other: Usage) -> bool:
     """Whether two of one host say the same, whatever else their owners name."""
     one, other = one.with_needed_owners(), other.with_needed_owners()
-    fields = ("start", "coverage", "snapshots", "settled")
+    fields = ("start", "coverage", "settled")
     return (
         (one.hosts, one.owners) == (other.hosts, other.owners)
         and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in fields)
         and all(np.array_equal(one.totals[m], other.totals[m]) for m in MEASURES)
+        and all(np.array_equal(one.counts[c], other.counts[c]) for c in COUNTS)
         and all(
             np.array_equal(getattr(one.entries[m], name), getattr(other.entries[m], name))
             for m in MEASURES
