@@ -174,7 +174,7 @@
     const stale = age !== null && age > installation.stale_seconds
       ? `No new data for ${ageText(age)}: the collector or the pipeline has stopped.` : "";
     return {
-      ...(news && JSON.stringify(news) === JSON.stringify(next) ? {} : { "news.data": next }),
+      ...(news && Object.keys(next).every((name) => news[name] === next[name]) ? {} : { "news.data": next }),
       "banner.children": stale,
       "banner.hidden": !stale,
       "freshness.children": pulse.newest === null ? "no data yet" : `data up to ${clockTime(pulse.newest + BUCKET)}`,

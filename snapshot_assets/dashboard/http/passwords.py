@@ -98,7 +98,7 @@ class PasswordFile:
         self._signature = _signature(path)
         self._users = read_passwords(path)
         if not self._users.hashes:
-            log.warning("%s has no line yet, so nobody can sign in with a password", path)
+            log.warning("%s has no user yet: no password can sign in", path)
 
     def verify(self, name: str, password: str) -> bool:
         """Whether the file has this user with this password.

@@ -20,7 +20,7 @@ _AREAS = (
     "Indian/",
     "Pacific/",
 )
-# The server's own zone, and a placeholder for a zone that nobody has set.
+# The server's own zone, and a placeholder for an unset zone.
 _NO_PLACES = {"localtime", "Factory"}
 _LONGEST_ZONE = 64
 

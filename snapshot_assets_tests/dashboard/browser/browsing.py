@@ -26,7 +26,8 @@ def opened(browser: Browser, **options: Any) -> Iterator[Page]:
     context = browser.new_context(
         timezone_id=ZONE, locale="en-GB", viewport={"width": 1280, "height": 900}, **options
     )
-    context.set_default_timeout(15_000)
+    # A loaded machine may need many seconds for a page.
+    context.set_default_timeout(60_000)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -35,7 +36,8 @@ def opened(browser: Browser, **options: Any) -> Iterator[Page]:
         yield page
     finally:
         context.close()
-    assert [e for e in errors if not (expected and re.search(expected, e))] == []
+    unexpected = [e for e in errors if not (expected and re.search(expected, e))]
+    assert not unexpected, unexpected
 
 
 def wait_painted(page: Page, what: str) -> None:

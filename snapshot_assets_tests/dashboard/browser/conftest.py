@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from snapshot_assets_tests.dashboard.browser.browsing import opened
 from snapshot_assets_tests.support.world import World
 
-# A loaded machine may take longer than the usual 5 s.
-expect.set_options(timeout=15_000)
+# As in opened(): a loaded machine needs more than the usual 5 s.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture
