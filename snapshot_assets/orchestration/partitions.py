@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import dagster as dg
@@ -80,10 +80,8 @@ def boxes(
     hosts: Iterable[str],
     known: Sequence[str],
     size: int,
-    bridge: int = 0,
-    avoid: Collection[str] = (),
 ) -> Iterator[Box]:
-    """Days x hosts in as few boxes as may be.
+    """Days x hosts in as few boxes as may be; no other host-day is in them.
 
     Args:
         first: first day.
@@ -91,17 +89,12 @@ def boxes(
         hosts: all of them known.
         known: the hosts that have partitions, in Dagster's order.
         size: partitions in a box, at most.
-        bridge: so many other hosts in a row may be taken along to save a box.
-        avoid: other hosts that are never taken along.
     """
     position = {host: i for i, host in enumerate(known)}
     runs: list[tuple[int, int]] = []  # first and last position, both included
     for place in sorted({position[host] for host in hosts}):
-        begun = runs[-1][0] if runs else place
-        between = known[runs[-1][1] + 1 : place] if runs else ()
-        near = len(between) <= bridge and not any(host in avoid for host in between)
-        if runs and near and place - begun < size:
-            runs[-1] = (begun, place)
+        if runs and place == runs[-1][1] + 1 and place - runs[-1][0] < size:
+            runs[-1] = (runs[-1][0], place)
         else:
             runs.append((place, place))
     for low, high in runs:

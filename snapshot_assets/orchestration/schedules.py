@@ -27,8 +27,6 @@ from snapshot_assets.orchestration.partitions import add_hosts, boxes, known_hos
 from snapshot_assets.orchestration.resources import RulesResource, SourceResource
 from snapshot_assets.settings import PREFIX, Settings
 
-# Settling a silent host costs less than a run of its own for the hosts behind it.
-_BRIDGE = 20
 _RUNNING = dg.DefaultScheduleStatus.RUNNING
 
 
@@ -37,8 +35,6 @@ def settle_requests(
     day: dt.date,
     hosts: Iterable[str],
     reason: str,
-    bridge: int = 0,
-    avoid: Iterable[str] = (),
 ) -> Iterator[dg.RunRequest]:
     """The runs that settle a day for these hosts, as few as may be.
 
@@ -47,13 +43,11 @@ def settle_requests(
         day: UTC day.
         hosts: whose day.
         reason: for the runs' tags.
-        bridge: so many other hosts in a row may be settled along with them.
-        avoid: hosts that are never settled along with others.
     """
     wanted = sorted(set(hosts))
     add_hosts(instance, wanted)
     known = known_hosts(instance)
-    for box in boxes(day, day, wanted, known, PARTITIONS_PER_RUN, bridge, frozenset(avoid)):
+    for box in boxes(day, day, wanted, known, PARTITIONS_PER_RUN):
         yield dg.RunRequest(
             run_key=f"{reason} {day} {box.hosts[0]} {box.hosts[-1]} {int(time.time())}",
             job_name=SETTLE_JOB,
@@ -100,16 +94,10 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         if day < settings.start_date:
             return dg.SkipReason(f"{day} is before SNAPSHOT_START_DATE, {settings.start_date}")
         with source.open() as table:
-            window, accounting = Window.of_day(day), rules.accounting()
-            hosts = table.hosts(*accounting.own_range(window))
-            if not hosts:
-                return dg.SkipReason(f"no host has rows on {day}")
-            # A silent host may be settled along, as an empty day. A host with rows in the margins
-            # alone may not: those rows make no partition.
-            touching = table.hosts(*accounting.read_range(window))
-        margin_only = set(touching) - set(hosts)
-        found = settle_requests(context.instance, day, hosts, "nightly", _BRIDGE, margin_only)
-        return list(found)
+            hosts = table.hosts(*rules.accounting().own_range(Window.of_day(day)))
+        if not hosts:
+            return dg.SkipReason(f"no host has rows on {day}")
+        return list(settle_requests(context.instance, day, hosts, "nightly"))
 
     return [
         live_every_five_minutes,

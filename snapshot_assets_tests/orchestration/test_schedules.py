@@ -84,40 +84,12 @@ def test_boxes_hold_what_is_wanted_once_and_nothing_else(
 
 
 @settings(deadline=None)
-@given(wishes(), st.integers(1, 30))
-def test_bridges_take_few_others_along_and_save_runs(
-    wish: tuple[dt.date, list[str], list[str], int], bridge: int
-) -> None:
-    _, known, wanted, size = wish
-    found = list(boxes(DAY, DAY, wanted, known, size, bridge))
-    assert {HostDay(DAY, host) for host in wanted} <= set(partitions_of(found))
-    assert_within_bounds(found, known, size)
-    for box in found:
-        assert {box.hosts[0], box.hosts[-1]} <= set(wanted), "nobody is taken along in vain"
-        others = "".join(" " if host in wanted else "x" for host in box.hosts).split()
-        assert max(map(len, others), default=0) <= bridge
-    assert len(found) <= len(list(boxes(DAY, DAY, wanted, known, size)))
-
-
-@settings(deadline=None)
-@given(wishes(), st.integers(1, 30))
-def test_bridges_over_several_days_miss_nothing(
-    wish: tuple[dt.date, list[str], list[str], int], bridge: int
-) -> None:
-    last, known, wanted, size = wish
-    found = list(boxes(DAY, last, wanted, known, size, bridge))
-    days = [DAY + dt.timedelta(days=i) for i in range((last - DAY).days + 1)]
-    assert {HostDay(day, host) for day in days for host in wanted} <= set(partitions_of(found))
-    assert_within_bounds(found, known, size)
-
-
-@settings(deadline=None)
-@given(wishes(), st.integers(0, 30))
+@given(wishes())
 def test_all_hosts_of_a_day_take_as_few_boxes_as_can_be(
-    wish: tuple[dt.date, list[str], list[str], int], bridge: int
+    wish: tuple[dt.date, list[str], list[str], int],
 ) -> None:
     _, known, _, size = wish
-    found = list(boxes(DAY, DAY, known, known, size, bridge))
+    found = list(boxes(DAY, DAY, known, known, size))
     assert len(found) == -(-len(known) // size)
 
 
@@ -227,8 +199,9 @@ def test_the_night_settles_the_day_before_in_few_runs(site: Pipeline) -> None:
         assert first.day == last.day == DAY
         done += known[known.index(first.host) : known.index(last.host) + 1]
     assert len(done) == len(set(done))
-    assert set(done) - {"zebra"} == set(hosts), "one silent host may be taken along"
-    assert len(requests) == -(-len(done) // PARTITIONS_PER_RUN)
+    assert set(done) == set(hosts), "a silent host has no host-day"
+    # Dagster's order is that of their first rows: h007 is apart from the others, behind zebra.
+    assert len(requests) == 1 + -(-(len(done) - 1) // PARTITIONS_PER_RUN)
     assert len({request.run_key for request in requests}) == len(requests)
 
 
