@@ -50,6 +50,7 @@ def test_a_benchmark_runs_through(name: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_benchmark_runs_through(name: str) -> None:
     runs_through(name, LONG[name])

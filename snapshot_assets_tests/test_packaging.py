@@ -240,6 +240,7 @@ print(json.dumps([snapshot_assets.__version__, metadata.version("snapshot-assets
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("extra", "module", "other"),
     [
@@ -265,6 +266,7 @@ for name in {commands}:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_demo_runs_from_the_wheel_in_an_empty_folder(install: Install) -> None:
     done = install("[all]").run("snapshot-assets", "demo", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
