@@ -1,8 +1,9 @@
 """What the packed bytes in ``data/packed/`` say, written down by hand, and how they came to be.
 
 One file for each text and version: ``day.v1.bin`` is a day as version 1 of that layout writes it.
-A file is never written again: Redis keeps such bytes for a year. After a layout's version went up,
-``python -m snapshot_assets_tests.store.packed`` adds the files of the new version.
+``bucket.v1.bin`` has two lines, a settled bucket and a live one. A file is never written again:
+Redis keeps such bytes for a year. After a layout's version went up, ``python -m
+snapshot_assets_tests.store.packed`` adds the files of the new version.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from snapshot_assets.domain.measures import GROUPINGS, Grouping, Measure, Resolution
+from snapshot_assets.domain.measures import GROUPINGS, Count, Grouping, Measure
 from snapshot_assets.domain.summary import summarise
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets
@@ -136,7 +137,25 @@ DAYS: Mapping[int, Interval] = {
         },
     )
 }
-SUMMARIES: Mapping[Resolution, Mapping[int, Interval]] = {"hour": HOURS, "day": DAYS}
+# The version of a layout since which its texts have a count; older texts say 0.
+COUNTS_SINCE: Mapping[str, Mapping[Count, int]] = {
+    "bucket": {"snapshots": 1},
+    "day": {"snapshots": 1},
+}
+# What each text says: in a bucket, the first count stands for all, see ``usage_of``.
+CONTENT: Mapping[str, Mapping[int, Bucket]] = {
+    "bucket-settled": {DAY + 300: SETTLED_BUCKET},
+    "bucket-live": {DAY + 86_100: LIVE_BUCKET},
+    "day": BUCKETS,
+}
+SUMMARIES: Mapping[str, Mapping[int, Interval]] = {"summary-hour": HOURS, "summary-day": DAYS}
+VERSIONS: Mapping[str, int] = {
+    "bucket-settled": BUCKET_VERSION,
+    "bucket-live": BUCKET_VERSION,
+    "day": DAY_VERSION,
+    "summary-hour": SUMMARY_VERSION,
+    "summary-day": SUMMARY_VERSION,
+}
 
 
 def usage() -> Usage:
@@ -149,18 +168,24 @@ def packed() -> dict[str, bytes]:
     whole = usage()
     buckets = pack_buckets(whole)
     return {
-        f"bucket-settled.v{BUCKET_VERSION}.bin": buckets[DAY + 300],
-        f"bucket-live.v{BUCKET_VERSION}.bin": buckets[DAY + 86_100],
+        f"bucket.v{BUCKET_VERSION}.bin": buckets[DAY + 300] + b"\n" + buckets[DAY + 86_100],
         f"day.v{DAY_VERSION}.bin": pack_day(whole, DAY),
         f"summary-hour.v{SUMMARY_VERSION}.bin": pack_summary(summarise(whole, "hour"), DAY),
         f"summary-day.v{SUMMARY_VERSION}.bin": pack_summary(summarise(whole, "day"), DAY),
     }
 
 
+def kept(text: str, version: int) -> bytes:
+    """The bytes of a text as a version wrote it."""
+    if text.startswith("bucket"):
+        settled, live = (FOLDER / f"bucket.v{version}.bin").read_bytes().split(b"\n")
+        return settled if text == "bucket-settled" else live
+    return (FOLDER / f"{text}.v{version}.bin").read_bytes()
+
+
 def newest(text: str) -> bytes:
-    """The kept bytes of one text, in the version that is written today."""
-    (name,) = (name for name in packed() if name.startswith(f"{text}."))
-    return (FOLDER / name).read_bytes()
+    """The kept bytes of a text, in the version that is written today."""
+    return kept(text, VERSIONS[text])
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from snapshot_assets.errors import StoreError, StoreOutageError
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import COVERED, WHOLE_DAY
+from snapshot_assets.store.packing.buckets import BUCKET_VERSION
 from snapshot_assets.store.packing.damage import PackingError
-from snapshot_assets.store.packing.days import unpack_day
+from snapshot_assets.store.packing.days import DAY_VERSION, unpack_day
+from snapshot_assets.store.packing.summaries import SUMMARY_VERSION
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.support import snapshots as ex
 from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, minutes
@@ -251,25 +253,24 @@ def test_a_future_version_says_so(kind: type[RedisReader | InOneLoop], redis_ser
         kind(port=redis_server.port, clock=lambda: ex.NOW) as reader,
     ):
         expected = exact(reader.get_frame("alice", ex.FIRST, ex.END, resolution="5min"))
-        places: list[tuple[str, bytes, int, bytes, str]] = [
-            (keys.frame("alice", MIDNIGHT), b"day", 4, b"\x03", "5min"),
-            (keys.summary("alice", "hour", MIDNIGHT), b"22", 4, b"\x03", "hour"),
-            (keys.summary("alice", "day", MIDNIGHT), b"22", 4, b"\x03", "day"),
+        places: list[tuple[str, bytes, int, str]] = [
+            (keys.frame("alice", MIDNIGHT), b"day", DAY_VERSION, "5min"),
+            (keys.summary("alice", "hour", MIDNIGHT), b"22", SUMMARY_VERSION, "hour"),
+            (keys.summary("alice", "day", MIDNIGHT), b"22", SUMMARY_VERSION, "day"),
         ]
-        for key, field, at, version, resolution in places:
+        for key, field, newest, resolution in places:
             text: Any = client.hget(key, field)
-            _put(redis_server, key, field, text[:at] + version + text[at + 1 :])
-            assert "version '3', this snapshot_assets reads 1 to 2; update" in _told(
-                reader, key, resolution
-            )
+            _put(redis_server, key, field, text[:4] + bytes([newest + 1]) + text[5:])
+            said = _told(reader, key, resolution)
+            assert f"version '{newest + 1}', this snapshot_assets reads 1 to {newest};" in said
             _put(redis_server, key, field, text)
         assert exact(reader.get_frame("alice", ex.FIRST, ex.END, resolution="5min")) == expected
         with RedisWriter(port=redis_server.port, clock=lambda: ex.NOW) as writer:
             writer.replace(["alice"], hour, used(*worked_example(), window=hour), "settled")
         key = keys.frame("alice", MIDNIGHT)
         text = client.hget(key, "12:00")
-        _put(redis_server, key, b"12:00", text[:1] + b"3" + text[2:])
-        assert "version '3'" in _told(reader, key, "5min")
+        _put(redis_server, key, b"12:00", text[:1] + b"%d" % (BUCKET_VERSION + 1) + text[2:])
+        assert f"version '{BUCKET_VERSION + 1}'" in _told(reader, key, "5min")
 
 
 def test_a_size_that_is_claimed_is_not_believed(redis_server: Redis) -> None:

@@ -30,9 +30,9 @@ from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
-from snapshot_assets.store.packing.buckets import pack_buckets, unpack_buckets
+from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets, unpack_buckets
 from snapshot_assets.store.packing.damage import PackingError
-from snapshot_assets.store.packing.days import pack_day, unpack_day
+from snapshot_assets.store.packing.days import DAY_VERSION, pack_day, unpack_day
 from snapshot_assets.store.packing.summaries import pack_summary, unpack_summary
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
@@ -110,12 +110,12 @@ def test_a_summary_is_read_back_as_it_was_packed(
 def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:
     blob = pack_day(busy([0]), MIDNIGHT)
     (bucket,) = pack_buckets(busy([0])).values()
-    with pytest.raises(
-        PackingError, match="version '3', this snapshot_assets reads 1 to 2; update"
-    ):
-        unpack_day("alice", blob[:4] + b"\x03" + blob[5:], MIDNIGHT)
-    with pytest.raises(PackingError, match="version '3'"):
-        unpack_buckets("alice", [bucket[:1] + b"3" + bucket[2:]])
+    message = f"version '{DAY_VERSION + 1}', this snapshot_assets reads 1 to {DAY_VERSION}; update"
+    with pytest.raises(PackingError, match=message):
+        unpack_day("alice", blob[:4] + bytes([DAY_VERSION + 1]) + blob[5:], MIDNIGHT)
+    for other in (b"0", b"%d" % (BUCKET_VERSION + 1), b"x"):
+        with pytest.raises(PackingError, match=f"version '{other.decode()}'"):
+            unpack_buckets("alice", [bucket[:1] + other + bucket[2:]])
     with pytest.raises(PackingError, match="no packed frame"):
         unpack_day("alice", b"PAR1", MIDNIGHT)
     with pytest.raises(PackingError, match=r"of 300 s"):

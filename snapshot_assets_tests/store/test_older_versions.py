@@ -25,10 +25,6 @@ NOW = packed.DAY + 86_400 + 3_600
 OF_SETTLED, OF_LIVE = packed.DAY + 300, packed.DAY + 86_100
 
 
-def kept(text: str, version: int) -> bytes:
-    return (packed.FOLDER / f"{text}.v{version}.bin").read_bytes()
-
-
 @pytest.fixture
 def writer(redis_server: Redis) -> Iterator[RedisWriter]:
     with RedisWriter(port=redis_server.port, clock=lambda: NOW) as opened:
@@ -51,8 +47,8 @@ def test_a_live_write_leaves_a_settled_bucket_of_any_version_alone(
             return {field: client.hget(key, field) for field in (settled, live)}
 
         before = {
-            settled: kept("bucket-settled", version),
-            live: kept("bucket-live", version),
+            settled: packed.kept("bucket-settled", version),
+            live: packed.kept("bucket-live", version),
         }
         client.hset(key, mapping=before)
         writer.replace([packed.HOST], day, usage, "live")
@@ -83,10 +79,10 @@ def test_days_and_buckets_of_different_versions_are_read_together(
         key = keys.frame(packed.HOST, packed.DAY)
         client.sadd(keys.hosts_of_day(packed.DAY), packed.HOST)
         if stage == "settled":
-            client.hset(key, "day", kept("day", version))
+            client.hset(key, "day", packed.kept("day", version))
         texts = {
-            OF_SETTLED: kept("bucket-settled", version),
-            OF_LIVE: kept("bucket-live", BUCKET_VERSION + 1 - version),
+            OF_SETTLED: packed.kept("bucket-settled", version),
+            OF_LIVE: packed.kept("bucket-live", BUCKET_VERSION + 1 - version),
         }
         client.hset(key, mapping={bucket_field(b): text for b, text in texts.items()})
         frame = reader.get_frame(None, FIRST, LAST, resolution="5min")
@@ -117,7 +113,7 @@ def test_summaries_of_any_version_are_read(redis_server: Redis, version: int) ->
         client.sadd(keys.hosts_of_day(packed.DAY), packed.HOST)
         for text, resolution in (("summary-hour", "hour"), ("summary-day", "day")):
             key = keys.summary(packed.HOST, resolution, packed.DAY)  # type: ignore[arg-type]
-            client.hset(key, "22", kept(text, version))
+            client.hset(key, "22", packed.kept(text, version))
             frame = reader.get_frame(None, FIRST, LAST, by="username", resolution=resolution)
             named = frame.groupby("username", observed=True)["core_seconds"].sum()
             assert named.round(6).to_dict() == {"(other)": 60.0, "ana": 450.0, "bö": 240.0}

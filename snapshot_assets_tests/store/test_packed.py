@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,30 +12,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshot_assets.domain.measures import GROUPINGS, MEASURES, STEP_SECONDS, Resolution
+from snapshot_assets.domain.measures import (
+    COUNTS,
+    GROUPINGS,
+    MEASURES,
+    STEP_SECONDS,
+    Count,
+    Measure,
+    Resolution,
+)
 from snapshot_assets.domain.summary import Summary, summarise
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets, unpack_buckets
 from snapshot_assets.store.packing.damage import PackingError
-from snapshot_assets.store.packing.days import DAY_VERSION, pack_day, unpack_day
+from snapshot_assets.store.packing.days import pack_day, unpack_day
 from snapshot_assets.store.packing.sections import Column, Layout, Sections, pack
-from snapshot_assets.store.packing.summaries import SUMMARY_VERSION, pack_summary, unpack_summary
+from snapshot_assets.store.packing.summaries import pack_summary, unpack_summary
 from snapshot_assets_tests.store import packed
 from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT
-from snapshot_assets_tests.support.domain.usages import Bucket, usages
+from snapshot_assets_tests.support.domain.usages import usages
 
-TEXTS = {
-    "bucket-settled": BUCKET_VERSION,
-    "bucket-live": BUCKET_VERSION,
-    "day": DAY_VERSION,
-    "summary-hour": SUMMARY_VERSION,
-    "summary-day": SUMMARY_VERSION,
-}
+TEXTS = packed.VERSIONS
+EVERY_VERSION = [
+    (text, version) for text, newest in TEXTS.items() for version in range(1, newest + 1)
+]
+# Coverage, counts, whether settled, rest and entries by measure.
+Content = tuple[int, dict[Count, int], bool, Mapping[Measure, Any]]
 
 
-def written_down(usage: Usage) -> dict[int, Bucket]:
-    """What is in each bucket, in the form in which ``packed`` says it by hand."""
-    found: dict[int, Bucket] = {}
+def written_down(usage: Usage) -> dict[int, Content]:
+    """What is in each bucket, nearly in the form in which ``packed`` says it by hand."""
+    found: dict[int, Content] = {}
     for i, start in enumerate(usage.start.tolist()):
         parts = {}
         for measure in MEASURES:
@@ -53,7 +59,7 @@ def written_down(usage: Usage) -> dict[int, Bucket]:
             parts[measure] = int(usage.totals[measure][i]) - sum(listed.values()), listed
         found[start] = (
             int(usage.coverage[i]),
-            int(usage.counts["snapshots"][i]),
+            {count: int(values[i]) for count, values in usage.counts.items()},
             bool(usage.settled[i]),
             parts,
         )
@@ -99,30 +105,30 @@ def said(text: str, blob: bytes) -> object:
     return intervals(lambda by: unpack_summary(blob, resolution, packed.DAY, MEASURES, by))
 
 
-def expected(text: str) -> object:
+def expected(text: str, version: int) -> object:
+    if text in packed.SUMMARIES:
+        return packed.SUMMARIES[text]
+    since = packed.COUNTS_SINCE[text.partition("-")[0]]
     return {
-        "bucket-settled": {packed.DAY + 300: packed.SETTLED_BUCKET},
-        "bucket-live": {packed.DAY + 86_100: packed.LIVE_BUCKET},
-        "day": packed.BUCKETS,
-        "summary-hour": packed.HOURS,
-        "summary-day": packed.DAYS,
-    }[text]
-
-
-@pytest.mark.parametrize(
-    "file", sorted(packed.FOLDER.glob("*.bin")), ids=lambda file: file.name.removesuffix(".bin")
-)
-def test_bytes_of_every_version_say_what_was_written_down_by_hand(file: Path) -> None:
-    text = file.name.partition(".")[0]
-    assert said(text, file.read_bytes()) == expected(text)
-
-
-def test_every_version_up_to_today_s_is_kept_as_bytes() -> None:
-    assert {file.name for file in packed.FOLDER.iterdir()} == {
-        f"{text}.v{version}.bin"
-        for text, newest in TEXTS.items()
-        for version in range(1, newest + 1)
+        bucket: (
+            coverage,
+            {c: first + i if version >= since[c] else 0 for i, c in enumerate(COUNTS)},
+            settled,
+            parts,
+        )
+        for bucket, (coverage, first, settled, parts) in packed.CONTENT[text].items()
     }
+
+
+@pytest.mark.parametrize(("text", "version"), EVERY_VERSION)
+def test_bytes_of_every_version_say_what_was_written_down_by_hand(text: str, version: int) -> None:
+    assert said(text, packed.kept(text, version)) == expected(text, version)
+
+
+def test_every_version_up_to_today_s_is_kept_as_bytes_and_none_is_left_over() -> None:
+    files = {file.name for file in packed.FOLDER.iterdir()}
+    texts = {(text.removesuffix("-settled").removesuffix("-live"), v) for text, v in EVERY_VERSION}
+    assert files == {f"{text}.v{version}.bin" for text, version in texts}
 
 
 def test_the_writer_still_writes_exactly_the_kept_bytes() -> None:
@@ -176,7 +182,7 @@ def test_a_live_bucket_does_not_become_a_settled_one() -> None:
 def test_a_text_of_one_version_is_not_read_as_another() -> None:
     for text, newest in TEXTS.items():
         for version in range(1, newest + 1):
-            blob = (packed.FOLDER / f"{text}.v{version}.bin").read_bytes()
+            blob = packed.kept(text, version)
             for other in range(1, newest + 1):
                 if other != version:
                     at = 1 if text.startswith("bucket") else 4
@@ -212,7 +218,8 @@ def test_another_number_of_columns_is_an_error_that_says_so() -> None:
 
 
 def bucket_text(body: bytes) -> bytes:
-    return b"S2%08x%b" % (zlib.crc32(b"S2" + body), body)
+    head = b"S%d" % BUCKET_VERSION
+    return b"%b%08x%b" % (head, zlib.crc32(head + body), body)
 
 
 def test_a_column_that_a_version_lacks_reads_as_zeros() -> None:
