@@ -127,10 +127,10 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
                 table = stack.enter_context(source.open())
                 steps[RAW] = RowsKeeper(table, files, wanted, accounting, timer).keep
             if AGGREGATES in chosen:
-                steps[AGGREGATES] = lambda day: account_day(files, day, accounting, timer)
+                steps[AGGREGATES] = lambda one: account_day(files, one, accounting, timer)
             if SNAPSHOTS in chosen:
                 writer = stack.enter_context(redis.writer())
-                steps[SNAPSHOTS] = lambda day: publish(files, writer, day, documents, timer)
+                steps[SNAPSHOTS] = lambda one: publish(files, writer, one, documents, timer)
             yield from _settle(context, wanted, steps, timer)
 
     return [settled]
