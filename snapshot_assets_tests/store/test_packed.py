@@ -131,6 +131,7 @@ def test_the_writer_still_writes_exactly_the_kept_bytes() -> None:
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_single_bit_of_a_text_is_under_its_checksum(text: str) -> None:
     blob = packed.newest(text)
+    assert said(text, blob) == expected(text, TEXTS[text])
     for bit in range(8 * len(blob)):
         with pytest.raises(PackingError):
             said(text, flipped(blob, [bit]))
