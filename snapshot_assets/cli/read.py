@@ -59,4 +59,6 @@ def read(host: str, start: dt.datetime | None, end: dt.datetime | None, as_json:
                 f"{top[0]['username']}: {top[0]['comm']} ({top[0]['cpu_norm']:.2f})" if top else "",
             )
         )
-    console.print(table(host, ("bucket (UTC)", "cores", "GB", "seen", "stage", "most cores"), rows))
+    console.print(
+        table(host, ("bucket (UTC)", "cores", "GB", "cover", "stage", "most cores"), rows)
+    )

@@ -223,7 +223,17 @@ def _print(outcome: Outcome) -> None:
                 total(days, SNAPSHOTS, "documents_past_retention"),
             )
         )
-    headers = ("host", "days", "rows", "buckets", "seen", "core-h", "gap core-h", "docs", "expired")
+    headers = (
+        "host",
+        "days",
+        "rows",
+        "buckets",
+        "cover",
+        "core-h",
+        "gap core-h",
+        "docs",
+        "expired",
+    )
     console.print(table("Settled", headers, rows))
     passed = outcome.checks - len(outcome.failed_checks)
     console.print(f"{passed} of {outcome.checks} checks passed")
