@@ -2,8 +2,8 @@
 
 It accounts rows with the same functions as the settled path. This module decides how far back a
 refresh reaches: for late rows, after an outage, and for hosts that return with a backlog.
-:mod:`snapshot_assets.store.writing.writer` writes to Redis. A refresh needs no Dagster: it keeps its
-progress in Redis, beside the documents, so that both are lost together.
+:mod:`snapshot_assets.store.writing.writer` writes to Redis. A refresh needs no Dagster: it keeps
+its progress in Redis, beside the documents, so that both are lost together.
 """
 
 from __future__ import annotations
