@@ -5,7 +5,7 @@
 PYTHON := .venv/bin/python
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-long dev bench lock check clean
+.PHONY: help demo test test-long dev bench lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
