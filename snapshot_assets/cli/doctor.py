@@ -202,7 +202,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
         yield Finding(
             "error",
             "rss",
-            f"rss looks like {unit}, but is read as {settings.rss_unit}",
+            f"looks like {unit}, but is read as {settings.rss_unit}",
             f"set SNAPSHOT_RSS_UNIT={unit} and settle again",
         )
 
