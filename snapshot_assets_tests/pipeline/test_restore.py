@@ -136,7 +136,7 @@ def test_killed_in_the_middle_it_is_done_again(lake: Lake, tmp_path: Path) -> No
 def test_a_file_replaced_meanwhile_wins(
     lake: Lake, writer: RedisWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restore reads the old file while the day is settled again: the old must not be published."""
+    """A restore reads the old file while the day settles again; it must not publish the old one."""
     settle(lake, None, DAYS[1], "alice", cores=1)
     read = lake.read
     raced: list[bool] = []

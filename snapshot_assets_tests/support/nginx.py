@@ -35,15 +35,15 @@ class Nginx(Server):
         passwords = folder / "htpasswd"
         passwords.write_text("".join(f"{n}:{_hash(p)}\n" for n, p in users.items()))
         site = SHIPPED.read_text()
-        for reported, ours in {
+        for shipped, private in {
             "server 127.0.0.1:8050;": f"server 127.0.0.1:{dashboard_port};",
             "listen 443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
             "/etc/ssl/certs/stats.example.org.pem": str(self.certificate),
             "/etc/ssl/private/stats.example.org.key": str(key),
             "/etc/nginx/dashboard.htpasswd": str(passwords),
         }.items():
-            assert site.count(reported) == 1, reported
-            site = site.replace(reported, ours)
+            assert site.count(shipped) == 1, shipped
+            site = site.replace(shipped, private)
         (folder / "site.conf").write_text(site)
         kept = [
             f"{name}_temp_path {folder / name};"
