@@ -165,7 +165,7 @@ def test_rows_that_arrive_while_counting_make_it_inconclusive(
     monkeypatch.setattr(field, "tally", counting)
     proof = prove(field, "web", DAY_WINDOW, right, RULES, None)
     assert proof.verdict == "inconclusive"
-    assert "while" in proof.why
+    assert "during the proof" in proof.why
 
 
 def test_excluded_accounts_are_in_neither_sum(field: ProcessSource) -> None:
