@@ -1,4 +1,4 @@
-"""Every benchmark still runs: once, tiny, by the command of ``make bench``. No figure is judged."""
+"""Every benchmark runs once, tiny, by the command of ``make bench``. No test checks a figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.__main__ import TINY
 
 ROOT = Path(__file__).parent.parent
 
-# What each prints last, or nearly so: all its steps have run.
+# Lines near the end of each benchmark's output: if they are there, all parts have run.
 SHORT = {
     "settle_day": (r"^\| write \|", r"^ours: published CPU is the ledger's attributed CPU"),
     "read_store": (r"^\*\*6 hosts loaded: all hosts, 24 h\*\*$", r"^\| 2 days, KEYS and GET \|"),

@@ -102,7 +102,7 @@ def _source(source: ProcessSource, settings: Settings) -> Iterator[Finding]:
             "error",
             "rows",
             f"{missing_keys:,} rows have no host, pid or time, so they belong to no partition",
-            "fix the collector and delete these rows",
+            "repair the collector and delete these rows",
         )
     yield from _indexes(source)
     if span is None:
@@ -161,7 +161,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
     try:
         rows = source.read_sql(last - _RECENT_SECONDS, last + 1)
     except SchemaError as error:
-        yield Finding("error", "rows", str(error), "fix the collector")
+        yield Finding("error", "rows", str(error), "repair the collector")
         return
     found = cadences(source.snapshots(last - _RECENT_SECONDS, last + 1))
     intervals = [c.median_interval_seconds for c in found if c.snapshots > 1]
@@ -202,7 +202,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
         yield Finding(
             "error",
             "rss",
-            f"rss looks like {unit}, but is read as {settings.rss_unit}",
+            f"looks like {unit}, but is read as {settings.rss_unit}",
             f"set SNAPSHOT_RSS_UNIT={unit} and settle again",
         )
 

@@ -179,7 +179,7 @@ def test_doctor_names_each_trouble_with_its_fix(shell: Shell, mariadb: MariaDB) 
         "CREATE INDEX snapshot_by_snapshot_time_epoch ON processes (snapshot_time_epoch);",
         "CREATE INDEX snapshot_by_host_snapshot_time_epoch ON processes (host, snapshot_time",
         "1 rows have no host, pid or time",
-        "rss: rss looks like KiB, but is read as bytes",
+        "rss: looks like KiB, but is read as bytes",
         "SNAPSHOT_RSS_UNIT=KiB",
         "doubled seems to have two collectors",
         "quiet has sent nothing for over an hour",

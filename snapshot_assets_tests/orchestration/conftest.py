@@ -28,7 +28,7 @@ def pipeline(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Iterator[
 def site(
     mariadb: MariaDB, redis_server: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[WatchedPipeline]:
-    """With an empty table, and yesterday as the only day to look at."""
+    """A pipeline with sensors, an empty table, and yesterday as the only day to compare."""
     home, lake = tmp_path / "instance", tmp_path / "lake"
     home.mkdir()
     yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
@@ -49,7 +49,7 @@ def site(
 
 @pytest.fixture
 def settled(site: WatchedPipeline) -> WatchedPipeline:
-    """The same, with a day of all hosts that is settled."""
+    """The site, with a settled day of all hosts."""
     for seed, host in enumerate(HOSTS):
         load(site.source, site.rows(host, seed), create=None)
     assert site.settle_day(*HOSTS)

@@ -1,4 +1,4 @@
-"""The definitions as a code location loads them, and the keys of their partitions."""
+"""The definitions as a code location loads them, and the keys of the partitions."""
 
 from __future__ import annotations
 

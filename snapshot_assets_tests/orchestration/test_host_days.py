@@ -1,4 +1,4 @@
-"""Which host-days exist: those with a row or a covered second in the day, for every part."""
+"""A host-day exists if a row or a covered second lies in the day; every part follows this rule."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ EDGE, MARGIN = hosts_at_the_edge(), hosts_in_the_margins()
 
 @pytest.fixture
 def both(pipeline: Pipeline) -> Pipeline:
-    """A pipeline whose table has all those hosts."""
+    """A pipeline whose table has the hosts at the edge and those in the margins."""
     load(pipeline.source, rows_at(EDGE | MARGIN))
     return pipeline
 
@@ -68,7 +68,7 @@ def hosts_of(requests: Iterable[dg.RunRequest], instance: dg.DagsterInstance) ->
 
 
 def night_tick(site: WatchedPipeline) -> tuple[list[dg.RunRequest], str | None]:
-    """What the night after the site's day asks for, or why it does not."""
+    """Evaluate the nightly schedule after the site's day: its run requests, or its skip reason."""
     night = dt.datetime.combine(site.day, dt.time(0, 45), dt.UTC) + dt.timedelta(days=1)
     with dg.build_schedule_context(
         instance=site.instance, scheduled_execution_time=night, resources=environment_resources()
@@ -81,7 +81,7 @@ def test_the_source_and_the_ledger_know_the_same_host_days(both: Pipeline) -> No
     with both.source as source:
         assert source.hosts(*RULES.own_range(WINDOW)) == sorted(EDGE)
         touching = source.tally(*RULES.read_range(WINDOW))
-        assert sorted(touching) == sorted(EDGE | MARGIN), "all of them are read for the day"
+        assert sorted(touching) == sorted(EDGE | MARGIN), "the day reads all of them"
         own = source.tally(*RULES.read_range(WINDOW), own=RULES.own_range(WINDOW))
         assert own == {host: touching[host] for host in EDGE}, "their margins are counted too"
         for host in touching:
@@ -91,7 +91,7 @@ def test_the_source_and_the_ledger_know_the_same_host_days(both: Pipeline) -> No
 
 @pytest.mark.parametrize("max_gap", [900, DAY_SECONDS])
 def test_a_day_with_a_covered_second_has_a_row(pipeline: Pipeline, max_gap: int) -> None:
-    """Also with the longest gap that can be set: the rule for rows is the rule for both."""
+    """Also with the longest gap that can be set, rows and covered seconds follow one rule."""
     rules, end = AccountingRules(max_gap_seconds=max_gap), MIDNIGHT + DAY_SECONDS
     cases = {
         "over it": (MIDNIGHT - 1, end),
@@ -122,7 +122,7 @@ def test_sqlite_counts_them_alike(tmp_path_factory: pytest.TempPathFactory) -> N
 def test_the_night_makes_no_partition_of_a_margin(site: WatchedPipeline) -> None:
     edge, margin = (of(site.midnight) for of in (hosts_at_the_edge, hosts_in_the_margins))
     load(site.source, rows_at(edge | margin), create=None)
-    # The live path has met them all by then; a host that is silent all day may be settled along.
+    # The live path knows all hosts by then; a host that is silent all day may be settled, too.
     add_hosts(site.instance, [*edge, *margin, "b, silent"])
     requests, _ = night_tick(site)
     settled = hosts_of(requests, site.instance)
@@ -135,7 +135,7 @@ def test_the_night_makes_no_partition_of_a_margin(site: WatchedPipeline) -> None
     made = site.instance.get_materialized_partitions(dg.AssetKey(SNAPSHOTS))
     assert not made & {dagster_key(HostDay(site.day, host)) for host in margin}
     assert made >= {dagster_key(HostDay(site.day, host)) for host in edge}
-    assert site.late() == set(), "nothing is left to do"
+    assert site.late() == set(), "every host-day is settled"
 
 
 def test_a_night_with_rows_in_the_margins_alone_is_skipped(site: WatchedPipeline) -> None:
@@ -149,12 +149,12 @@ def test_a_night_with_rows_in_the_margins_alone_is_skipped(site: WatchedPipeline
 def test_late_rows_in_a_margin_make_no_partition(site: WatchedPipeline) -> None:
     edge, margin = (of(site.midnight) for of in (hosts_at_the_edge, hosts_in_the_margins))
     load(site.source, rows_at(margin), create=None)
-    assert site.look() == ([], f"{site.day}: 0 hosts compared, nothing new")
+    assert site.tick() == ([], f"{site.day}: 0 hosts compared, nothing new")
     load(site.source, rows_at(edge), create=None)
     assert site.late() == set(edge)
     assert set(known_hosts(site.instance)) == set(edge)
     site.add("after it", DAY_SECONDS - 1)
-    assert site.late() == {*edge, "after it"}, "a first row in the day makes it one"
+    assert site.late() == {*edge, "after it"}, "the first row in the day makes it a host-day"
 
 
 def test_settle_takes_the_days_that_hosts_have() -> None:
@@ -170,20 +170,20 @@ def test_settle_takes_the_days_that_hosts_have() -> None:
 
 
 def test_a_day_asked_for_without_a_row_in_it_is_an_empty_one(both: Pipeline) -> None:
-    """Of rows in the margins, or of none at all: it succeeds, and holds nothing."""
+    """Rows only in the margins, or no rows: the backfill succeeds, and the partition is empty."""
     load(both.source, [row("elsewhere", MIDNIGHT - 10 * DAY_SECONDS, 1)], create=None)
-    asked = [*MARGIN, "elsewhere"]
-    result = both.settle(asked)
+    requested = [*MARGIN, "elsewhere"]
+    result = both.settle(requested)
     assert result.success
     assert {name: check.passed for name, check in checks(result).items()} == dict.fromkeys(
         checks(result), True
     )
     assert len(checks(result)) == 6
     made = metadata(result, SNAPSHOTS)
-    assert set(made) == {dagster_key(HostDay(DAY, host)) for host in asked}
+    assert set(made) == {dagster_key(HostDay(DAY, host)) for host in requested}
     lake = both.lake
     with both.reader() as reader, both.source as source:
-        for host in asked:
+        for host in requested:
             assert made[dagster_key(HostDay(DAY, host))]["documents_written"] == 0
             frame, note = lake.read(AGGREGATES, DAY, host)
             assert len(frame) == 0

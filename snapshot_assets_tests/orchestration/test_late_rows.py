@@ -1,4 +1,4 @@
-"""The sensor of late rows: days, hosts and stages that were missed are settled by themselves."""
+"""The sensor of late rows: it settles days, hosts and steps that were missed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_day_that_no_night_settled_is_settled_once(site: WatchedPipeline) -> N
     assert set(known_hosts(site.instance)) == set(HOSTS)
     assert site.settle_day(*HOSTS)
     assert site.late() == set()
-    assert site.look()[1] == f"{site.day}: 3 hosts compared, nothing new"
+    assert site.tick()[1] == f"{site.day}: 3 hosts compared, nothing new"
 
 
 def test_rows_that_come_late_are_settled_for_their_host_alone(settled: WatchedPipeline) -> None:
@@ -52,9 +52,9 @@ def test_rows_that_come_late_are_settled_for_their_host_alone(settled: WatchedPi
 
     gone = "DELETE FROM processes WHERE host = 'web|01' AND snapshot_time_epoch < :t"
     execute(settled.source, gone, t=settled.midnight + 37_000)
-    assert settled.late() == set(), "purged rows are no reason: the settled day is better"
+    assert settled.late() == set(), "the source was purged: the settled day has more rows"
     settled.add("web|01", 39_800)
-    assert settled.late() == {"web|01"}, "fewer rows, but new ones among them"
+    assert settled.late() == {"web|01"}, "fewer rows, but some are new"
     execute(settled.source, "DELETE FROM processes")
     assert settled.late() == set()
 
@@ -69,7 +69,7 @@ def test_what_the_lake_or_redis_lacks_is_made_again(settled: WatchedPipeline) ->
     aggregates.write_bytes(content)
     assert settled.late() == {"alice"}, "its documents failed"
     execute(settled.source, "DELETE FROM processes")
-    assert settled.late() == {"alice"}, "whatever the source still has"
+    assert settled.late() == {"alice"}, "the purged source does not matter"
     assert settled.settle_day("alice", select=[AGGREGATES.name])
     assert settled.late() == {"alice"}, "its documents still failed"
 
@@ -87,7 +87,7 @@ def test_damaged_files_and_strangers_in_the_lake_are_survived(settled: WatchedPi
             reader.base.client.flushall()
             settled.run("restore_redis")
             assert set(reader.hosts(*day_of(settled))) >= {"bob", "web|01"}
-            assert reader.progress().complete, "there is nothing more to be had"
+            assert reader.progress().complete, "the restore did all it can"
         assert settled.settle_day("alice")
         assert settled.late() == set()
     assert checks(settled.run("audit"))["redis_holds_what_it_should"].passed
@@ -112,18 +112,18 @@ def test_what_failed_is_tried_again_when_its_rows_change_or_after_hours(
     assert site.late() == {"dora"}
     assert not site.settle_day("dora")
     assert site.late(forget=False) == set()
-    assert site.look()[1].endswith("nothing new; 1 failed before and wait for their next try")
+    assert site.tick()[1].endswith("nothing new; 1 failed before and wait for their next try")
 
     site.add("dora", 39_700)
     assert site.late(forget=False) == {"dora"}, "one row more"
     assert site.late(forget=False) == set()
     site.take_back()
-    assert site.late(forget=False) == set(), "these very rows were tried already"
+    assert site.late(forget=False) == set(), "the same rows were tried before"
 
     site.now += 6 * 3_600 - 1
     assert site.late(forget=False) == set()
     site.now += 1
-    assert site.late(forget=False) == {"dora"}, "whatever broke it may be mended"
+    assert site.late(forget=False) == {"dora"}, "the cause may be fixed by now"
     assert site.late(forget=False) == set()
 
 
@@ -131,10 +131,10 @@ def test_a_day_that_is_being_settled_is_left_alone(site: WatchedPipeline) -> Non
     load(site.source, site.rows("alice"), create=None)
     site.record_run("settle", STARTED, day=str(site.day - dt.timedelta(days=1)))
     site.record_run("settle", FAILURE, day=str(site.day))
-    assert site.late() == {"alice"}, "neither another day's run nor one that ended matters"
+    assert site.late() == {"alice"}, "runs of other days and ended runs do not matter"
     run = site.record_run("settle", STARTED, day=str(site.day))
     site.cursor = None
-    assert site.look() == ([], f"run {run.run_id} settles {site.day} now")
+    assert site.tick() == ([], f"run {run.run_id} settles {site.day} now")
     site.instance.delete_run(run.run_id)
     assert site.late(forget=False) == {"alice"}, "it was not tried meanwhile"
 
@@ -145,15 +145,15 @@ def test_the_night_has_its_time_before_anybody_looks(
     load(site.source, site.rows("alice"), create=None)
     over = site.midnight + DAY_SECONDS
     site.now = over + 6_299
-    assert site.look() == ([], "no day is over yet")
+    assert site.tick() == ([], "no day is over yet")
     site.now = over + 6_300
     assert site.late() == {"alice"}
     monkeypatch.setenv("SNAPSHOT_START_DATE", str(site.day + dt.timedelta(days=1)))
     site.defs = build_defs()
-    assert site.look() == ([], "no day is over yet")
+    assert site.tick() == ([], "no day is over yet")
 
 
-def test_every_day_within_reach_is_looked_at(
+def test_every_day_within_reach_is_compared(
     site: WatchedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SNAPSHOT_START_DATE", "2026-01-01")
@@ -162,5 +162,5 @@ def test_every_day_within_reach_is_looked_at(
     days = [site.day - dt.timedelta(days=i) for i in range(5)]
     for ago, day in enumerate(days):
         load(site.source, [row(f"h{ago}", int(Window.of_day(day).start) + 3_600, 1)], create=None)
-    asked = [request.tags[DAY_TAG] for _ in range(6) for request in site.look()[0]]
-    assert sorted(asked) == sorted(map(str, days[:4])), "each once; the fifth is out of reach"
+    requested = [request.tags[DAY_TAG] for _ in range(6) for request in site.tick()[0]]
+    assert sorted(requested) == sorted(map(str, days[:4])), "each once; the fifth is out of reach"

@@ -1,4 +1,4 @@
-"""Dagster's own runs and events on MySQL, with the settings that we ship for it."""
+"""Dagster's own runs and events on MySQL, with the shipped settings."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_schedule_daemon_and_webserver_on_mysql(
     midnight = int(Window.of_day(yesterday).start)
     hosts = ["WEB|01", "Zoe", "Zoë", "web|01"]
     with ProcessSource(mariadb.url()) as source:
-        # Nothing of the day before: in the first hours of a day a sensor would settle that as well.
-        # All of today, too: it may be over before the schedule's first tick.
+        # No rows of the day before: in the first hours of a day a sensor would settle that as well.
+        # Rows of all of today, as today may be over before the schedule's first tick.
         rows = [r for h in hosts for r in busy_host(h, midnight, midnight + 2 * DAY_SECONDS)]
         load(source, rows)
     with mariadb.connect() as connection, connection.cursor() as cursor:
@@ -57,7 +57,7 @@ def test_schedule_daemon_and_webserver_on_mysql(
         (run, *_) = deployment.wait("the schedule", lambda: deployment.runs("settle", **nightly))
         ended = deployment.wait("the run's end", lambda: deployment.ended(run["runId"]))
         assert ended == "SUCCESS"
-        # The next tick's run may have materialized again, and not have come to its checks yet.
+        # The next tick's run may have materialized again, without its checks yet.
         proof = deployment.wait(
             "the proof",
             lambda: deployment.checks("redis_snapshots").get("cpu_seconds_equal_source"),

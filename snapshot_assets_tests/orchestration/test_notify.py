@@ -1,4 +1,4 @@
-"""What is told of a failed run, that no secret is, and how the webhook gets it."""
+"""The report of a failed run: its content, which holds no secret, and its way to the webhook."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def test_a_message_says_which_run_failed_why_and_where_to_look() -> None:
             {dg.AssetKey("redis_snapshots"), dg.AssetKey("five_minute_aggregates")}
         ),
     )
-    told = failure_message(
+    message = failure_message(
         run, ["settled: web|01 is bad", "and so on"], site_settings(ui_url="https://ui.example/d/")
     )
-    assert told.pop("text").splitlines() == [
+    assert message.pop("text").splitlines() == [
         "Run of settle failed",
         "assets: five_minute_aggregates, redis_snapshots",
         f"partitions: {dagster_key(first)} to {dagster_key(last)}",
@@ -69,7 +69,7 @@ def test_a_message_says_which_run_failed_why_and_where_to_look() -> None:
         "and so on",
         "https://ui.example/d/runs/0f1e",
     ]
-    assert told == {
+    assert message == {
         "job": "settle",
         "run_id": "0f1e",
         "assets": ["five_minute_aggregates", "redis_snapshots"],
@@ -77,16 +77,16 @@ def test_a_message_says_which_run_failed_why_and_where_to_look() -> None:
         "error": "settled: web|01 is bad\nand so on",
         "link": "https://ui.example/d/runs/0f1e",
     }
-    json.dumps(told)
+    json.dumps(message)
 
 
 def test_a_single_partition_is_no_range_and_a_run_without_any_says_nothing_of_them() -> None:
     key = dagster_key(HostDay(DAY, "alice"))
     for tags in ({"dagster/partition": key}, Box(DAY, DAY, ("alice",)).tags):
         assert failure_message(failed_run(tags=tags), ["x"], site_settings())["partitions"] == key
-    told = failure_message(failed_run(), ["x"], site_settings())
-    assert (told["assets"], told["partitions"]) == ([], "")
-    assert told["text"].splitlines() == [
+    message = failure_message(failed_run(), ["x"], site_settings())
+    assert (message["assets"], message["partitions"]) == ([], "")
+    assert message["text"].splitlines() == [
         "Run of settle failed",
         "x",
         "http://127.0.0.1:3000/runs/0f1e",
@@ -94,19 +94,19 @@ def test_a_single_partition_is_no_range_and_a_run_without_any_says_nothing_of_th
 
 
 def test_long_errors_are_cut() -> None:
-    told = failure_message(failed_run(), ["begin " + "x" * 100_000 + " end"], site_settings())
-    assert len(told["error"]) == 2_000
-    assert told["error"].startswith("begin x")
-    assert len(told["text"]) < 2_200
+    message = failure_message(failed_run(), ["begin " + "x" * 100_000 + " end"], site_settings())
+    assert len(message["error"]) == 2_000
+    assert message["error"].startswith("begin x")
+    assert len(message["text"]) < 2_200
 
 
-def test_no_secret_is_told() -> None:
+def test_a_report_holds_no_secret() -> None:
     hook = "https://hooks.example/services/s3cret?token=t0ken"
     settings = site_settings(webhook_url=hook)
     errors = [f"cannot use {secret}, sorry" for secret in (*SECRETS, hook)]
-    told = failure_message(failed_run(), errors, settings)
-    assert told["error"].splitlines() == ["cannot use ***, sorry"] * 5
-    everything = json.dumps(told, ensure_ascii=False)
+    message = failure_message(failed_run(), errors, settings)
+    assert message["error"].splitlines() == ["cannot use ***, sorry"] * 5
+    everything = json.dumps(message, ensure_ascii=False)
     for secret in (*SECRETS, hook, "s3cret", "t0ken"):
         assert secret not in everything
 
@@ -124,17 +124,17 @@ def test_no_secret_is_told() -> None:
 )
 def test_passwords_are_found_as_their_drivers_read_them(urls: dict[str, Any], secret: str) -> None:
     run = dg.DagsterRun(job_name="live")
-    told = failure_message(run, [f"cannot log in with {secret}!"], Settings.load(**urls))
-    assert "cannot log in with" in told["error"]
+    message = failure_message(run, [f"cannot log in with {secret}!"], Settings.load(**urls))
+    assert "cannot log in with" in message["error"]
     if secret:
-        assert secret not in json.dumps(told)
+        assert secret not in json.dumps(message)
 
 
 def test_a_secret_where_the_message_is_cut_does_not_begin_to_show() -> None:
     for start in range(2_000 - len(SOURCE_PASSWORD), 2_001):
         error = "x" * start + SOURCE_PASSWORD
-        told = failure_message(failed_run(), [error], site_settings())["error"]
-        assert set(told) <= set("x*")
+        message = failure_message(failed_run(), [error], site_settings())["error"]
+        assert set(message) <= set("x*")
 
 
 def test_without_passwords_nothing_is_replaced() -> None:
@@ -162,16 +162,16 @@ def test_nothing_logs_the_token(webhook: Webhook, caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize("answer", [302, 307, 400, 404, 500])
 def test_a_refusal_names_the_host_and_no_token(webhook: Webhook, answer: int) -> None:
     webhook.answer = answer
-    with pytest.raises(RuntimeError, match=rf"127\.0\.0\.1 answers {answer}") as told:
+    with pytest.raises(RuntimeError, match=rf"127\.0\.0\.1 answers {answer}") as error:
         post(webhook.url, {})
-    assert_no_token(told.value)
+    assert_no_token(error.value)
     assert len(webhook.received) == 1
 
 
 def test_a_webhook_that_is_down_is_named_without_its_token() -> None:
-    with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*refused$") as told:
+    with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*refused$") as error:
         post(f"http://127.0.0.1:{free_port()}/services/s3cret?token=t0ken", {})
-    assert_no_token(told.value)
+    assert_no_token(error.value)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -181,9 +181,9 @@ def test_a_webhook_that_never_answers_is_named_without_its_token(
     monkeypatch.setattr("snapshot_assets.pipeline.webhook._TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/services/s3cret?token=t0ken"
-        with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*timed") as told:
+        with pytest.raises(RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*timed") as error:
             post(url, {})
-    assert_no_token(told.value)
+    assert_no_token(error.value)
 
 
 def test_a_webhook_that_hangs_up_is_named_without_its_token() -> None:
@@ -193,10 +193,10 @@ def test_a_webhook_that_hangs_up_is_named_without_its_token() -> None:
         hangs_up.start()
         with pytest.raises(
             RuntimeError, match=r"127\.0\.0\.1 cannot be reached: .*(reset|closed)"
-        ) as told:
+        ) as error:
             post(url, {})
         hangs_up.join()
-    assert_no_token(told.value)
+    assert_no_token(error.value)
 
 
 @pytest.mark.parametrize(
@@ -210,9 +210,9 @@ def test_a_webhook_that_hangs_up_is_named_without_its_token() -> None:
     ],
 )
 def test_a_webhook_url_that_is_none_shows_no_token_either(url: str) -> None:
-    with pytest.raises(RuntimeError) as told:
+    with pytest.raises(RuntimeError) as error:
         post(url, {})
-    assert_no_token(told.value)
+    assert_no_token(error.value)
 
 
 def assert_no_token(error: BaseException) -> None:

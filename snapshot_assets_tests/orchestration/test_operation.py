@@ -1,6 +1,6 @@
-"""The whole product under way: webserver, daemon, servers that die, rows that come late.
+"""The whole product in operation: webserver, daemon, servers that die, late rows.
 
-One deployment for all tests of this module; each has hosts or days of its own.
+All tests of this module share one deployment; each test has hosts or days of its own.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ TOMORROW = -1  # days ago, since it may begin while the tests run
 
 @dataclass
 class Operation:
-    """Servers, settings and the deployment of a site, and what a clean run of it would give.
+    """Servers, settings and a deployment, and the results that an undisturbed run would have.
 
-    Days are counted back from the one on which the tests began.
+    Days are counted back from the day on which the tests began.
     """
 
     mariadb: MariaDB
@@ -81,7 +81,7 @@ class Operation:
         return int(Window.of_day(self.day(ago)).start)
 
     def load_days(self, hosts: Sequence[str], first_ago: int, last_ago: int) -> None:
-        """Rows of whole days, some beyond both ends."""
+        """Rows of whole days, and some rows before and after them."""
         start, end = self.midnight(first_ago) - 3600, self.midnight(last_ago) + DAY_SECONDS + 3600
         rows = [r for i, h in enumerate(hosts) for r in busy_host(h, start, end, seed=i)]
         with self.source as source:
@@ -107,7 +107,7 @@ class Operation:
     def clean_run(
         self, redis: Redis, hosts: Sequence[str], first_ago: int, last_ago: int
     ) -> dict[tuple[str, str], tuple[bytes, int]]:
-        """The same, as settling it undisturbed into an empty Redis and an empty lake gives it."""
+        """The same, after settling undisturbed into an empty Redis and an empty lake."""
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "snapshot_assets.cli", "settle"),
@@ -124,7 +124,7 @@ class Operation:
         return self.documents(redis, hosts, first_ago, last_ago)
 
     def settled(self, hosts: Sequence[str], ago: int) -> bool:
-        """Whether the lake has that day of all these hosts, and Redis its last document."""
+        """Whether the lake has that day of all these hosts, and Redis the day's last document."""
         have = {entry.host for entry in self.lake.entries(AGGREGATES, self.day(ago))}
         return have >= set(hosts) and len(self.documents(self.redis, hosts, ago, ago)) == 288 * len(
             hosts
@@ -186,13 +186,15 @@ def test_a_backfill_keeps_a_bad_host_day_visible_and_the_others_done(
             done = instance.get_materialized_partitions(dg.AssetKey(asset))
             assert {dagster_key(p) for p in wanted} - done == {dagster_key(bad)}
     assert deployment.partition_counts("redis_snapshots")["numFailed"] == 1
-    told = deployment.wait("the webhook", lambda: [m for m in site.webhook.messages if m["assets"]])
-    assert set(told[0]["assets"]) == set(ASSETS)
-    assert str(bad) in told[0]["error"]
-    assert "cputimes" in told[0]["error"]
-    assert "/runs/" in told[0]["link"]
+    messages = deployment.wait(
+        "the webhook", lambda: [m for m in site.webhook.messages if m["assets"]]
+    )
+    assert set(messages[0]["assets"]) == set(ASSETS)
+    assert str(bad) in messages[0]["error"]
+    assert "cputimes" in messages[0]["error"]
+    assert "/runs/" in messages[0]["link"]
     for secret in ("p@ss", "w%23rd", "s3cret"):
-        assert secret not in json.dumps(told)
+        assert secret not in json.dumps(messages)
 
     with site.source as source:
         execute(source, broken.format(within), v=0)
@@ -238,7 +240,7 @@ def test_missed_nights_and_late_rows_are_settled_by_themselves(
     run = deployment.runs("settle", **{"snapshot_assets/reason": "late"})[0]
     assert deployment.wait("its end", lambda: deployment.ended(run["runId"])) == "SUCCESS"
     assert site.documents(site.redis, hosts, 3, 2) == site.clean_run(redis_server, hosts, 3, 2)
-    assert untouched.stat().st_mtime_ns == changed_at, "only what changed is done again"
+    assert untouched.stat().st_mtime_ns == changed_at, "only changed host-days are settled again"
 
 
 def test_mariadb_killed_during_a_run(site: Operation, redis_server: Redis) -> None:
@@ -270,7 +272,7 @@ def test_redis_killed_during_a_write_and_lost(site: Operation, redis_server: Red
         deployment.wait("the first write", lambda: client.exists(first), pause=0.001)
     site.redis.kill(signal.SIGKILL)
     time.sleep(1)
-    assert deployment.ended(run) is None, "it is being tried again"
+    assert deployment.ended(run) is None, "Dagster tries it again"
     site.redis.start()  # without persistence: everything is gone
     assert deployment.wait("the run's end", lambda: deployment.ended(run)) == "SUCCESS"
     deployment.wait("the restoration", lambda: _complete(site))

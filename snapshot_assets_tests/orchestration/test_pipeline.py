@@ -36,7 +36,7 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
     assert len(result.get_asset_check_evaluations()) == 6
 
     everything = pipeline.source.read_sql(0, 2e9)
-    told = metadata(result, "five_minute_aggregates")
+    recorded = metadata(result, "five_minute_aggregates")
     for host in hosts:
         rows = everything[everything["host"] == host]
         expected = account(rows, Window.of_day(DAY), AccountingRules())
@@ -46,7 +46,7 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
         assert ledger.attributed_cpu_seconds == pytest.approx(
             expected.ledger.attributed_cpu_seconds, rel=1e-12
         )
-        mine = told[dagster_key(HostDay(DAY, host))]
+        mine = recorded[dagster_key(HostDay(DAY, host))]
         assert mine["cpu_core_seconds_attributed"] == ledger.attributed_cpu_seconds
         assert mine["buckets"] == 288
         assert mine["coverage"] == 1.0
@@ -55,7 +55,7 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
         assert list(documents) == list(Window.of_day(DAY).buckets())
         in_redis = sum(d["cpu"]["command"]["cpu_norm"] * 300 for d in documents.values())
         assert in_redis == pytest.approx(ledger.attributed_cpu_seconds, abs=288 * 300 * 1e-6)
-        # The idle hog holds 64e6 KiB all day, and stays visible.
+        # The idle process holds 64e6 KiB all day, and the documents list it.
         hog = [e["rss"] for e in documents[MIDNIGHT]["mem"]["user"] if e["username"] == "ben"]
         assert hog == [pytest.approx(64e6 * 1024 / 1e9, abs=1e-6)]
 
@@ -95,7 +95,7 @@ def test_a_smaller_second_input_leaves_nothing_stale(pipeline: Pipeline) -> None
 
 
 def test_days_settled_apart_equal_one_long_range(pipeline: Pipeline) -> None:
-    """Midnight loses nothing, whatever the order in which the days are backfilled."""
+    """No CPU is lost at midnight, whatever the order in which the days are backfilled."""
     days = [DAY - dt.timedelta(days=1), DAY]
     rows = list(busy_host("alice", start=MIDNIGHT - 86_400, end=MIDNIGHT + 86_400))
     load(pipeline.source, rows)
@@ -138,9 +138,9 @@ def test_days_past_the_retention_reach_the_lake_and_are_reported(pipeline: Pipel
     pipeline.retention_days = (time.time() - MIDNIGHT) / 86_400 + 5
     result = pipeline.settle(["alice"], (old, old))
     assert result.success
-    told = metadata(result, "redis_snapshots")[dagster_key(HostDay(old, "alice"))]
-    assert told["documents_written"] == 0
-    assert told["documents_past_retention"] == 12
+    recorded = metadata(result, "redis_snapshots")[dagster_key(HostDay(old, "alice"))]
+    assert recorded["documents_written"] == 0
+    assert recorded["documents_past_retention"] == 12
     assert Path(pipeline.lake.path(AGGREGATES, old, "alice")).exists()
     assert pipeline.settle(["alice"]).success
     with pipeline.reader() as reader:
@@ -151,17 +151,17 @@ def test_days_past_the_retention_reach_the_lake_and_are_reported(pipeline: Pipel
 def test_metadata_shows_the_ledger_the_schema_and_a_picture(pipeline: Pipeline) -> None:
     load(pipeline.source, busy_host("alice", end=MIDNIGHT + 3600))
     result = pipeline.settle(["alice"])
-    told = metadata(result, "five_minute_aggregates")[dagster_key(HostDay(DAY, "alice"))]
-    assert {record.data["class"] for record in told["ledger"].records} == {
+    recorded = metadata(result, "five_minute_aggregates")[dagster_key(HostDay(DAY, "alice"))]
+    assert {record.data["class"] for record in recorded["ledger"].records} == {
         "attributed",
         "gap",
         "first_seen",
         "duplicate",
         "excluded",
     }
-    rows = {record.data["class"]: record.data["rows_read"] for record in told["ledger"].records}
-    assert sum(rows.values()) == told["rows_read"]
-    assert told["cores"].startswith("![cores by 5 minutes](data:image/svg+xml;base64,")
-    assert {"seconds_read", "seconds_account", "seconds_validate", "seconds_write"} <= set(told)
+    rows = {record.data["class"]: record.data["rows_read"] for record in recorded["ledger"].records}
+    assert sum(rows.values()) == recorded["rows_read"]
+    assert recorded["cores"].startswith("![cores by 5 minutes](data:image/svg+xml;base64,")
+    assert {"seconds_read", "seconds_account", "seconds_validate", "seconds_write"} <= set(recorded)
     for spec in settled_assets(PARTITIONS)[0].specs:
         assert all(column.description for column in spec.metadata["dagster/column_schema"].columns)

@@ -1,4 +1,4 @@
-"""The live asset through Dagster, and the checks of what happens now."""
+"""The live asset through Dagster, and the checks of the live path."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_host_with_bad_rows_is_named_and_the_others_are_published(site: Watche
     assert made.metadata["new_hosts"].value == "bob"
 
 
-def test_buckets_that_are_old_and_hosts_that_fell_silent_are_told(site: WatchedPipeline) -> None:
+def test_the_checks_report_old_buckets_and_hosts_that_fell_silent(site: WatchedPipeline) -> None:
     def review() -> tuple[dg.AssetCheckEvaluation, dg.AssetCheckEvaluation]:
         found = checks(site.run("review"))
         fresh, silent = found["newest_bucket_is_fresh"], found["hosts_report"]

@@ -1,4 +1,4 @@
-"""What the three assets and their checks refuse: bad rows, purged days, what was tampered with."""
+"""What the three assets and their checks reject: bad rows, purged days, changed files and keys."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def test_one_bad_host_day_fails_visibly_and_the_others_are_done(pipeline: Pipeli
     result = pipeline.settle(["alice", "bob", "carol"])
     assert not result.success
     (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
-    told = failure.user_failure_data.description if failure.user_failure_data else ""
-    assert told
+    description = failure.user_failure_data.description if failure.user_failure_data else ""
+    assert description
     for part in ("1 of 3 partitions", "bob on 2026-11-20", "cputimes", "RawProcessRows", "pid=7"):
-        assert part in told
+        assert part in description
     for asset in ("raw_process_rows", "five_minute_aggregates", "redis_snapshots"):
         done = pipeline.instance.get_materialized_partitions(dg.AssetKey(asset))
         assert done == {dagster_key(HostDay(DAY, "alice")), dagster_key(HostDay(DAY, "carol"))}
     with pipeline.reader() as reader:
-        assert reader.get_data("carol", *whole(DAY)), "the good ones go all the way"
+        assert reader.get_data("carol", *whole(DAY)), "the good host-days are published"
         assert not reader.get_data("bob", *whole(DAY))
     assert not Path(pipeline.lake.path(RAW_ROWS, DAY, "bob")).exists()
     assert not any(e.event_type_value == "STEP_UP_FOR_RETRY" for e in result.all_events)
@@ -86,8 +86,8 @@ def test_a_day_that_the_source_has_purged_is_kept(pipeline: Pipeline) -> None:
     result = pipeline.settle(["alice", "bob"])
     assert not result.success
     (failure,) = [e.step_failure_data for e in result.all_events if e.is_step_failure]
-    told = failure.user_failure_data.description if failure.user_failure_data else ""
-    assert "purged" in str(told)
+    description = failure.user_failure_data.description if failure.user_failure_data else ""
+    assert "purged" in str(description)
     assert pipeline.state() == before
     execute(pipeline.source, "DELETE FROM processes")
     assert not pipeline.settle(["alice", "bob"]).success
@@ -144,7 +144,7 @@ def test_checks_see_what_was_tampered_with(pipeline: Pipeline) -> None:
                 reader.base.client.expireat(key, expiry)
             found = failing()
             assert names <= set(found)
-            assert any(problem in told for told in found.values())
+            assert any(problem in text for text in found.values())
         reader.base.client.hset(key, "alice", good)
         assert "wrong expiry" in failing()["redis_holds_what_it_should"]
         reader.base.client.expireat(key, expiry)

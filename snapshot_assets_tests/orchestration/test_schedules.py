@@ -1,4 +1,4 @@
-"""When runs are asked for: the cut into boxes, the schedules' ticks, what runs unless stopped."""
+"""The requests for runs: boxes, the ticks of schedules, and what runs unless it is stopped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 @st.composite
 def wishes(draw: st.DrawFn) -> tuple[dt.date, list[str], list[str], int]:
-    """The last day from DAY on, the known hosts in an order of their own, those wanted, a size."""
+    """The last day (the first is DAY), the known hosts in any order, the requested ones, a size."""
     known = [f"h{i}" for i in draw(st.permutations(range(draw(st.integers(1, 30)))))]
     wanted = draw(st.lists(st.sampled_from(known), max_size=40))
     days = draw(st.integers(0, 9))
@@ -66,7 +66,7 @@ def assert_within_bounds(found: Sequence[Box], known: Sequence[str], size: int) 
         first = known.index(box.hosts[0])
         assert tuple(known[first : first + len(box.hosts)]) == box.hosts, "neighbours, in order"
     everything = partitions_of(found)
-    assert len(set(everything)) == len(everything), "nothing is done twice"
+    assert len(set(everything)) == len(everything), "no host-day is in two boxes"
 
 
 @settings(deadline=None)
@@ -122,7 +122,7 @@ def site(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Pipeline:
-    """A pipeline with an empty table, told to the definitions by the environment."""
+    """A pipeline with an empty table; the environment names its servers to the definitions."""
     pipeline = Pipeline(mariadb.url(), redis_server, tmp_path / "lake", instance)
     monkeypatch.setenv("SNAPSHOT_SOURCE_URL", pipeline.source_url)
     monkeypatch.setenv("SNAPSHOT_RSS_UNIT", "KiB")
@@ -164,7 +164,7 @@ def test_a_live_tick_is_left_out_while_the_one_before_runs(instance: dg.DagsterI
     instance.create_run_for_job(job, status=busy, tags={PATH_TAG: "settled"})
     instance.create_run_for_job(job, status=ended, tags=dict(job.tags))
     requests, skipped = tick(instance, "live_every_five_minutes")
-    assert (len(requests), skipped) == (1, None), "others and ended ones are in nobody's way"
+    assert (len(requests), skipped) == (1, None), "other runs and ended runs block no run"
     for status in (
         dg.DagsterRunStatus.NOT_STARTED,
         dg.DagsterRunStatus.STARTING,
@@ -200,7 +200,7 @@ def test_the_night_settles_the_day_before_in_few_runs(site: Pipeline) -> None:
         done += known[known.index(first.host) : known.index(last.host) + 1]
     assert len(done) == len(set(done))
     assert set(done) == set(hosts), "a silent host has no host-day"
-    # Dagster's order is that of their first rows: h007 is apart from the others, behind zebra.
+    # In Dagster's order, which is that of the first rows, h007 is apart, after zebra.
     assert len(requests) == 1 + -(-(len(done) - 1) // PARTITIONS_PER_RUN)
     assert len({request.run_key for request in requests}) == len(requests)
 
@@ -208,7 +208,7 @@ def test_the_night_settles_the_day_before_in_few_runs(site: Pipeline) -> None:
 def test_the_day_before_is_that_of_utc(site: Pipeline) -> None:
     rows = [row("alice", MIDNIGHT - 43_200, 1), row("bob", MIDNIGHT + 43_200, 1)]
     load(site.source, rows, create=None)
-    # Already the 21st over there, still the 20th in UTC.
+    # It is the 21st in that zone, and still the 20th in UTC.
     early = dt.datetime(2026, 11, 21, 0, 30, tzinfo=dt.timezone(dt.timedelta(hours=2)))
     ((request,), _) = tick(site.instance, "settle_the_day_before", early)
     day_before = DAY - dt.timedelta(days=1)
@@ -278,14 +278,14 @@ def test_a_time_that_never_comes_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, cron: str
 ) -> None:
     monkeypatch.setenv(name, cron)
-    with pytest.raises(SettingsError, match=f"^{name}: ") as told:
+    with pytest.raises(SettingsError, match=f"^{name}: ") as error:
         build_defs()
-    assert cron in str(told.value)
+    assert cron in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["dagster.yaml", "dagster.mysql.yaml"])
 def test_a_run_that_a_dead_machine_left_behind_is_ended(name: str) -> None:
-    """Otherwise it would hold the only slot of its kind for good."""
+    """Otherwise such a run would occupy the only slot of its kind forever."""
     text = resources.files("snapshot_assets.deploy").joinpath(name).read_text()
     shipped = yaml.safe_load(text)
     assert shipped["run_monitoring"]["enabled"]

@@ -1,4 +1,4 @@
-"""Housekeeping: what is deleted of Dagster's history, and that no partition's status suffers."""
+"""Housekeeping: it deletes old runs of Dagster, and the status of partitions stays the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tiny:
         self.divided, self.whole = divided, whole
 
     def make(self, partition: str | None = None) -> str:
-        """Materialize a partition, or else the asset without any; returns the run's id."""
+        """Materialize a partition, or the asset without partitions; returns the run's id."""
         asset = self.divided if partition else self.whole
         result = dg.materialize(
             [asset], instance=self.instance, partition_key=partition, run_config=QUIET
@@ -48,7 +48,7 @@ class Tiny:
         return {run.run_id for run in self.instance.get_runs()}
 
     def materialized_by(self) -> set[str]:
-        """The runs of all materializations that the instance knows of."""
+        """The runs of all materializations in the instance."""
         return {
             record.run_id
             for key in (self.divided.key, self.whole.key)
@@ -79,7 +79,7 @@ class Tiny:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
-    """On SQLite, one file per run. Looks at a few runs at a time, so that it has to look twice."""
+    """On SQLite, with one file per run. A query returns two runs, so that several are needed."""
     monkeypatch.setattr(upkeep, "_RUNS_PER_QUERY", 2)
     home = tmp_path / "instance"
     home.mkdir()
@@ -107,7 +107,7 @@ def tiny_on_mysql(
 
 
 def assert_only_superseded_runs_go(tiny: Tiny) -> list[str]:
-    """Returns those that went."""
+    """Delete old runs, and return those that were deleted."""
     superseded = [tiny.make("a"), tiny.make("b"), tiny.make(), tiny.make("b")]
     newest = {"b": tiny.make("b"), "c": tiny.make("c"), "whole": tiny.make(), "a": tiny.make("a")}
     running = {tiny.recorded(dg.DagsterRunStatus.STARTED)}
@@ -179,8 +179,8 @@ def test_the_job_spares_itself_and_tells_what_it_did(tiny: Tiny) -> None:
     assert tiny.runs() == {kept, result.run_id}
     assert gone not in tiny.runs()
     (output,) = [event for event in result.all_events if event.is_successful_output]
-    told = {name: value.value for name, value in output.step_output_data.metadata.items()}
-    assert told == {"runs_deleted": 1, "runs_kept": 1}
+    recorded = {name: value.value for name, value in output.step_output_data.metadata.items()}
+    assert recorded == {"runs_deleted": 1, "runs_kept": 1}
     (job,) = [job for job in upkeep_jobs(history_days=1) if job.name == "housekeeping"]
     assert job.execute_in_process(instance=tiny.instance).success
     assert kept in tiny.runs(), "nothing is a day old"

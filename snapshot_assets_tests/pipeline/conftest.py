@@ -1,4 +1,4 @@
-"""The fixed days of these tests never expire; a writer and a reader; what a settling needs."""
+"""Fixtures: a retention for the fixed days of these tests, a writer, a reader, and a settling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["examples_never_expire", "reader", "writer"]
 
 @pytest.fixture
 def settling(redis_server: Redis, tmp_path: Path) -> Iterator[Settling]:
-    """An empty table, lake and Redis."""
+    """A settling with an empty table, lake and Redis."""
     (tmp_path / "processes.db").touch()
     with (
         Source(f"sqlite:///{tmp_path / 'processes.db'}") as source,

@@ -1,4 +1,4 @@
-"""What was settled is looked at once more: files, documents, and as many proofs as time allows."""
+"""Settled host-days are inspected: files, documents, and as many proofs as the time allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which days are compared with the source, what counts as late, and what was tried lately."""
+"""Which days are compared with the source, which rows count as late, and what was tried before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_day_is_compared_once_its_night_is_over() -> None:
     for seconds, newest in ((105 * 60 - 1, DAY - dt.timedelta(days=1)), (105 * 60, DAY)):
         days = days_to_compare(midnight + seconds, first, 3)
         assert days == [newest - dt.timedelta(days=ago) for ago in (2, 1, 0)]
-    assert days_to_compare(midnight + 7_200, DAY, 3) == [DAY], "none before the first"
+    assert days_to_compare(midnight + 7_200, DAY, 3) == [DAY], "no day before the first"
     assert days_to_compare(midnight + 7_200, DAY + dt.timedelta(days=1), 3) == []
 
 
@@ -76,7 +76,7 @@ def test_turns_visit_every_day_and_yesterday_most_often(count: int, turn: int) -
     bound = max(2 * (count - 1), 1)
     for first in range(len(visited) - bound + 1):
         others = set(visited[first : first + bound]) - {days[-1]}
-        assert others == set(days[:-1]), "all the others within so many looks"
+        assert others == set(days[:-1]), "all the other days within so many comparisons"
     for pair in pairwise(visited):
         assert days[-1] in pair
     assert count == 1 or visited.count(days[-1]) == len(visited) // 2
@@ -93,6 +93,8 @@ def test_the_cursor_forgets_after_hours_and_fits_into_mysql() -> None:
         assert attempts.may_try(day, hosts[0], Tally(5, 2.0))
         assert attempts.may_try(day, hosts[0], None)
         assert attempts.may_try(day - dt.timedelta(days=9), hosts[0], rows)
-    assert attempts.may_try(days[0], hosts[0], rows), "the oldest gave way"
-    assert len(attempts.dump()) < 2**16 - 2_000, "a tick and its cursor are a TEXT"
+    assert attempts.may_try(days[0], hosts[0], rows), "the oldest attempt was left out"
+    assert len(attempts.dump()) < 2**16 - 2_000, (
+        "MySQL keeps a tick and its cursor in a TEXT column"
+    )
     assert Attempts.load(attempts.dump(), 1e9 + 6 * 3_600).tried == []

@@ -1,4 +1,4 @@
-"""The live path: reads what is new, catches up after outages, and blames defects on their host."""
+"""The live refresh: it reads new rows, catches up after outages, and leaves out defective hosts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FOREVER = 36_500 * 86_400
 
 
 class RememberingSource(ProcessSource):
-    """Remembers what was read of it, and fails where we choose."""
+    """Records its reads, and fails where a test chooses."""
 
     def __init__(self, url: str, table: SourceTable) -> None:
         super().__init__(url, table)
@@ -52,7 +52,7 @@ class RememberingSource(ProcessSource):
 
 
 class LiveTicks:
-    """A source and a Redis at a time of our choosing."""
+    """Refreshes of a Redis from a source, at times that a test chooses."""
 
     def __init__(self, source: RememberingSource, redis: Redis) -> None:
         self.source, self.redis = source, redis
@@ -74,14 +74,14 @@ class LiveTicks:
             }
 
     def expected(self, first: float, now: float) -> dict[str, dict[str, bytes]]:
-        """What one single long window says."""
+        """The documents that one long window would have."""
         window = Window.around(first, now)
         rows = self.source.read_sql(*RULES.read_range(window))
         aggregates = account(rows, window, RULES).aggregates
-        frame = documents(usage_from_aggregates(aggregates, DocumentRules(), "live"))
+        table = documents(usage_from_aggregates(aggregates, DocumentRules(), "live"))
         found: dict[str, dict[str, bytes]] = {}
         for bucket, host, body in zip(
-            frame["bucket_start"], frame["host"], frame["body"], strict=True
+            table["bucket_start"], table["host"], table["body"], strict=True
         ):
             found.setdefault(bucket_iso(bucket), {})[host] = body
         return found
@@ -157,7 +157,7 @@ def test_an_interrupted_catch_up_goes_on_where_it_stopped(site: LiveTicks) -> No
 
 
 def test_a_redis_emptied_during_a_refresh_keeps_no_watermark(site: LiveTicks) -> None:
-    """Otherwise what was published before would be missing until the night."""
+    """Otherwise the documents published before would be missing until the night."""
     add(site, *until("alice", MIDNIGHT, NOON))
 
     def empty(start: float) -> bool:
@@ -195,11 +195,11 @@ def test_a_first_refresh_starts_after_the_settled_days(site: LiveTicks) -> None:
     with site.redis.client() as client:
         client.flushall()
     report = site.tick(NOON)
-    assert report.window.start == NOON - 36 * 3600, "nothing is known: as far as the limit"
+    assert report.window.start == NOON - 36 * 3600, "Redis knows no host: as far back as the limit"
     with site.redis.client() as client:
         client.flushall()
     report = site.tick(NOON, settled_until=NOON + 86_400)
-    assert report.window.start == NOON - 1800, "the lookback always"
+    assert report.window.start == NOON - 1800, "at least the lookback"
 
 
 def test_a_host_that_was_silent_brings_its_backlog(site: LiveTicks) -> None:
@@ -214,7 +214,7 @@ def test_a_host_that_was_silent_brings_its_backlog(site: LiveTicks) -> None:
     assert report.returned["bob"] == last
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON)
     backlog = {host for _, _, hosts in site.source.reads if hosts for host in hosts}
-    assert backlog == {"bob", "new"}, "nobody else is read again"
+    assert backlog == {"bob", "new"}, "no other host is read again"
     site.tick(NOON + 60)
     assert len(site.source.reads) == 1
 
@@ -239,7 +239,7 @@ def test_a_defect_is_blamed_on_its_host_and_heals(site: LiveTicks) -> None:
 
     execute(site.source, "UPDATE processes SET cputimes = 40 WHERE cputimes < 0")
     execute(site.source, "DELETE FROM processes WHERE rss IS NULL")
-    # Hours later, well past the lookback: what was left out comes back by itself.
+    # Hours later, well past the lookback: the next refresh publishes the host that was left out.
     add(site, *(r for host in hosts for r in until(host, NOON, NOON + 7200)))
     report = site.tick(NOON + 7200)
     assert not report.defects

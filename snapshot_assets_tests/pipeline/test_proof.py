@@ -1,4 +1,4 @@
-"""The proof counts what the accounting counts, on another path; and tells when it cannot say."""
+"""The proof counts the same as the accounting, on another path, or says that it is inconclusive."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_three_verdicts(field: ProcessSource) -> None:
 
     proof = prove(field, "web", DAY_WINDOW, right, RULES, rows)
     assert proof.verdict == "match"
-    # 2 cores of pid 7 for 2 h less the last snapshot's rest, and the short processes.
+    # 2 cores of pid 7 for 2 h, less the time after the last snapshot, and the short processes.
     assert proof.source_cpu_seconds == pytest.approx(proof.redis_cpu_seconds, abs=0.1)
     assert proof.source_cpu_seconds > 2 * 6900
 
@@ -165,7 +165,7 @@ def test_rows_that_arrive_while_counting_make_it_inconclusive(
     monkeypatch.setattr(field, "tally", counting)
     proof = prove(field, "web", DAY_WINDOW, right, RULES, None)
     assert proof.verdict == "inconclusive"
-    assert "while" in proof.why
+    assert "during the proof" in proof.why
 
 
 def test_excluded_accounts_are_in_neither_sum(field: ProcessSource) -> None:

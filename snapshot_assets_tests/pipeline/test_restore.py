@@ -1,4 +1,4 @@
-"""A Redis that lost everything gets it back from the lake; the census sees what is not right."""
+"""A restore from the lake fills a Redis that lost everything; the census finds what is wrong."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NOW = MIDNIGHT + 3600
 _KEYS = Keys("", Retention())
 FRAME = _KEYS.frame("alice", Window.of_day(DAYS[1]).start)
 SUMMARY = _KEYS.summary("alice", "hour", Window.of_day(DAYS[1]).start)
-# The keys of documents; the state beside them says whether anything was restored.
+# The keys of documents; the state beside the documents says whether Redis is complete.
 BUCKETS = "20*"
 
 
 def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, cores: int = 1) -> None:
-    """What the assets do, without Dagster."""
+    """Settle without Dagster."""
     window = Window.of_day(day)
     rows = raw_rows(Row(host, window.start + i * 300, cputimes=i * 300 * cores) for i in range(100))
     result = account(rows, window, AccountingRules())
@@ -89,7 +89,7 @@ def test_a_damaged_file_is_named_and_the_rest_comes_back(
 ) -> None:
     for host in HOSTS:
         settle(lake, None, DAYS[1], host)
-    # Whole at the end, where the footer is, and not in the middle.
+    # The data at the start is damaged; the footer at the end is whole.
     path = Path(lake.path(AGGREGATES, DAYS[1], "alice"))
     content = bytearray(path.read_bytes())
     content[4:60] = bytes(56)
@@ -136,7 +136,7 @@ def test_killed_in_the_middle_it_is_done_again(lake: Lake, tmp_path: Path) -> No
 def test_a_file_replaced_meanwhile_wins(
     lake: Lake, writer: RedisWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restoration reads the old file; the day is settled anew; the old must not come last."""
+    """A restore reads the old file while the day settles again; it must not publish the old one."""
     settle(lake, None, DAYS[1], "alice", cores=1)
     read = lake.read
     raced: list[bool] = []

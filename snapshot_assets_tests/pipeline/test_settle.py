@@ -1,4 +1,4 @@
-"""Settling without Dagster: steps in order, defects on their own, the newest file published."""
+"""Settling without Dagster: steps in order, defects apart, the newest file published."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def defects(outcomes: Sequence[Done | Defect]) -> dict[HostDay, Exception]:
 
 
 def collect(settling: Settling, wanted: Sequence[HostDay], outcomes: list[Done | Defect]) -> None:
-    """Settle, and have the outcomes up to an outage as well."""
+    """Settle, and also return the outcomes before an outage."""
     for outcome in settle(wanted, settling.steps(wanted), settling.timer):
         outcomes.append(outcome)  # noqa: PERF402 (extend would lose them)
 

@@ -1,1 +1,1 @@
-"""What tests share: servers, proxies, rows, deployments, slow twins of the code; no test."""
+"""Shared by tests: servers, proxies, rows, deployments, slow twins of the code. It has no test."""

@@ -1,4 +1,4 @@
-"""The whole product as an operator runs it: webserver, daemon and code location, on GraphQL."""
+"""The whole product as an operator runs it: webserver, daemon and code location, over GraphQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
 from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.orchestration.partitions import Box, add_hosts, dagster_key, known_hosts
 
-# Once a year, on a day when nobody runs tests.
+# Once a year, at midnight of New Year's Day: in practice never during a test.
 NEVER = "0 0 1 1 *"
 _READY_SECONDS = 120.0
 _REPOSITORY = {
@@ -30,12 +30,12 @@ _REPOSITORY = {
 
 
 class Deployment:
-    """``snapshot-assets ui`` in a folder of its own; a context manager that ends it.
+    """``snapshot-assets ui`` in a folder of its own; a context manager that ends it on exit.
 
     Args:
         folder: gets the instance and the log.
         environment: settings, by variable.
-        instance_settings: a ``dagster.yaml``; the product's own for one machine if None.
+        instance_settings: a ``dagster.yaml``; if None, the product's file for one machine.
     """
 
     def __init__(
@@ -77,23 +77,23 @@ class Deployment:
 
     def _is_ready(self) -> bool:
         try:
-            told = self.ask(
+            answer = self.graphql(
                 """{ instance { daemonHealth { allDaemonStatuses { healthy required } } }
                 workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
                 __typename ... on PythonError { message } } } } } }"""
             )
         except (urllib.error.URLError, OSError):
             return False
-        for entry in told["workspaceOrError"]["locationEntries"]:
+        for entry in answer["workspaceOrError"]["locationEntries"]:
             location = entry["locationOrLoadError"]
             if location is None:
                 return False
             assert location["__typename"] == "RepositoryLocation", location["message"]
-        daemons = told["instance"]["daemonHealth"]["allDaemonStatuses"]
+        daemons = answer["instance"]["daemonHealth"]["allDaemonStatuses"]
         return all(daemon["healthy"] for daemon in daemons if daemon["required"])
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The answer's data of a GraphQL query or mutation."""
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Send a GraphQL query or mutation, and return the data of its answer."""
         request = urllib.request.Request(
             f"{self.address}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
@@ -101,18 +101,18 @@ class Deployment:
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                told: dict[str, Any] = json.load(answer)
+                body: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
             error.add_note(error.read().decode())
             raise
-        assert "errors" not in told, told["errors"]
-        data: dict[str, Any] = told["data"]
+        assert "errors" not in body, body["errors"]
+        data: dict[str, Any] = body["data"]
         return data
 
     def wait(
         self, what: str, done: Callable[[], Any], seconds: float = 120, pause: float = 0.3
     ) -> Any:
-        """Wait for something true, and return it; otherwise fail with what there was to see."""
+        """Wait until ``done`` returns a true value, and return it; else fail with runs and log."""
         deadline = time.monotonic() + seconds
         while True:
             if found := done():
@@ -122,30 +122,30 @@ class Deployment:
                     f"{run['jobName']} {run['status']} {run['tags']}" for run in self.runs()
                 )
                 log = self._process.log_tail(60) if self._process else ""
-                raise AssertionError(f"waited in vain for {what}\n{runs}\n{log}")
+                raise AssertionError(f"waited {seconds} s in vain for {what}\n{runs}\n{log}")
             time.sleep(pause)
 
-    # --- what an operator looks at --------------------------------------------------------------
+    # --- what an operator sees ------------------------------------------------------------------
 
     def runs(self, job: str | None = None, **tags: str) -> list[dict[str, Any]]:
         """Runs, the newest first: runId, jobName, status, tags, startTime, endTime."""
         wanted = {"pipelineName": job} if job else {}
-        told = self.ask(
+        answer = self.graphql(
             """query ($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results {
             runId jobName status startTime endTime tags { key value } } } } }""",
             filter={**wanted, "tags": [{"key": k, "value": v} for k, v in tags.items()]},
         )
         return [
             {**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}}
-            for run in told["runsOrError"]["results"]
+            for run in answer["runsOrError"]["results"]
         ]
 
     def ended(self, run_id: str) -> str | None:
         """A run's status once it has ended."""
-        told = self.ask(
+        answer = self.graphql(
             "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id
         )
-        status: str = told["runOrError"]["status"]
+        status: str = answer["runOrError"]["status"]
         return status if status in ("SUCCESS", "FAILURE", "CANCELED") else None
 
     def events(self, run_id: str, kind: str) -> list[dg.EventLogEntry]:
@@ -155,7 +155,7 @@ class Deployment:
 
     def checks(self, asset: str) -> dict[str, dict[str, Any]]:
         """The newest result of each check of an asset: success, severity, metadata."""
-        told = self.ask(
+        answer = self.graphql(
             """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
             assetChecksOrError { ... on AssetChecks { checks { name
             executionForLatestMaterialization { status evaluation { success severity
@@ -166,7 +166,7 @@ class Deployment:
             key={"path": [asset]},
         )
         found = {}
-        for check in told["assetNodeOrError"]["assetChecksOrError"]["checks"]:
+        for check in answer["assetNodeOrError"]["assetChecksOrError"]["checks"]:
             execution = check["executionForLatestMaterialization"]
             if execution and execution["evaluation"]:
                 evaluation = execution["evaluation"]
@@ -181,12 +181,12 @@ class Deployment:
 
     def partition_counts(self, asset: str) -> dict[str, int]:
         """How many partitions are materialized, failed and materializing."""
-        told = self.ask(
+        answer = self.graphql(
             """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
             partitionStats { numPartitions numMaterialized numFailed numMaterializing } } } }""",
             key={"path": [asset]},
         )
-        stats: dict[str, int] = told["assetNodeOrError"]["partitionStats"]
+        stats: dict[str, int] = answer["assetNodeOrError"]["partitionStats"]
         return stats
 
     def hosts(self) -> list[str]:
@@ -195,11 +195,11 @@ class Deployment:
             return known_hosts(instance)
 
     def instance(self) -> dg.DagsterInstance:
-        """The instance itself, for what GraphQL does not tell."""
+        """The instance itself, for facts that GraphQL does not have."""
         return dg.DagsterInstance.from_config(str(self.home))
 
     def add_hosts(self, hosts: Iterable[str]) -> None:
-        """Make partitions for them, as a person does in the asset page's dialog."""
+        """Make partitions for hosts, as a person does in the asset page's dialog."""
         with self.instance() as instance:
             add_hosts(instance, hosts)
 
@@ -207,7 +207,7 @@ class Deployment:
 
     def backfill(self, assets: Iterable[str], partitions: Iterable[HostDay]) -> str:
         """Launch a backfill as the asset page does; returns its id."""
-        told = self.ask(
+        answer = self.graphql(
             """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(
             backfillParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
             ... on PythonError { message stack } } }""",
@@ -217,57 +217,57 @@ class Deployment:
                 "fromFailure": False,
             },
         )["launchPartitionBackfill"]
-        assert told["__typename"] == "LaunchBackfillSuccess", told
-        backfill_id: str = told["backfillId"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        backfill_id: str = answer["backfillId"]
         return backfill_id
 
     def backfill_status(self, backfill_id: str) -> str:
-        """Its status, such as COMPLETED_SUCCESS."""
-        told = self.ask(
+        """The status of a backfill, such as COMPLETED_SUCCESS."""
+        answer = self.graphql(
             """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
             ... on PartitionBackfill { status } } }""",
             id=backfill_id,
         )
-        status: str = told["partitionBackfillOrError"]["status"]
+        status: str = answer["partitionBackfillOrError"]["status"]
         return status
 
     def backfill_counts(self, backfill_id: str, asset: str) -> dict[str, int]:
-        """How many partitions of an asset a backfill was for, has materialized, and failed."""
-        told = self.ask(
+        """How many partitions of an asset a backfill targets, has materialized, and failed."""
+        answer = self.graphql(
             """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
             ... on PartitionBackfill { assetBackfillData { assetBackfillStatuses {
             ... on AssetPartitionsStatusCounts { assetKey { path } numPartitionsTargeted
             numPartitionsMaterialized numPartitionsFailed } } } } } }""",
             id=backfill_id,
         )
-        statuses = told["partitionBackfillOrError"]["assetBackfillData"]["assetBackfillStatuses"]
+        statuses = answer["partitionBackfillOrError"]["assetBackfillData"]["assetBackfillStatuses"]
         (counts,) = [status for status in statuses if status.pop("assetKey")["path"] == [asset]]
         return dict(counts)
 
     def cancel_backfill(self, backfill_id: str) -> None:
-        """Ask for its end as its page does; it is CANCELED once its runs have ended."""
-        told = self.ask(
+        """Cancel a backfill as its page does; it is CANCELED once its runs have ended."""
+        answer = self.graphql(
             """mutation ($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename
             ... on PythonError { message stack } } }""",
             id=backfill_id,
         )["cancelPartitionBackfill"]
-        assert told["__typename"] == "CancelBackfillSuccess", told
+        assert answer["__typename"] == "CancelBackfillSuccess", answer
 
     def reexecute_backfill(self, backfill_id: str) -> str:
-        """Launch one for what another did not materialize, "from failure"; returns its id."""
-        told = self.ask(
+        """Launch a backfill of what another did not materialize, "from failure"; returns its id."""
+        answer = self.graphql(
             """mutation ($params: ReexecutionParams!) { reexecutePartitionBackfill(
             reexecutionParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
             ... on PythonError { message stack } } }""",
             params={"parentRunId": backfill_id, "strategy": "FROM_FAILURE"},
         )["reexecutePartitionBackfill"]
-        assert told["__typename"] == "LaunchBackfillSuccess", told
-        second_id: str = told["backfillId"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        second_id: str = answer["backfillId"]
         return second_id
 
     def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
         """Launch a job as its page does; returns the run's id."""
-        told = self.ask(
+        answer = self.graphql(
             """mutation ($params: ExecutionParams!) { launchPipelineExecution(
             executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } }
             ... on PythonError { message } } }""",
@@ -279,12 +279,12 @@ class Deployment:
                 },
             },
         )["launchPipelineExecution"]
-        assert told["__typename"] == "LaunchRunSuccess", told
-        run_id: str = told["run"]["runId"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        run_id: str = answer["run"]["runId"]
         return run_id
 
     def settle(self, first: dt.date, last: dt.date, hosts: Sequence[str]) -> str:
-        """Launch the job ``settle`` for hosts that are neighbours; returns the run's id."""
+        """Launch the job ``settle`` for hosts adjacent in Dagster's order; returns the run's id."""
         return self.launch("settle", Box(first, last, tuple(hosts)).tags)
 
 

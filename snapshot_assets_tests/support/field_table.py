@@ -1,4 +1,4 @@
-"""A source table as sites have them, and rows in it that are awkward on purpose."""
+"""A source table as sites have it, and rows for it that are awkward on purpose."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 def row(host: str, time: int, pid: int, **values: Any) -> Row:
-    """A row of the field table, ``rss`` in KiB; what is not given is unremarkable."""
+    """A row of the field table, ``rss`` in KiB; values that are not given get plain defaults."""
     given = {"username": "ana", "comm": "python", "cputimes": 0, "rss": 1_000_000, "etimes": None}
     given.update(values)
     return {
@@ -53,7 +53,7 @@ def row(host: str, time: int, pid: int, **values: Any) -> Row:
 def busy_host(
     host: str, start: int = MIDNIGHT - 3600, end: int = MIDNIGHT + 86_400 + 3600, seed: int = 0
 ) -> Iterator[Row]:
-    """A host sampled every five minutes plus jitter: long jobs, a reused pid, an idle hog."""
+    """Rows of a host every five minutes plus jitter: long jobs, a reused pid, an idle process."""
     for step, due in enumerate(range(start, end, 300)):
         time = due + (step * 7 + seed) % 11
         age = time - start + 100_000
@@ -78,7 +78,7 @@ def hosts_at_the_edge(midnight: int = MIDNIGHT) -> dict[str, tuple[int, ...]]:
 
 
 def hosts_in_the_margins(midnight: int = MIDNIGHT) -> dict[str, tuple[int, ...]]:
-    """The snapshot times of hosts with rows that are read for a day, and none in it."""
+    """The snapshot times of hosts with rows in a day's margins, and no row in the day."""
     end = midnight + 86_400
     return {
         "before it": (midnight - 600, midnight - 300, midnight - 1),
@@ -88,7 +88,7 @@ def hosts_in_the_margins(midnight: int = MIDNIGHT) -> dict[str, tuple[int, ...]]
 
 
 def rows_at(times: Mapping[str, Sequence[int]]) -> list[Row]:
-    """A process of each host that keeps a core busy, at these times."""
+    """Rows of one process of each host, at these times; the process keeps a core busy."""
     return [
         row(host, time, 1, cputimes=time - sampled[0] + 1000, etimes=time - sampled[0] + 1000)
         for host, sampled in times.items()
@@ -97,7 +97,7 @@ def rows_at(times: Mapping[str, Sequence[int]]) -> list[Row]:
 
 
 def load(source: ProcessSource, rows: Iterable[Row], create: str | None = FIELD_TABLE) -> None:
-    """Put rows into the table ``processes``, creating it unless told not to."""
+    """Put rows into the table ``processes``; creates the table unless ``create`` is None."""
     placeholders = ", ".join(f":{name}" for name in COLUMNS.split(", "))
     statement = sa.text(f"INSERT INTO processes ({COLUMNS}) VALUES ({placeholders})")
     with source.engine.begin() as connection:

@@ -17,9 +17,9 @@ FOREVER = Retention(*[100 * 366 * 86_400] * 4)
 
 @pytest.fixture(autouse=True)
 def examples_never_expire(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The days of the examples are fixed: readers and writers keep all, unless a test says so.
+    """Readers and writers get a long retention by default, as the days of the examples are fixed.
 
-    Redis itself drops what is past its expiry by its own clock.
+    By its own clock, Redis would otherwise remove the examples as expired.
     """
     monkeypatch.setattr("snapshot_assets.store.client.Retention", lambda: FOREVER)
 

@@ -1,6 +1,6 @@
-"""The project's pages as tests look at them: headings, links, tables and fenced blocks.
+"""The project's pages for tests: headings, links, tables and fenced blocks.
 
-Only reading happens here; what pages promise is tested in test_docs.py and test_docs_run.py.
+This module only reads pages. test_docs.py and test_docs_run.py test their statements.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from textwrap import dedent
 ROOT = next(p for p in Path(__file__).parents if (p / "pyproject.toml").exists())
 README = ROOT / "README.md"
 _PAGES = ("CHANGELOG", "CONTRIBUTING", "SECURITY")
-# What the tests read and run. Pages that are not here are nobody's promise.
+# The pages that the tests read and run.
 PAGES = (README, *(ROOT / f"{name}.md" for name in _PAGES), *sorted((ROOT / "docs").rglob("*.md")))
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def first_line(self) -> str:
-        """By which a block is named in tests."""
+        """The first line of the block, which names the block in tests."""
         return self.text.splitlines()[0].strip()
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ def page_name(page: Path) -> str:
 
 
 def blocks(*languages: str) -> list[Block]:
-    """The fenced blocks of all pages in these languages, in order; all without languages."""
+    """The fenced blocks of all pages in these languages, in order; all blocks if none is given."""
     found = []
     for page in PAGES:
         text = page.read_text()
@@ -84,7 +84,7 @@ def section(page: Path, heading: str) -> str:
 
 
 def table_rows(text: str) -> list[list[str]]:
-    """The cells of all tables in a text, without heads."""
+    """The cells of all tables in a text, without the tables' headers."""
     rows = []
     lines = text.splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
@@ -94,5 +94,5 @@ def table_rows(text: str) -> list[list[str]]:
 
 
 def code_words(text: str) -> list[str]:
-    """What stands in backticks."""
+    """The words in backticks."""
     return re.findall(r"`([^`\n]+)`", text)

@@ -1,4 +1,4 @@
-"""A private nginx with the configuration that is shipped, names and paths put in."""
+"""A private nginx with the shipped configuration, in which names and paths are replaced."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Nginx(Server):
     """The reverse proxy of the documentation: TLS, a login, and the dashboard under ``/usage/``.
 
     Args:
-        folder: its own.
-        dashboard_port: where the dashboard is, on 127.0.0.1.
-        users: name to password.
+        folder: the server's folder.
+        dashboard_port: the dashboard's port on 127.0.0.1.
+        users: user name to password.
     """
 
     def __init__(self, folder: Path, dashboard_port: int, users: Mapping[str, str]) -> None:
@@ -35,21 +35,21 @@ class Nginx(Server):
         passwords = folder / "htpasswd"
         passwords.write_text("".join(f"{n}:{_hash(p)}\n" for n, p in users.items()))
         site = SHIPPED.read_text()
-        for reported, ours in {
+        for shipped, private in {
             "server 127.0.0.1:8050;": f"server 127.0.0.1:{dashboard_port};",
             "listen 443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
             "/etc/ssl/certs/stats.example.org.pem": str(self.certificate),
             "/etc/ssl/private/stats.example.org.key": str(key),
             "/etc/nginx/dashboard.htpasswd": str(passwords),
         }.items():
-            assert site.count(reported) == 1, reported
-            site = site.replace(reported, ours)
+            assert site.count(shipped) == 1, shipped
+            site = site.replace(shipped, private)
         (folder / "site.conf").write_text(site)
         kept = [
             f"{name}_temp_path {folder / name};"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         ]
-        # The workers of root's nginx are others, who may not look into the tests' folders.
+        # By default, the workers of root's nginx run as a user who cannot read the tests' folders.
         user = f"user root {grp.getgrgid(0).gr_name};" if os.getuid() == 0 else ""
         (folder / "nginx.conf").write_text(
             f"daemon off;\n{user}\npid {folder / 'pid'};\nevents {{}}\n"
@@ -57,12 +57,12 @@ class Nginx(Server):
         )
 
     def command(self) -> list[str]:
-        """What to run."""
+        """The command that runs the server."""
         own = str(self.folder)
         return [find_program("nginx"), "-p", own, "-c", f"{own}/nginx.conf", "-e", "stderr"]
 
     def is_ready(self) -> bool:
-        """Whether somebody listens."""
+        """Whether the port accepts connections."""
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         except OSError:
@@ -75,7 +75,7 @@ class Nginx(Server):
         login: tuple[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """What a browser gets here."""
+        """The response to a GET request from a browser."""
         return requests.get(
             f"https://localhost:{self.port}{path}",
             auth=login,
@@ -87,6 +87,6 @@ class Nginx(Server):
 
 
 def _hash(password: str) -> str:
-    """As nginx knows it without the system's crypt."""
+    """The password's hash in a form that nginx reads without the system's crypt."""
     digest = hashlib.sha1(password.encode()).digest()
     return f"{{SHA}}{base64.b64encode(digest).decode()}"

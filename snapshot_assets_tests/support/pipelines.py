@@ -1,7 +1,7 @@
-"""The assets on the tests' servers: run alone, or with the sensors and jobs around them.
+"""The assets on the tests' servers: alone, or with their sensors and jobs.
 
-Ticks are evaluated as the daemon does it, on a real source, lake and Redis; the sensors' clock is
-set to noon of today, so that no night begins during a test.
+Ticks are evaluated as the daemon does, on a real source, lake and Redis. The sensors' clock is set
+to noon of today, so that no night begins during a test.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 
 class Pipeline:
-    """The assets on a source, a lake and a Redis, materialized in process."""
+    """The assets on a source, a lake and a Redis, materialized in this process."""
 
     def __init__(self, source_url: str, redis: Redis, lake: Path, instance: dg.DagsterInstance):
         self.source_url, self.redis, self.lake_path = source_url, redis, lake
@@ -107,12 +107,12 @@ class Pipeline:
 
 
 class WatchedPipeline(Pipeline):
-    """A pipeline whose definitions take their settings from the environment, at a set time.
+    """A pipeline with sensors, whose definitions read their settings from the environment.
 
     Attributes:
         day: the last UTC day that is over.
-        now: what the sensors take for the time.
-        cursor: what the sensor of late rows remembers.
+        now: the time of the sensors, epoch seconds.
+        cursor: the cursor of the sensor of late rows.
     """
 
     def __init__(self, *where: Any) -> None:
@@ -126,18 +126,19 @@ class WatchedPipeline(Pipeline):
         self.defs = build_defs()
 
     def rows(self, host: str, seed: int = 0) -> Iterator[Row]:
-        """An hour of the day before noon."""
+        """Rows from 10:00 to 11:00 of the day."""
         return busy_host(host, self.midnight + 36_000, self.midnight + 39_600, seed)
 
     def add(self, host: str, seconds: int) -> None:
-        """One more row, so long after the day's midnight."""
+        """Load one more row, so many seconds after the day's midnight."""
         load(self.source, [row(host, self.midnight + seconds, 77)], create=None)
 
     def take_back(self) -> None:
+        """Delete the rows that :meth:`add` has loaded."""
         execute(self.source, "DELETE FROM processes WHERE pid = 77")
 
-    def look(self, sensor: str = "late_rows") -> tuple[list[dg.RunRequest], str]:
-        """A tick: what it asks for, or why it does not."""
+    def tick(self, sensor: str = "late_rows") -> tuple[list[dg.RunRequest], str]:
+        """Evaluate a tick of a sensor: its run requests, or its skip reason."""
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources=environment_resources()
         ) as context:
@@ -148,11 +149,11 @@ class WatchedPipeline(Pipeline):
         return list(done.run_requests or []), done.skip_message or ""
 
     def late(self, forget: bool = True) -> set[str]:
-        """The hosts whose day a tick wants settled; what was tried before is forgotten or not."""
+        """The hosts whose day a tick requests to settle; by default earlier tries are forgotten."""
         if forget:
             self.cursor = None
         found = set()
-        for request in self.look()[0]:
+        for request in self.tick()[0]:
             assert request.job_name == "settle"
             assert request.tags[DAY_TAG] == str(self.day)
             assert request.tags[REASON_TAG] == "late"
@@ -192,7 +193,7 @@ class WatchedPipeline(Pipeline):
 
 
 def recent(host: str, seconds: int = 1_800, until: int = 0) -> list[Row]:
-    """Rows of the last half-hour, up to so many seconds ago."""
+    """Rows of some seconds, by default half an hour, that end ``until`` seconds ago."""
     now = int(time.time())
     return list(busy_host(host, now - until - seconds, now - until))
 
@@ -207,7 +208,7 @@ def day_of(site: WatchedPipeline) -> tuple[dt.datetime, dt.datetime]:
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
-    """Partition to the metadata that was told of it."""
+    """The metadata recorded of an asset, by partition."""
     return {
         str(event.materialization.partition): {
             name: value.value for name, value in event.materialization.metadata.items()
@@ -222,8 +223,8 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluati
 
 
 def culprits(check: dg.AssetCheckEvaluation) -> dict[str, str]:
-    """Host to what is wrong with it."""
-    told: Any = check.metadata["culprits"].value
-    if told == "none":
+    """The problems that a check reports, by host."""
+    found: Any = check.metadata["culprits"].value
+    if found == "none":
         return {}
-    return {record.data["host"]: record.data["problem"] for record in told.records}
+    return {record.data["host"]: record.data["problem"] for record in found.records}

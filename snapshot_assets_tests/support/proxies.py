@@ -1,4 +1,4 @@
-"""What can stand between a client and a server: proxies that cut or trickle, and a mute server."""
+"""Proxies between a client and a server, which cut or delay what passes, and a mute server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_WAIT_SECONDS = 10.0
 
 
 class Listener(ABC):
-    """Accepts connections at a free ``port`` until it is closed, and then ends them all."""
+    """Accepts connections at a free ``port``; on exit, ends all of them."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -28,7 +28,7 @@ class Listener(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Closing alone would not wake the thread that accepts.
+        # Closing alone would not wake the thread that accepts connections.
         _end(self._listener)
         self._threads[0].join(_LONGEST_WAIT_SECONDS)
         _end(*self._open)
@@ -37,7 +37,7 @@ class Listener(ABC):
 
     @abstractmethod
     def serve(self, client: socket.socket) -> None:
-        """Do something with a new connection, without waiting for it."""
+        """Handle a new connection, without waiting for it."""
 
     def _accept(self) -> None:
         while True:
@@ -56,10 +56,10 @@ class Listener(ABC):
 
 
 class MuteServer(Listener):
-    """Accepts and never answers."""
+    """Accepts connections and never answers."""
 
     def serve(self, client: socket.socket) -> None:
-        """Leave it alone."""
+        """Do nothing with the connection."""
 
 
 class Proxy(Listener):
@@ -70,7 +70,7 @@ class Proxy(Listener):
         self._server_port = server_port
 
     def serve(self, client: socket.socket) -> None:
-        """Connect it with the server; or end it, as the server would have, if there is none."""
+        """Connect the client with the server; without a server, end the connection."""
         try:
             server = socket.create_connection(("127.0.0.1", self._server_port))
         except OSError:
@@ -82,7 +82,7 @@ class Proxy(Listener):
         self.connect(client, server)
 
     def connect(self, client: socket.socket, server: socket.socket) -> None:
-        """Pass what comes, in both directions."""
+        """Pass everything, in both directions."""
         self._in_background(self._requests, client, server, None)
         self._in_background(self._answers, client, server, None)
 
@@ -90,14 +90,14 @@ class Proxy(Listener):
         was_cut = _pass(client, server, cut)
         if was_cut:
             self.at_request_cut()
-        # The server still reads all that was passed, and then an end in order.
+        # The server still reads everything that was passed, and then an orderly end.
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_WR)
         if was_cut:
             _end(client)
 
     def at_request_cut(self) -> None:
-        """Called when a connection's requests were cut."""
+        """Called when the requests of a connection were cut."""
 
     def _answers(self, client: socket.socket, server: socket.socket, cut: int | None) -> None:
         _pass(server, client, cut)
@@ -113,10 +113,10 @@ class CuttingProxy(Proxy):
     """Ends its first connections after so many bytes of answers, or of requests.
 
     Args:
-        server_port: where to connect to.
-        cuts: bytes of answers that reach the client, for one connection each; None for all.
-        request_cuts: bytes of requests that reach the server, which takes them all before it
-            sees the end: what a writer leaves there that is killed within a pipeline.
+        server_port: the server's port on 127.0.0.1.
+        cuts: bytes of answers that reach the client, one number for each connection; None for all.
+        request_cuts: bytes of requests that reach the server. The server reads them all before the
+            end, as from a writer that is killed within a pipeline.
         at_request_cut: called at once when such a cut is reached.
     """
 
@@ -133,15 +133,15 @@ class CuttingProxy(Proxy):
         self._ended = threading.Semaphore(0)
 
     def wait_for_end(self) -> None:
-        """Wait until the server has let go of one more connection: it did all it was asked."""
+        """Wait until the server has closed one more connection, and so done all its requests."""
         assert self._ended.acquire(timeout=_LONGEST_WAIT_SECONDS), "no connection ended"
 
     def at_request_cut(self) -> None:
-        """Tell whoever wants to know."""
+        """Call the function that the test gave."""
         self._at_request_cut()
 
     def connect(self, client: socket.socket, server: socket.socket) -> None:
-        """Pass what comes up to the cuts."""
+        """Pass everything up to the cuts."""
         cut = self._cuts.pop(0) if self._cuts else None
         request_cut = self._request_cuts.pop(0) if self._request_cuts else None
         self._in_background(self._requests, client, server, request_cut)
@@ -153,11 +153,11 @@ class CuttingProxy(Proxy):
 
 
 class TrickleProxy(Proxy):
-    """Passes the answers a byte at a time: often enough for a timeout that starts anew each time.
+    """Passes the answers a byte at a time, so often that no timeout between two bytes is reached.
 
     Args:
-        server_port: where to connect to.
-        pause_seconds: before each byte.
+        server_port: the server's port on 127.0.0.1.
+        pause_seconds: pause before each byte.
     """
 
     def __init__(self, server_port: int, pause_seconds: float = 0.3) -> None:
@@ -170,7 +170,7 @@ class TrickleProxy(Proxy):
         super().__exit__(*error)
 
     def connect(self, client: socket.socket, server: socket.socket) -> None:
-        """Pass the requests as they come, and the answers slowly."""
+        """Pass the requests at once, and the answers slowly."""
         self._in_background(self._requests, client, server, None)
         self._in_background(self._trickle, server, client)
 
@@ -182,7 +182,7 @@ class TrickleProxy(Proxy):
 
 
 def _pass(source: socket.socket, target: socket.socket, limit: int | None) -> bool:
-    """Pass what comes, until it ends or so many bytes were passed; whether they were."""
+    """Pass data until it ends or the limit of bytes is reached; return whether it was reached."""
     passed = 0
     with contextlib.suppress(OSError):
         while data := source.recv(_CHUNK):
@@ -197,7 +197,7 @@ def _pass(source: socket.socket, target: socket.socket, limit: int | None) -> bo
 
 def _end(*ends: socket.socket) -> None:
     for end in ends:
-        # A thread that waits for it would not notice that it is closed.
+        # A thread that waits for the socket would not notice that it is closed.
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()

@@ -1,7 +1,7 @@
 """Private MariaDB and Redis servers, for tests and benchmarks.
 
-Each has its own temporary folder and a free port on 127.0.0.1, and ends with the process that
-started it. A missing server program is an error with a hint, never a reason to skip.
+Each server has its own temporary folder and a free port on 127.0.0.1, and ends with the process
+that started it. A missing server program is an error with a hint, never a reason to skip a test.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_RETRY = Retry(NoBackoff(), 0)
 
 
 def _child(process: LeashedProcess) -> psutil.Process:
-    """The server itself, behind its leash."""
+    """The process of the server itself, the child of its leash."""
     (child,) = psutil.Process(process.pid).children()
     return child
 
@@ -49,7 +49,7 @@ def find_program(*names: str) -> str:
 
 
 class Server(ABC):
-    """A server process with a folder, a port, and a way to tell that it is ready."""
+    """A server process with a folder, a port, and a check that the server is ready."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,19 +65,19 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """What to run."""
+        """The command that runs the server."""
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Whether the server answers."""
 
     def start(self) -> None:
-        """Start and wait until it answers; on the same port and folder as before."""
+        """Start the server and wait until it answers; a restart keeps port and folder."""
         self._process = LeashedProcess(self.command(), log=self.folder / "server.log")
         wait_until(self.is_ready, self._process, _READY_SECONDS)
 
     def kill(self, signum: int) -> None:
-        """Send the server itself a signal, and wait until it is gone."""
+        """Send the server itself a signal, and wait until it has ended."""
         if self._process is not None:
             child = _child(self._process)
             child.send_signal(signum)
@@ -86,7 +86,7 @@ class Server(ABC):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The server accepts connections and never answers."""
+        """Pause the server: it accepts connections and does not answer."""
         assert self._process is not None
         child = _child(self._process)
         child.suspend()
@@ -96,7 +96,7 @@ class Server(ABC):
             child.resume()
 
     def stop(self) -> None:
-        """End it, if it runs, and give it the time to do so in order."""
+        """End the server, if it runs, and give it time to shut down."""
         if self._process is not None:
             self._process.stop()
             self._process = None
@@ -114,7 +114,7 @@ class MariaDB(Server):
         self._options = list(options)
 
     def command(self) -> Sequence[str]:
-        """What to run; a fresh data folder is set up first."""
+        """The command that runs the server; sets up the data folder first if there is none."""
         if not self._data.exists():
             self._install()
         return [
@@ -123,7 +123,7 @@ class MariaDB(Server):
             f"--datadir={self._data}",
             f"--port={self.port}",
             f"--socket={self.folder / 's.sock'}",
-            # A server that starts removes what others have left in a shared one, running or not.
+            # A server that starts removes the files of other servers in a shared folder.
             f"--tmpdir={self.folder}",
             "--bind-address=127.0.0.1",
             f"--user={getpass.getuser()}",
@@ -134,7 +134,7 @@ class MariaDB(Server):
 
     def _install(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # A named host each: the installation's anonymous user would win against '%'.
+        # With named hosts, as the installation's anonymous user would take precedence over '%'.
         statements = ["CREATE DATABASE IF NOT EXISTS monitoring CHARACTER SET utf8mb4;"]
         for host in ("localhost", "127.0.0.1"):
             account = f"'{self.user}'@'{host}'"
@@ -187,9 +187,9 @@ class Redis(Server):
     """A Redis server without persistence, unless the options say otherwise.
 
     Args:
-        folder: its own.
-        options: of its command line; the last one of a name wins.
-        password: of its default user; None for none.
+        folder: the server's folder.
+        options: options of the command line; the last one of a name wins.
+        password: password of the default user; None for none.
     """
 
     programs: ClassVar[Sequence[str]] = ("redis-server", "valkey-server")
@@ -204,7 +204,7 @@ class Redis(Server):
             self._options += ["--requirepass", password]
 
     def command(self) -> Sequence[str]:
-        """What to run."""
+        """The command that runs the server."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return [
             self.program(),
@@ -218,9 +218,9 @@ class Redis(Server):
         return find_program(*self.programs)
 
     def is_ready(self) -> bool:
-        """Whether it answers, an error included."""
+        """Whether the server answers, be it with an error."""
         try:
-            # A refused password would be tried again, too.
+            # Without retries, as the client would also retry after a rejected password.
             with redis.Redis(port=self.port, socket_timeout=1, retry=_NO_RETRY) as client:
                 client.ping()
         except redis.AuthenticationError:  # a kind of ConnectionError to redis-py
@@ -230,11 +230,11 @@ class Redis(Server):
         return True
 
     def client(self) -> redis.Redis:
-        """A plain client, for looking at what was written."""
+        """A plain client, to read what was written."""
         return redis.Redis(port=self.port, password=self.password, socket_timeout=5)
 
     def contents(self, pattern: str = "*") -> dict[bytes, tuple[int, Any]]:
-        """Everything under keys that match: key to expiry, and fields or members."""
+        """The contents of all keys that match: key to expiry, and fields or members."""
         with self.client() as client:
             found: dict[bytes, tuple[int, Any]] = {}
             for key in sorted(client.keys(pattern)):
@@ -249,10 +249,10 @@ class Redis(Server):
 
 
 def wait_for(what: str, reached: Callable[[], bool]) -> None:
-    """Wait until something is as it should be.
+    """Wait until a condition is reached.
 
     Raises:
-        RuntimeError: it took too long; the message has what was waited for.
+        RuntimeError: that took too long; the message names the condition.
     """
     deadline = time.monotonic() + _SETTLED_SECONDS
     while not reached():

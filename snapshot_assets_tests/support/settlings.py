@@ -1,4 +1,4 @@
-"""What the tests of settling share: a source that remembers, and the three steps over servers."""
+"""Shared by the tests of settling: a source that records its reads, and the three steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIRST, LAST = (dt.datetime.fromtimestamp(MIDNIGHT + t, dt.UTC) for t in (0, 2 * 
 
 
 class Source(ProcessSource):
-    """Remembers which hosts were read of which day, and fails where a test chooses."""
+    """Records which hosts were read of which day, and fails where a test chooses."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, SourceTable(rss_unit="KiB"))
@@ -52,22 +52,22 @@ class Source(ProcessSource):
 
 
 class Settling:
-    """A source, a lake and a Redis, and the three steps over them."""
+    """A source, a lake, a Redis, and the three steps on them."""
 
     def __init__(self, source: Source, lake: Lake, writer: RedisWriter, redis: Redis) -> None:
         self.source, self.lake, self.writer, self.redis = source, lake, writer, redis
         self.timer = Timer()
 
     def load(self, *hosts: str) -> None:
-        """An hour of the day, and an hour before it, of each host."""
+        """Load rows of each host: the first hour of the day, and the hour before it."""
         load(self.source, [r for host in hosts for r in busy_host(host, end=MIDNIGHT + 3600)])
 
     def load_more(self, host: str) -> None:
-        """One more row, five minutes after the others."""
+        """Load one more row, five minutes after the others."""
         load(self.source, [row(host, MIDNIGHT + 3900, 7, cputimes=9_000)], create=None)
 
-    def steps(self, wanted: Sequence[HostDay]) -> dict[str, Step]:
-        keeper = RowsKeeper(self.source, self.lake, wanted, RULES, self.timer)
+    def steps(self, host_days: Sequence[HostDay]) -> dict[str, Step]:
+        keeper = RowsKeeper(self.source, self.lake, host_days, RULES, self.timer)
         return {
             "keep": keeper.keep,
             "account": lambda host_day: account_day(self.lake, host_day, RULES, self.timer),
@@ -76,11 +76,11 @@ class Settling:
             ),
         }
 
-    def run(self, *wanted: HostDay) -> list[Done | Defect]:
-        return list(settle(wanted, self.steps(wanted), self.timer))
+    def run(self, *host_days: HostDay) -> list[Done | Defect]:
+        return list(settle(host_days, self.steps(host_days), self.timer))
 
     def rows(self, host: str) -> pd.DataFrame:
-        """What the source has for the day of a host."""
+        """The rows that the source has for the day of a host, margins included."""
         return self.source.read_sql(*RULES.read_range(ALICE.window), [host])
 
     def documents(self, host: str) -> dict[int, Any]:

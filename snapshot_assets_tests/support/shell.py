@@ -1,4 +1,4 @@
-"""The command line as a person types it, in processes of its own."""
+"""The command line as a person types it; each command is a process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 class Shell:
-    """Runs ``snapshot-assets`` with a site's settings."""
+    """Runs ``snapshot-assets`` in a folder, with these settings."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.settings = {f"SNAPSHOT_{name}": value for name, value in settings.items()}
 
     def run(self, *arguments: str, code: int = 0, **settings: str) -> str:
-        """Standard output and error together; checks the exit code and that nothing blew up."""
+        """Run a command, require the exit code and no traceback; return its output and errors."""
         more = {f"SNAPSHOT_{name}": value for name, value in settings.items()}
         done = subprocess.run(
             [sys.executable, "-m", "snapshot_assets.cli", *arguments],

@@ -1,4 +1,4 @@
-"""What the tests of Redis share: usage to write, all that readers can be asked, both readers."""
+"""Shared by the tests of Redis: usage to write, every read of a reader, both readers."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _Result = TypeVar("_Result")
 
 
 def used(*rows: Row, window: Window = WINDOW, stage: Stage = "settled") -> Usage:
-    """What these processes used in a window."""
+    """The usage of these processes in a window."""
     aggregates = account(raw_rows(rows), window, AccountingRules()).aggregates
     return usage_from_aggregates(aggregates, DocumentRules(), stage)
 
 
 def worked_example(host: str = "alice") -> list[Row]:
-    """The contract's own: 12:00 is 1.0 core over 300 s, 12:05 is 1.0 core over 240 s."""
+    """The contract's example: 12:00 is 1.0 core over 300 s, 12:05 is 1.0 core over 240 s."""
     return [
         Row(host, NOON, cputimes=100, rss=5 * GB),
         Row(host, NOON + 240, cputimes=340, rss=5 * GB),
@@ -49,7 +49,7 @@ def worked_example(host: str = "alice") -> list[Row]:
 
 
 def busy(host: str, cores: float, buckets: int = 96, users: int = 4) -> list[Row]:
-    """Some users with so many cores each, for 8 hours around noon."""
+    """Rows of some users who each use so many cores, for 8 hours around noon."""
     return [
         Row(host, NOON - 4 * 3600 + t * 300, 10 + u, f"user{u}", "work", cores * t * 300, u * GB)
         for u in range(users)
@@ -58,7 +58,7 @@ def busy(host: str, cores: float, buckets: int = 96, users: int = 4) -> list[Row
 
 
 def answers(reader: RedisReader | InOneLoop, hosts: list[str]) -> dict[str, Any]:
-    """All that a reader can be asked about the day; frames as text with all digits."""
+    """The results of all reads of the day that a reader offers; frames as columns of values."""
     found: dict[str, Any] = {
         "hosts": reader.hosts(FIRST, LAST),
         "last update": [reader.last_update(), *(reader.last_update(host) for host in hosts)],
@@ -80,7 +80,7 @@ def exact(frame: pd.DataFrame) -> Mapping[str, list[Any]]:
 
 
 class InOneLoop:
-    """The asynchronous reader with the methods of the other, for tests of both.
+    """The asynchronous reader with synchronous methods, for tests of both readers.
 
     Takes the arguments of the reader.
     """
@@ -118,8 +118,8 @@ class InOneLoop:
     def last_update(self, *arguments: Any) -> dt.datetime | None:
         return self._run(self.reader.last_update(*arguments))
 
-    def _run(self, asked: Coroutine[Any, Any, _Result]) -> _Result:
-        return self._runner.run(asked)
+    def _run(self, read: Coroutine[Any, Any, _Result]) -> _Result:
+        return self._runner.run(read)
 
 
 Reader: TypeAlias = RedisReader | InOneLoop
@@ -128,7 +128,7 @@ both_readers = pytest.mark.parametrize("kind", READERS, ids=["threads", "asyncio
 
 
 def round_trip(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Settle a day, refresh it live, settle an hour of it again: what both readers then say."""
+    """Settle a day, refresh it live, settle an hour of it again; return what both readers read."""
     hosts = ["alice", "bob"]
     noon = Window(NOON, NOON + 3600)
     with RedisWriter(clock=lambda: NOW, **options) as writer:
@@ -149,15 +149,15 @@ def round_trip(options: Mapping[str, Any]) -> dict[str, Any]:
 def both_reading(
     look: Callable[[RedisReader | InOneLoop], bool], pause_seconds: float, **options: Any
 ) -> Iterator[list[int]]:
-    """Both readers look all the time, each in a thread; outages and refusals are no failure.
+    """Both readers read all the time, each in a thread; a StoreError is not a failure.
 
     Args:
-        look: asserts what a reader may say; whether it said all.
-        pause_seconds: between two looks.
-        options: of the readers.
+        look: reads, asserts that the result is allowed, and returns whether it is complete.
+        pause_seconds: pause between two reads.
+        options: arguments of the readers.
 
     Yields:
-        How often each reader said all.
+        How many complete results each reader had.
     """
     counts, failures, done = [0, 0], list[BaseException](), threading.Event()
 

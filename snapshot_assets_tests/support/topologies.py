@@ -1,4 +1,4 @@
-"""Redis as it is run where it matters: Valkey, TLS, Sentinel, and a cluster of three."""
+"""Other ways to run Redis: Valkey, TLS, Sentinel, and a cluster of three."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Valkey(Redis):
 
 
 class TlsRedis(Redis):
-    """A Redis that also speaks TLS, with a certificate that nobody knows yet."""
+    """A Redis that also speaks TLS, with a certificate of its own authority."""
 
     def __init__(
         self, folder: Path, options: Sequence[str] = (), *, password: str | None = None
@@ -50,7 +50,7 @@ class TlsRedis(Redis):
         ]
 
     def tls_url(self, db: int = 0, *, trusted: bool = True) -> str:
-        """The rediss:// URL, with the authority that vouches for the server unless told not to."""
+        """The rediss:// URL; names the server's authority unless ``trusted`` is False."""
         host = f"127.0.0.1:{self.port}"
         url = self.url(db).replace("redis:", "rediss:").replace(host, f"localhost:{self.tls_port}")
         return f"{url}?ssl_ca_certs={self.certificate}" if trusted else url
@@ -87,14 +87,14 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 class _Sentinel(Redis):
-    """One sentinel, which keeps what it knows in its configuration file."""
+    """One sentinel, which keeps its state in its configuration file."""
 
     def __init__(self, folder: Path, setup: SentinelSetup, *, password: str | None) -> None:
         super().__init__(folder, password=password)
         self._setup = setup
 
     def command(self) -> Sequence[str]:
-        """What to run; the file is written once, since the sentinel goes on writing it."""
+        """The command that runs it; writes the file once, as the sentinel then changes the file."""
         file = self.folder / "sentinel.conf"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -118,14 +118,14 @@ class _Sentinel(Redis):
 
 
 class SentinelSetup:
-    """A primary and two replicas, watched by three sentinels.
+    """A primary and two replicas, monitored by three sentinels.
 
     Args:
-        folder: its own.
-        options: of the command lines of the primary and the replicas.
-        password: of the primary and the replicas; None for none.
-        sentinel_password: of the sentinels; None for none.
-        kind: of the primary and the replicas.
+        folder: holds the folders of the servers.
+        options: options of the command lines of the primary and the replicas.
+        password: password of the primary and the replicas; None for none.
+        sentinel_password: password of the sentinels; None for none.
+        kind: class of the primary and the replicas.
     """
 
     service_name = "snapshots"
@@ -154,12 +154,12 @@ class SentinelSetup:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Of the sentinels."""
+        """Host and port of each sentinel."""
         return [("127.0.0.1", sentinel.port) for sentinel in self.sentinels]
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            # Replicas before their primary: one that ends in order waits for those that lag.
+            # The stack ends replicas before their primary, which would wait for those that lag.
             _start(stack, [self.primary, *self.replicas])
             wait_for("the replicas follow", self._replicas_follow)
             _start(stack, self.sentinels)
@@ -174,9 +174,9 @@ class SentinelSetup:
         self._stack.close()
 
     def fail_over(self) -> Redis:
-        """Kill the primary; once the sentinels agree on another and it takes writes, return it.
+        """Kill the primary, and return the new one once the sentinels agree and it takes writes.
 
-        The killed one may be started again, and is then made a replica by the sentinels.
+        A test may start the killed server again; the sentinels then make it a replica.
         """
         old = self.primary
         old.kill(signal.SIGKILL)
@@ -188,8 +188,8 @@ class SentinelSetup:
     def wait_until_up(self) -> None:
         """Wait until each sentinel finds the primary up.
 
-        The one that leads a fail-over names the new primary first and finds it down until the
-        replicas follow; clients do not take its word that long.
+        The sentinel that leads a fail-over names the new primary first, and finds it down until the
+        replicas follow. Until then clients do not accept its answer.
         """
         wait_for("the sentinels find the primary up", lambda: all(map(self._is_up, self.sentinels)))
 
@@ -228,8 +228,8 @@ class SentinelSetup:
         return True
 
 
-# How often a sentinel looks around; as it comes, every ten seconds. A replica not heard of for five
-# pings is not made primary, and once the primary is down each is asked only once a second.
+# Shorter periods of the sentinels, which by default are up to ten seconds. A replica that missed
+# five pings is not made primary, and once the primary is down, each is asked only once a second.
 _HASTE = (
     *("info-period", "200", "publish-period", "200", "ping-period", "400"),
     *("ask-period", "100", "min-link-reconnect-period", "100"),
@@ -246,13 +246,13 @@ def _takes_writes(server: Redis) -> bool:
 
 
 class ClusterSetup:
-    """A cluster of three masters, whose data survives that they are killed.
+    """A cluster of three masters, whose data survives if a node is killed.
 
     Args:
-        folder: its own.
-        options: of the command lines.
-        password: of each node; None for none.
-        kind: of each node.
+        folder: holds the folders of the nodes.
+        options: options of the command lines.
+        password: password of each node; None for none.
+        kind: class of each node.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ class ClusterSetup:
                 [
                     *("--cluster-enabled", "yes", "--cluster-port", str(bus_port)),
                     *("--cluster-node-timeout", "1000"),
-                    # What is answered was written; it need not outlive the machine.
+                    # A node writes before it answers; the file need not survive the machine.
                     *("--appendonly", "yes", "--appendfsync", "no"),
                     *options,
                 ],
@@ -301,7 +301,7 @@ class ClusterSetup:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Of the nodes."""
+        """Host and port of each node."""
         return [("127.0.0.1", node.port) for node in self.nodes]
 
     def wait_until_ok(self) -> None:
@@ -315,7 +315,7 @@ class ClusterSetup:
         self.wait_until_ok()
 
     def owner(self, slot: int) -> Redis:
-        """The node that has the slot, as the first node that answers sees it."""
+        """The node that has the slot, according to the first node that answers."""
         for node in self.nodes:
             try:
                 ranges = _ask(node, "CLUSTER", "SLOTS")
@@ -330,15 +330,15 @@ class ClusterSetup:
         return self.owner(key_slot(key.encode()))
 
     def migrate_slot(self, slot: int, to: Redis) -> None:
-        """Move a slot and its keys to another node: whoever still asks the old one gets MOVED."""
+        """Move a slot and its keys to another node; the old node then answers MOVED."""
         with self.migrating(slot, to):
             pass
 
     @contextmanager
     def migrating(self, slot: int, to: Redis) -> Iterator[None]:
-        """On its way to another node: a key that the old one does not have is answered with ASK.
+        """Begin to move a slot: for a key that the old node does not have, it answers ASK.
 
-        The keys stay there unless :meth:`move_keys` is called; at the end all are moved.
+        The keys stay at the old node unless :meth:`move_keys` is called. At the end all are moved.
         """
         source = self.owner(slot)
         ids = {node.port: _ask(node, "CLUSTER", "MYID") for node in self.nodes}
@@ -353,7 +353,7 @@ class ClusterSetup:
                 _ask(node, "CLUSTER", "SETSLOT", slot, "NODE", ids[to.port])
 
     def move_keys(self, slot: int, source: Redis, to: Redis, count: int = 100_000) -> None:
-        """Move so many keys of a slot that is on its way."""
+        """Move so many keys of a slot that is migrating."""
         keys = _ask(source, "CLUSTER", "GETKEYSINSLOT", slot, count)
         if keys:
             login = () if self.password is None else ("AUTH", self.password)
@@ -375,14 +375,14 @@ def _is_whole(node: Redis) -> bool:
 
 
 def _ask(node: Redis, *command: str | bytes | int) -> Any:
-    """The answer as it comes: the client's own ideas of it change with the version."""
+    """The node's raw answer, as the client's conversion differs between its versions."""
     with node.client() as client:
         client.response_callbacks.clear()
         return client.execute_command(*command)
 
 
 def _start(stack: ExitStack, servers: Sequence[Server]) -> None:
-    """Start them together; the stack ends them, also those that have started if another fails."""
+    """Start servers at the same time; the stack ends them, even if only some have started."""
     for server in servers:
         stack.callback(server.stop)
     with ThreadPoolExecutor(len(servers)) as pool:

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Webhook:
-    """A server that keeps what it is sent, and answers as the test says."""
+    """A server that keeps the messages it gets, and answers with the code that the test sets."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None, Any]] = []

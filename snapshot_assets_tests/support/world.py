@@ -1,4 +1,4 @@
-"""A small world for the dashboard's tests: a Redis with known use, a clock, pages and a browser."""
+"""A small world for the dashboard's tests: a Redis with known usage, a clock, and pages."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
 from snapshot_assets_tests.support.servers import Redis
 
-# A Friday afternoon; the hour does not matter, the clock is ours.
+# A Friday afternoon; the tests set the clock, so any hour would do.
 NOW = int(dt.datetime(2026, 11, 20, 14, 32, tzinfo=dt.UTC).timestamp())
-# The server's own clock goes on: what is written here must not expire in years to come.
+# Redis expires keys by its own clock, so the retention must last for years.
 KEPT = Retention(*[20_000 * DAY_SECONDS] * 4)
 
 HOSTILE_USER = "<img src=x onerror=document.title='owned'>"
@@ -49,13 +49,13 @@ class Clock:
 
 @dataclass
 class World:
-    """A store with known use, and pages on it.
+    """A store with known usage, and pages on it.
 
     Attributes:
         redis: the server.
-        clock: the pages', the reader's and the writer's.
-        prefix: of the keys.
-        written: host to bucket to what was written, for comparing.
+        clock: the clock of pages, reader and writer.
+        prefix: prefix of the keys.
+        written: the content written, by host and bucket, for comparisons.
     """
 
     redis: Redis
@@ -73,11 +73,11 @@ class World:
         }
 
     def reader(self) -> RedisReader:
-        """A reader on the store."""
+        """A reader of the store."""
         return RedisReader(**self.options())
 
     def write(self, host: str, buckets: Mapping[int, Bucket]) -> None:
-        """Put a host's buckets there: whole days that are settled, the others live."""
+        """Write a host's buckets: the settled ones as whole days, the others as live."""
         self.written.setdefault(host, {}).update(buckets)
         with RedisWriter(**self.options()) as writer:
             for settled in (True, False):
@@ -99,14 +99,14 @@ class World:
 
     @contextmanager
     def site(self, **options: Any) -> Iterator[str]:
-        """The application served on a port of its own; its address."""
+        """Serve the application on a free port, and yield its address."""
         with self.app(**{"poll_seconds": 0.3, **options}) as app, served(app.server) as port:
             yield f"http://127.0.0.1:{port}{app.config.url_base_pathname}"
 
 
 @contextmanager
 def served(server: flask.Flask, threads: int = 8) -> Iterator[int]:
-    """An application behind waitress, in a thread; its port."""
+    """Serve an application with waitress, in a thread, and yield its port."""
     port = free_port()
     made: Any = waitress.create_server(server, host="127.0.0.1", port=port, threads=threads)
     thread = threading.Thread(target=made.run, daemon=True)
@@ -114,10 +114,10 @@ def served(server: flask.Flask, threads: int = 8) -> Iterator[int]:
     try:
         yield port
     finally:
-        # In its own thread: only then no connection that is still open keeps it.
+        # Closed in the server's own thread, so that open connections cannot keep it running.
         made.trigger.pull_trigger(lambda: wasyncore.close_all(made._map))
         thread.join(10)
-        # Whoever still answers uses the reader, which must not be closed under its hands.
+        # Wait for threads that still answer, as they use the reader, which is closed next.
         made.task_dispatcher.shutdown()
 
 
@@ -129,7 +129,7 @@ def use(
     coverage: float = 1.0,
     settled: bool = False,
 ) -> Bucket:
-    """What is in one bucket, in cores and GB."""
+    """The content of one bucket, from cores and GB."""
     parts: dict[Measure, tuple[int, Mapping[Owner, int]]] = {
         "cpu": (round(rest * MICRO), {owner: round(v * MICRO) for owner, v in cpu.items()}),
         "mem": (0, {owner: round(v * MICRO) for owner, v in (mem or {}).items()}),
@@ -143,13 +143,13 @@ def buckets(start: int, end: int) -> Iterable[int]:
 
 
 def fill(world: World, hours: int = 26) -> None:
-    """Three hosts up to now: a steady one, one with a gap and an idle time, one with odd names."""
+    """Write three hosts: a steady one, one with a gap and an idle time, one with odd names."""
     end = bucket_start(world.clock.now)
     start = end - hours * 3_600
     midnight = end // DAY_SECONDS * DAY_SECONDS
 
-    def at(moment: int, *arguments: Any, **options: Any) -> Bucket:
-        return use(*arguments, **options, settled=moment < midnight)
+    def at(start: int, *arguments: Any, **options: Any) -> Bucket:
+        return use(*arguments, **options, settled=start < midnight)
 
     world.write(
         "alice",

@@ -1,1 +1,1 @@
-"""What tests of the domain share: process rows, usage, and slow twins of the code."""
+"""Shared by tests of the domain: process rows, usage, and slow twins of the code."""

@@ -1,4 +1,4 @@
-"""Process rows for tests: worked examples and what comes out of them, strategies for invariants."""
+"""Process rows for tests: worked examples and their results, strategies for invariants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GB = 10**9
 
 
 class Row(NamedTuple):
-    """One process in one snapshot, in the order of the model's columns."""
+    """One process in one snapshot, in the order of the schema's columns."""
 
     host: str = "alice"
     time: float = NOON
@@ -47,7 +47,7 @@ def minutes(first: str, last: str) -> Window:
 
 
 def raw_rows(rows: Iterable[Row | tuple[Any, ...] | Mapping[str, Any]]) -> pd.DataFrame:
-    """A valid RawProcessRows frame from :class:`Row`, plain tuples in its order, or dicts."""
+    """A valid RawProcessRows table from :class:`Row`, plain tuples in its order, or dicts."""
     whole = [Row(**row) if isinstance(row, Mapping) else Row(*row) for row in rows]
     etimes = [math.nan if row.etimes is None else float(row.etimes) for row in whole]
     return pd.DataFrame(
@@ -69,7 +69,7 @@ def _category(values: list[str]) -> pd.Categorical:
 
 
 def read_by(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> pd.DataFrame:
-    """The rows that a partition of this window gets to see."""
+    """The rows that a partition of this window reads."""
     start, end = rules.read_range(window)
     time = rows["snapshot_time_epoch"]
     return rows[(time >= start) & (time < end)]
@@ -82,9 +82,9 @@ HOUR = minutes("12:00", "13:00")
 
 
 def count(rows: list[Row], rules: AccountingRules = RULES, window: Window = HOUR) -> Account:
-    """The account of a few rows, both ends of the way validated."""
-    frame = validate(RawProcessRows, raw_rows(rows), "an example")
-    result = account(frame, window, rules)
+    """The account of a few rows; the rows and the aggregates are validated."""
+    table = validate(RawProcessRows, raw_rows(rows), "an example")
+    result = account(table, window, rules)
     validate(FiveMinuteAggregates, result.aggregates, "an example")
     assert result.ledger.balanced
     return result
@@ -105,19 +105,19 @@ def gigabytes(result: Account) -> dict[str, float]:
 
 
 def coverage(result: Account) -> dict[str, float]:
-    """Covered seconds by bucket; they are the same in all rows of a bucket of one host."""
+    """Covered seconds by bucket; all rows of a bucket and host have the same value."""
     distinct = result.aggregates.drop_duplicates(["bucket_start", "host"])
     return totals(Account(distinct, result.ledger), "covered_seconds")
 
 
 def entries(result: Account, column: str) -> dict[tuple[str, str, str], float]:
     """A column by clock time, username and comm."""
-    frame = result.aggregates
-    clock = frame["bucket_start"].dt.strftime("%H:%M")
-    keys = zip(clock, frame["username"], frame["comm"], strict=True)
+    table = result.aggregates
+    clock = table["bucket_start"].dt.strftime("%H:%M")
+    keys = zip(clock, table["username"], table["comm"], strict=True)
     return {
         (str(time), str(username), str(comm)): float(value)
-        for (time, username, comm), value in zip(keys, frame[column], strict=True)
+        for (time, username, comm), value in zip(keys, table[column], strict=True)
     }
 
 
@@ -178,7 +178,7 @@ class Scenario:
 
 
 def around(rows: pd.DataFrame) -> Window:
-    """The smallest window that holds every row; any window where there are none."""
+    """The smallest window that holds every row; one bucket if there are no rows."""
     time = rows["snapshot_time_epoch"]
     if time.empty:
         return Window(MIDNIGHT, MIDNIGHT + BUCKET_SECONDS)
@@ -187,7 +187,7 @@ def around(rows: pd.DataFrame) -> Window:
 
 @st.composite
 def windows_around(draw: st.DrawFn, rows: pd.DataFrame) -> Window:
-    """A window that holds all rows, some of them, none of them, or that is empty."""
+    """A window that holds all rows, some rows or no row, or that is empty."""
     whole = around(rows)
     last = (whole.end - whole.start) // BUCKET_SECONDS
     first = draw(st.integers(-1, min(last, 40)))
@@ -202,7 +202,7 @@ def scenarios(
     rules: st.SearchStrategy[AccountingRules] = rules_strategy,
     max_hosts: int = 3,
 ) -> Scenario:
-    """Rows of plausible processes or of pure noise, by any rules, for any window."""
+    """Rows of plausible processes or noise, with rules and a window."""
     drawn_rules = draw(rules)
     hosts = draw(
         st.lists(st.sampled_from(AWKWARD_HOSTS), min_size=1, max_size=max_hosts, unique=True)
@@ -212,8 +212,8 @@ def scenarios(
         kind = draw(st.sampled_from([lifetimes, lifetimes, noise]))
         rows += draw(kind(host, drawn_rules))
     rows += draw(_duplicates(rows))
-    frame = raw_rows(rows)
-    return Scenario(frame, drawn_rules, draw(windows_around(frame)))
+    table = raw_rows(rows)
+    return Scenario(table, drawn_rules, draw(windows_around(table)))
 
 
 @st.composite
@@ -242,10 +242,10 @@ def snapshot_times(draw: st.DrawFn, rules: AccountingRules) -> list[float]:
 
 @st.composite
 def lifetimes(draw: st.DrawFn, host: str, rules: AccountingRules) -> list[Row]:
-    """Processes as a kernel makes them, seen by a collector that misses and misreports a little.
+    """Rows of plausible processes, from a collector that misses and misreports some of them.
 
-    They are born before the first snapshot, between two, or at one; they idle, work and die; some
-    change their user; a few pids are handed out again and again, at times while still taken.
+    Processes are born before the first snapshot, between two snapshots, or at a snapshot. They
+    idle, work and die. Some change their user. A few pids are reused, some while still in use.
     """
     times = draw(snapshot_times(rules))
     rows: list[Row] = []
@@ -296,10 +296,9 @@ def _lifetime(
 
 @st.composite
 def noise(draw: st.DrawFn, host: str, rules: AccountingRules) -> list[Row]:
-    """Rows that have nothing to do with one another, on a few times, pids and values.
+    """Unrelated rows, with a few times, pids and values.
 
-    Where an age is known, it reaches back to one of the other times, or misses it by about the
-    slack.
+    A known age reaches back to one of the other times, exactly or with an error of about the slack.
     """
     times = draw(snapshot_times(rules))
     slack = rules.slack_seconds
@@ -325,7 +324,7 @@ def noise(draw: st.DrawFn, host: str, rules: AccountingRules) -> list[Row]:
 
 @st.composite
 def _duplicates(draw: st.DrawFn, rows: list[Row]) -> list[Row]:
-    """Some of the rows again, as a second collector would write them: equal or not quite."""
+    """Some of the rows again, as a second collector would write them: equal or almost equal."""
     if not rows:
         return []
     again = draw(st.lists(st.integers(0, len(rows) - 1), max_size=4))

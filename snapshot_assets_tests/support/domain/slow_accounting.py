@@ -1,8 +1,8 @@
-"""The accounting once more, slow and obvious: plain loops, dicts and exact fractions.
+"""A second accounting, slow and obvious: plain loops, dicts and exact fractions.
 
-Written from the contract, not from :mod:`snapshot_assets.domain.accounting`, so that a mistake
-would have to be made twice to go unseen. It shares the rules, the window and the ledger's shape
-with the package, and no computation. Nothing here is fast, and nothing should be made so.
+It was written from the contract, not from :mod:`snapshot_assets.domain.accounting`, so that tests
+find any mistake that was not made twice. It shares the rules, the window and the ledger's shape
+with the package, and no computation. It need not be fast, and should not be made fast.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Key = tuple[int, str, str | None, str | None]
 
 @dataclass(frozen=True)
 class Use:
-    """What one (bucket, host, username, comm) comes to, exactly."""
+    """The exact use of one (bucket, host, username, comm)."""
 
     cpu_norm: Fraction
     rss_gb: Fraction
@@ -66,7 +66,7 @@ class _Cover:
 
 
 def slow_account(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> SlowAccount:
-    """What :func:`snapshot_assets.domain.accounting.account` must come to."""
+    """The result that :func:`snapshot_assets.domain.accounting.account` must have."""
     max_gap = Fraction(rules.max_gap_seconds)
     everything = _read(rows)
     kept = _mark_duplicates(everything)
@@ -158,10 +158,11 @@ def _read(rows: pd.DataFrame) -> list[_Row]:
 
 
 def _mark_duplicates(everything: list[_Row]) -> list[_Row]:
-    """The rows that stay: largest cputimes, then largest rss, of each (host, pid, time).
+    """Mark duplicates, and return the rows that stay.
 
-    The contract leaves open what happens when both are equal, and only asks that the order of the
-    rows must not matter: here the rest of the row decides, etimes, username, comm.
+    Of each (host, pid, time) the row with the largest cputimes stays, then the one with the largest
+    rss. If both are equal, the contract only requires that the order of the rows must not matter.
+    Here etimes, username and comm decide.
     """
     best: dict[tuple[str, int, Fraction], _Row] = {}
     for row in everything:
@@ -185,7 +186,7 @@ def _weight(row: _Row) -> tuple[Fraction, int, Fraction, str, str]:
 def _find_spans(
     kept: list[_Row], snapshots: dict[str, list[Fraction]], rules: AccountingRules
 ) -> None:
-    """Give each row its class and, where it has one, its span and CPU."""
+    """Give each row its class, and its span and CPU if it has a span."""
     max_gap, slack = Fraction(rules.max_gap_seconds), Fraction(rules.slack_seconds)
     last_row: dict[tuple[str, int], _Row] = {}
     for row in sorted(kept, key=lambda row: row.time):
@@ -234,16 +235,16 @@ def _same_process(earlier: _Row, later: _Row, slack: Fraction) -> bool:
 
 
 def _was_idle(row: _Row) -> bool:
-    """Whether we looked on while the process used no CPU.
+    """Whether the process used no CPU in a covered span.
 
-    A row after a gap stays: that the process was idle all the time before is known only from a
-    row that may lie outside of what a partition reads.
+    A row after a gap does not count as idle: whether the process was idle is known only from the
+    row before the gap, and a partition may not read that row.
     """
     return row.row_class == "attributed" and row.span_cpu == 0
 
 
 def _overlaps(start: Fraction, end: Fraction, window: Window) -> Iterator[tuple[int, Fraction]]:
-    """Each of the window's buckets that (start, end] reaches into, and for how long."""
+    """Each bucket of the window that (start, end] overlaps, and the seconds of the overlap."""
     bucket = int(start // BUCKET) * BUCKET
     while bucket < end:
         seconds = min(end, Fraction(bucket + BUCKET)) - max(start, Fraction(bucket))

@@ -1,4 +1,4 @@
-"""A second, obvious way from documents to frames: dicts and exact fractions, nothing vectorised."""
+"""A second, obvious way from documents to frames: dicts and exact fractions, without numpy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIELDS: Mapping[Measure, str] = {"cpu": "cpu_norm", "mem": "rss"}
 
 
 class SlowRow(NamedTuple):
-    """What a frame should say of an interval and a name, exactly."""
+    """The exact values that a frame should have for an interval and an owner."""
 
     mean: Fraction
     peak: Fraction
@@ -26,22 +26,22 @@ class SlowRow(NamedTuple):
 def slow_frame(
     documents: Mapping[int, Mapping[str, Any]], measure: Measure, by: Sequence[str], step: int
 ) -> dict[tuple[int, tuple[str, ...]], SlowRow]:
-    """Interval's start and names to what the documents of one host add up to."""
+    """The sums over the documents of one host, by the interval's start and the owner."""
     values: dict[tuple[int, tuple[str, ...]], dict[int, Fraction]] = defaultdict(dict)
     for bucket, document in documents.items():
         interval = bucket // step * step
-        for name, value in _by_name(document[measure], FIELDS[measure], by).items():
-            values[interval, name][bucket] = value
+        for owner, value in _by_owner(document[measure], FIELDS[measure], by).items():
+            values[interval, owner][bucket] = value
     covered = {b: _exact(d["meta"]["coverage"]) * 300 for b, d in documents.items()}
     found = {}
-    for (interval, name), of_bucket in values.items():
+    for (interval, owner), by_bucket in values.items():
         buckets = [bucket for bucket in documents if bucket // step * step == interval]
-        seconds = sum((of_bucket[b] * covered[b] for b in of_bucket), Fraction(0))
+        seconds = sum((by_bucket[b] * covered[b] for b in by_bucket), Fraction(0))
         time = sum((covered[b] for b in buckets), Fraction(0))
-        found[interval, name] = SlowRow(
+        found[interval, owner] = SlowRow(
             mean=seconds / time,
-            # A user that is not listed in a bucket used nothing that is listed.
-            peak=max(of_bucket.values()),
+            # An owner that a bucket does not list counts as zero there.
+            peak=max(by_bucket.values()),
             unit_seconds=seconds,
             covered_seconds=time,
             settled=all(documents[b]["meta"]["stage"] == "settled" for b in buckets),
@@ -49,7 +49,7 @@ def slow_frame(
     return found
 
 
-def _by_name(
+def _by_owner(
     part: Mapping[str, Any], field: str, by: Sequence[str]
 ) -> dict[tuple[str, ...], Fraction]:
     if not by:

@@ -22,7 +22,7 @@ _OWNERS = st.tuples(st.sampled_from(USERS), st.sampled_from(COMMS))
 
 
 def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
-    """The usage of one host, from what is in each bucket by its epoch second."""
+    """The usage of one host, from the content of each bucket by the bucket's epoch second."""
     starts = sorted(buckets)
     listed = {m: [buckets[start][3][m][1] for start in starts] for m in MEASURES}
     owners = tuple(sorted({owner for found in listed.values() for each in found for owner in each}))
@@ -48,7 +48,7 @@ def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
         host_index=_ints([0] * len(starts)),
         start=_ints(starts),
         coverage=_ints([buckets[start][0] for start in starts]),
-        # Each a little more than the one before, so that no two are the same.
+        # Each count is one more than the count before, so that no two are equal.
         counts={c: _ints([buckets[s][1] + i for s in starts]) for i, c in enumerate(COUNTS)},
         settled=np.array([buckets[start][2] for start in starts], dtype=np.bool_),
         totals=totals,
@@ -60,7 +60,7 @@ def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
 def usages(
     draw: st.DrawFn, host: str = "alice", days: int = 1, settled: bool | None = None
 ) -> Usage:
-    """Usage of one host on the day of the examples and those after it; gaps, idle buckets, all."""
+    """Usage of one host on the day of the examples and the days after, with gaps and idle times."""
     starts = draw(
         st.lists(
             st.one_of(st.integers(0, 14), st.integers(0, 288 * days - 1)), max_size=12, unique=True
@@ -71,7 +71,7 @@ def usages(
         parts: dict[Measure, tuple[int, Mapping[Owner, int]]] = {}
         for measure in MEASURES:
             each = draw(st.dictionaries(_OWNERS, _MICRO, max_size=4))
-            # Rounding may set the total a little below what is listed.
+            # Rounding may set the total a little below the sum of the entries.
             lowest = -(len(each) // 2) if sum(each.values()) > 4 else 0
             parts[measure] = draw(st.integers(lowest, 10**6)), each
         coverage = draw(st.one_of(st.just(10**6), st.integers(1, 10**6)))
@@ -81,16 +81,16 @@ def usages(
 
 
 def as_documents(usage: Usage) -> dict[int, dict[str, Any]]:
-    """Epoch second to the document that says the same."""
-    frame = documents(usage)
+    """The usage as documents, by the bucket's epoch second."""
+    table = documents(usage)
     return {
         int(bucket): orjson.loads(body)
-        for bucket, body in zip(frame["bucket_start"], frame["body"], strict=True)
+        for bucket, body in zip(table["bucket_start"], table["body"], strict=True)
     }
 
 
 def same(one: Usage, other: Usage) -> bool:
-    """Whether two of one host say the same, whatever else their owners name."""
+    """Whether two usages of one host are equal, apart from owners without entries."""
     one, other = one.with_needed_owners(), other.with_needed_owners()
     fields = ("start", "coverage", "settled")
     return (
