@@ -95,7 +95,7 @@ def refused(stage: Any, frame: pd.DataFrame) -> SchemaError:
     with pytest.raises(SchemaError) as caught:
         validate(stage, frame, SUBJECT)
     error = caught.value
-    assert error.stage == stage.__name__
+    assert error.schema == stage.__name__
     assert error.subject == SUBJECT
     assert error.rows == len(frame)
     assert error.violations
