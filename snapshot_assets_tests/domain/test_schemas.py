@@ -1,4 +1,4 @@
-"""Each stage refuses what it does not promise, in words that name the culprits."""
+"""A schema rejects a table that breaks its rules, and the message names the cause."""
 
 from __future__ import annotations
 
