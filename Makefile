@@ -1,16 +1,16 @@
-# Everything runs in .venv, which these commands create. Nothing but Python (3.11 to 3.13) is needed
-# for the demo; the tests also need MariaDB, Redis, nginx and
-# Chromium, and install them where they may.
+# Everything runs in .venv, which these commands create. The demo needs only Python (3.11 to 3.13).
+# The tests also need MariaDB, Redis, nginx and Chromium; they install them as root on Debian and
+# Ubuntu, and name them elsewhere.
 
 PYTHON := .venv/bin/python
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help demo test test-long dev bench lock check clean
+.PHONY: help demo test test-long dev bench lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-demo: .venv/ready  ## See it all at work on invented machines and on this one; Ctrl-C ends it
+demo: .venv/ready  ## Show the product on invented machines and on this one; Ctrl-C ends it
 	@.venv/bin/snapshot-assets demo $(ARGS)
 
 test: .venv/ready-dev  ## Lint, type-check and run the tests against private servers
@@ -21,21 +21,21 @@ test: .venv/ready-dev  ## Lint, type-check and run the tests against private ser
 	@.venv/bin/lint-imports --no-cache --no-logo
 	@.venv/bin/pytest $(ARGS)
 
-test-long: test  ## Before a release, and nightly in CI: the tests, then again at four clocks (Linux)
+test-long: test  ## Run the tests, the long tests, and all again at four clocks (Linux); nightly in CI
 	@.venv/bin/pytest -m long
 	@$(PYTHON) tools/clocks.py $(ARGS)
 
-dev: .venv/ready  ## Dagster's UI and daemon on your own settings
+dev: .venv/ready  ## Run Dagster's UI and daemon on your own settings
 	@.venv/bin/snapshot-assets ui $(ARGS)
 
-bench: .venv/ready-dev  ## Measure settling, reading, writing and pages beside straightforward versions
+bench: .venv/ready-dev  ## Measure settling, reading, writing and pages, and straightforward versions
 	@sh tools/servers.sh
 	@$(PYTHON) -m benchmarks $(ARGS)
 
-lock: .venv/ready-dev  ## Choose the versions of all dependencies anew
+lock: .venv/ready-dev  ## Choose new versions of all dependencies
 	@sh tools/lock.sh
 
-clean:  ## Remove the environment and caches, not your data
+clean:  ## Remove the environment and the caches, but no data
 	rm -rf .venv .clocks .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 .venv/ready: requirements/all.txt pyproject.toml tools/bootstrap.sh

@@ -1,1 +1,1 @@
-"""Benchmarks: commands that measure side by side in one run. No test, no assertion on time."""
+"""Benchmarks: commands that measure versions side by side in one run, without asserting times."""

@@ -1,8 +1,9 @@
-"""What ``make bench`` runs: the benchmarks of this folder, one after the other.
+"""The command behind ``make bench``: runs benchmarks of this folder, one after the other.
 
-``python -m benchmarks`` runs those of ``make bench``; ``python -m benchmarks operate --hosts 12``
-runs one, with its own arguments; ``--tiny`` in front gives each the arguments by which it ends in
-seconds, whose figures mean nothing: so the tests see that every benchmark still runs.
+``python -m benchmarks`` runs all of them but ``operate``. ``python -m benchmarks operate --hosts
+12`` runs one, with its own arguments. With ``--tiny`` as the first argument, each benchmark gets
+arguments by which it ends in seconds. Its figures then mean nothing; the tests use this to check
+that every benchmark still runs.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ TINY = {
     "dashboard": ["--hosts", "5", "--days", "2", "--rounds", "1"],
     "operate": ["--hosts", "2", "--processes", "5", "--ticks", "1"],
 }
-# It takes the better part of an hour, and is run by its name.
+# This benchmark takes most of an hour, so it runs only if it is named.
 _NOT_IN_ALL = ("operate",)
 
 
 def main(arguments: list[str]) -> int:
-    """Run what the arguments name; the exit code is that of the first that fails."""
+    """Run the benchmarks that the arguments name; return the first exit code that is not 0."""
     tiny = arguments[:1] == ["--tiny"]
     named, given = arguments[tiny : tiny + 1], arguments[tiny + 1 :]
     if named and named[0] not in TINY:
         print(f"benchmarks: choose one of {', '.join(TINY)}, or none for all", file=sys.stderr)
         return 2
     for name in named or [name for name in TINY if name not in _NOT_IN_ALL]:
-        # Each in a process of its own: memory is measured, too. Dagster warns of what is beta.
+        # Each runs in a process of its own, as memory is measured, too. "-W ignore" hides Dagster's
+        # warnings of beta features.
         command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}"]
         done = subprocess.run([*command, *(TINY[name] if tiny else []), *given], check=False)
         if done.returncode:

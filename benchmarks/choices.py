@@ -1,7 +1,7 @@
-"""Decisions by measurement: a small table for each, from one run.
+"""Measurements behind decisions of the design: a small table for each, from one run.
 
-``python -m benchmarks.choices``. Decoders, protocol versions, commands per request, the garbage
-collector, and how days are compressed.
+``python -m benchmarks.choices`` compares decoders, protocol versions, commands per request, the
+garbage collector on and off, and compressions of a day.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _collector(server: Redis, window: Window, seconds: float, objects: int) -> s
     kept = [[i] for i in range(objects)]
     spent: dict[str, list[float]] = {}
     with _reader(server, window) as reader:
-        # One after the other: a turn may leave a collection to the next one.
+        # One after the other, as a turn may leave garbage that the next turn would collect.
         for label, pausing in (("held off", gc_paused), ("as usual", nullcontext)):
             for form, work in _reads(label, reader, window).items():
                 gc.collect()

@@ -1,15 +1,16 @@
-"""How long people wait for a page: from the click to painted charts, and what goes over the wire.
+"""How long people wait for a page, from the click to painted charts, and how much it transfers.
 
-A private Redis holds 30 days of 12 and then of 100 hosts (see :mod:`benchmarks.fleet`); the
-dashboard is served by waitress in a process of its own; a headless Chromium opens it:
+A private Redis holds 30 days of 12 and then of 100 hosts (see :mod:`benchmarks.fleet`). waitress
+serves the dashboard in a process of its own, and a headless Chromium opens it:
 
 * *first*: with an empty cache, scripts included;
 * *again*: with a warm cache, as on any later day;
 * *range*: the click on this range, coming from another.
 
-What was asked a moment ago the server has kept, so its clock moves and each answer is a new one.
+The server keeps recent answers. So its clock moves with each call, and it computes every answer
+anew.
 
-Beside it, in turns, the straightforward overview of :mod:`benchmarks.naive_dashboard`.
+The straightforward overview of :mod:`benchmarks.naive_dashboard` is measured in the same run.
 """
 
 from __future__ import annotations
@@ -64,12 +65,12 @@ _NAIVE_PAINTED = "count => document.querySelectorAll('.scatterlayer .js-line').l
 
 @dataclass
 class Wire:
-    """What a page has received, as the browser counts it."""
+    """The bytes that a page has received, as the browser counts them."""
 
     sizes: dict[str, float] = field(default_factory=dict)
 
     def listen(self, page: Page) -> None:
-        """Count from now on."""
+        """Count the bytes of this page from now on."""
         session = page.context.new_cdp_session(page)
         session.send("Network.enable")
         session.on("Network.loadingFinished", self._finished)
@@ -78,14 +79,14 @@ class Wire:
         self.sizes[event["requestId"]] = float(event["encodedDataLength"])
 
     def taken_kb(self) -> float:
-        """Kilobytes since this was asked last."""
+        """Kilobytes since the previous call."""
         taken = sum(self.sizes.values()) / 1e3
         self.sizes.clear()
         return taken
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Load, measure, print; or serve, for the process that is measured."""
+    """Load, measure and print; with ``--serve``, be the server that is measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard")
     parser.add_argument("--hosts", type=int, nargs="+", default=[12, 100])
     parser.add_argument("--days", type=int, default=30)
@@ -135,7 +136,7 @@ def _cases(counts: Sequence[int]) -> list[tuple[int, str]]:
 def _serve(options: argparse.Namespace) -> None:
     reader = RedisReader(port=options.redis, retention=KEPT, clock=lambda: options.now)
     if options.serve == "ours":
-        # Each answer anew: the clock goes on by a bucket's length with every look at it.
+        # The clock moves by a bucket with each call, so that no kept answer fits.
         given = DashboardOptions(capacity_file=options.capacity, poll_seconds=3_600)
         app = create_app(reader, _Moving(options.now), given)
     else:
@@ -144,7 +145,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 class _Moving:
-    """A clock at which no two answers are for the same range, so that none is a kept one."""
+    """A clock that moves by a bucket with each call and starts again after 40 buckets."""
 
     def __init__(self, now: int) -> None:
         self._now = now
@@ -181,7 +182,7 @@ def _answers(address: str) -> bool:
 
 
 def _measured(browser: Browser, address: str, section: str, range_: str, rounds: int) -> list[str]:
-    """One row: medians of so many rounds."""
+    """A row of the table: medians of so many rounds."""
     columns: dict[str, list[float]] = {heading: [] for heading in HEADER[1:]}
     url = f"{address}?range={range_}"
     for _ in range(rounds):
@@ -224,8 +225,8 @@ def _measured_naive(browser: Browser, address: str, hosts: int, rounds: int) -> 
             page.wait_for_load_state("networkidle")
             columns[f"{heading} kB"].append(wire.taken_kb())
         context.close()
-    told = [number(median(columns[heading])) for heading in NAIVE_HEADER[1:]]
-    return [f"{hosts} hosts, straightforward", *told]
+    medians = [number(median(columns[heading])) for heading in NAIVE_HEADER[1:]]
+    return [f"{hosts} hosts, straightforward", *medians]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""An invented day of a site, in the table that sites have, loaded into a database.
+"""An invented day of process rows, in the table that sites have, loaded into a database.
 
-Per host about 150 processes of about 40 users and commands: idle kernel threads and daemons, a
-dozen people with a shell each, a few of them with jobs that use cores and gigabytes for hours, and
-short-lived processes that a single snapshot sees, under pids that come back. Every 5 minutes plus
-jitter, on some hosts with a gap. The same arguments give the same rows.
+Each host has about 150 processes of about 40 users and commands: idle kernel threads and daemons, a
+dozen people with a shell each, jobs that use cores and gigabytes for hours, and short-lived
+processes that appear in one snapshot, under pids that return. A snapshot is taken every 5 minutes
+plus jitter; some hosts have a gap. The same arguments give the same rows.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ def load(
 
     Args:
         connection: to the database that gets the table; its server reads the files.
-        folder: for one file at a time.
-        hosts: their names.
+        folder: holds one file at a time.
+        hosts: names of the hosts.
         rows: about how many rows the day should have.
-        start: epoch second of the day's first moment.
+        start: epoch second of the start of the day.
 
     Returns:
-        Rows in the day itself.
+        Number of rows in the day itself.
     """
     per_snapshot = round(rows / len(hosts) / SNAPSHOTS_PER_DAY)
     loaded = 0
@@ -117,7 +117,7 @@ def _progress(text: str, end: str = "") -> None:
 
 
 def _files(folder: Path, hosts: Sequence[str], per_snapshot: int, start: int) -> Iterator[Path]:
-    """One CSV file per host, written while the one before is loaded."""
+    """One CSV file per host; a thread writes the next file while the database loads this one."""
 
     def written(number: int) -> Path:
         file = folder / f"{hosts[number]}.csv"
@@ -168,7 +168,7 @@ def _host_rows(host: str, random: np.random.Generator, per_snapshot: int, start:
 
 
 def _snapshot_times(random: np.random.Generator, start: int) -> _Ints:
-    """Every five minutes plus up to ten seconds; on a third of the hosts with a gap."""
+    """Times every five minutes plus up to ten seconds; a third of the hosts have a gap."""
     due = np.arange(start - MARGIN_SECONDS, start + 86_400 + MARGIN_SECONDS, CADENCE_SECONDS)
     times = due + random.integers(0, 11, len(due))
     if random.random() < 1 / 3:
@@ -246,15 +246,15 @@ def _jobs(random: np.random.Generator, times: _Ints, people: list[str]) -> _Proc
 
 
 def _short(random: np.random.Generator, times: _Ints, people: list[str]) -> _Processes:
-    """Each seen by one snapshot; the pids start anew after two hundred."""
-    seen = np.repeat(times, random.poisson(SHORT_PER_SNAPSHOT, len(times)))
-    count = len(seen)
+    """Processes of one snapshot each; after two hundred, the pids start again."""
+    sampled = np.repeat(times, random.poisson(SHORT_PER_SNAPSHOT, len(times)))
+    count = len(sampled)
     return _Processes(
         pid=20_000 + np.arange(count) % 200,
         username=random.choice([*people[:3], "root"], count).tolist(),
         comm=random.choice(_SHORT, count).tolist(),
-        born=seen - random.integers(0, 120, count),
-        died=seen + 1,
+        born=sampled - random.integers(0, 120, count),
+        died=sampled + 1,
         cores=random.uniform(0.05, 1.0, count),
         rss_kib=random.uniform(2_000, 60_000, count),
     )
@@ -263,7 +263,7 @@ def _short(random: np.random.Generator, times: _Ints, people: list[str]) -> _Pro
 def _cpu_and_rss(
     random: np.random.Generator, processes: _Processes, time: _Ints, process: _Ints
 ) -> tuple[_Ints, _Ints]:
-    """CPU seconds that rise with the process' mood, never falling; memory in whole pages."""
+    """CPU seconds that rise at a varying rate and never fall; memory in whole pages."""
     count = len(processes.pid)
     period = random.uniform(1_800, 20_000, count)[process] / (2 * np.pi)
     phase = random.uniform(0, 2 * np.pi, count)[process]
@@ -277,7 +277,7 @@ def _cpu_and_rss(
 
 
 def _texts(host: str, random: np.random.Generator, processes: _Processes) -> dict[str, list[str]]:
-    """What each process is called; command lines of some hundred characters."""
+    """The texts of each process; command lines have about a hundred characters."""
     words = random.integers(0, 2**63, (len(processes.pid), 12)).tolist()
     lengths = random.integers(4, 12, len(processes.pid)).tolist()
     args = [

@@ -1,9 +1,9 @@
 """An invented fleet of hosts in Redis, and the same entries in a summary table of a database.
 
-Six CPU and five memory entries in each bucket: jobs that stay for hours, CPU that is noisy, memory
-that hardly moves; documents of about 1.3 kB. Five hosts are invented and written as the product
-writes, all days but the last as settled, the last half day as live; further hosts are copies of
-them under other names, made by the server.
+Each bucket has six CPU and five memory entries: jobs last for hours, CPU is noisy, memory hardly
+changes. Documents have about 1.3 kB. Five hosts are invented and written as the product writes
+them: the last half day as live, the days before as settled. Redis copies these hosts under other
+names to make further hosts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from snapshot_assets.store.writing.frames import SUMMARIES
 from snapshot_assets.store.writing.writer import SnapshotWriter
 
 INVENTED = 5
-# Long enough that nothing goes while it is measured.
+# Long enough that nothing expires during a measurement.
 KEPT = Retention(*[400 * DAY_SECONDS] * 4)
 _JOBS = {"cpu": 6, "mem": 5}
 _POOL = 30
@@ -51,12 +51,12 @@ ALTER TABLE load_summary ADD INDEX (host, snapshot_datetime), ADD INDEX (snapsho
 
 
 def name(number: int) -> str:
-    """What a host is called."""
+    """The name of a host."""
     return f"node{number:03}"
 
 
 def invent(host: str, window: Window, seed: int) -> Usage:
-    """A host's usage."""
+    """The invented usage of a host in a window."""
     random = np.random.default_rng(seed)
     starts = np.array(window.buckets(), dtype=np.int64)
     count = len(starts)
@@ -103,7 +103,7 @@ class Fleet:
 
     Args:
         writer: to the Redis.
-        days: how many of them.
+        days: number of whole days.
         end: epoch second, noon of the last day.
     """
 
@@ -118,7 +118,7 @@ class Fleet:
         self._live = Window(midnight, end)
 
     def grow(self, hosts: int) -> None:
-        """Until there are so many."""
+        """Add hosts until there are so many."""
         if not self.hosts:
             self._write()
         self._copy(self.hosts, hosts)
@@ -153,14 +153,18 @@ class Fleet:
 
 
 def as_live(usage: Usage) -> Usage:
-    """The same, not yet accounted for good."""
+    """The same usage, marked as live."""
     return replace(usage, settled=np.zeros(len(usage), dtype=np.bool_))
 
 
 def load_table(
     connection: pymysql.Connection, folder: Path, fleet: Fleet, hosts: Sequence[int], start: int
 ) -> int:
-    """Put what these hosts used from ``start`` on into the summary table, in the order of time."""
+    """Load the usage of hosts from ``start`` on into the summary table, ordered by time.
+
+    Returns:
+        Number of rows loaded.
+    """
     loaded = 0
     with connection.cursor() as cursor:
         cursor.execute("SHOW TABLES LIKE 'load_summary'")
@@ -182,10 +186,10 @@ def load_table(
             order = np.argsort(whole["start"], kind="stable")
             host = np.repeat([name(i) for i in hosts], sizes)[order]
             columns = {c: values[order] for c, values in whole.items()}
-            moment = pa.array(columns.pop("start").astype("datetime64[s]"))
+            times = pa.array(columns.pop("start").astype("datetime64[s]"))
             file = folder / "load_summary.csv"
             options = pyarrow.csv.WriteOptions(include_header=False)
-            table = pa.table({"start": moment, "host": host} | columns)
+            table = pa.table({"start": times, "host": host} | columns)
             pyarrow.csv.write_csv(table, file, options)
             loaded += cursor.execute(
                 f"LOAD DATA INFILE '{file.as_posix()}' INTO TABLE load_summary CHARACTER SET "

@@ -1,7 +1,7 @@
-"""What one measured run tells, how a run is started alone, and how its memory is taken.
+"""One measured run: its job, its report, its process, and its memory.
 
-Each run is a process of its own: its peak memory is then its own too, and no run finds the other's
-caches. The job goes in and the run comes out as JSON.
+Each run is a process of its own, so that its peak memory is its own and it finds no caches of other
+runs. The job goes to standard input and the report to standard output, both as JSON.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Job:
         source_url: SQLAlchemy URL of the database.
         redis_url: where the documents go.
         hosts: the hosts in the table.
-        start: epoch seconds, the day's first moment.
-        end: epoch seconds, the next day's first moment.
+        start: epoch seconds, the start of the day.
+        end: epoch seconds, the start of the next day.
         hosts_per_group: how many hosts are read and accounted at once.
         overlap: whether a thread reads the next group meanwhile.
     """
@@ -42,15 +42,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run took and made.
+    """The report of a run.
 
     Attributes:
-        seconds: wall-clock seconds by stage; ``total`` is measured, not summed.
-        cpu_seconds: CPU time of this process meanwhile, all threads, without the servers.
-        rows_read: rows that came from the database.
-        documents: documents written.
-        document_bytes: their size in all.
-        cpu_core_seconds: CPU found in the day.
+        seconds: wall-clock seconds by step; ``total`` is measured, not summed.
+        cpu_seconds: CPU time of the run's process, all threads, without the servers.
+        rows_read: number of rows read from the database.
+        documents: number of documents written.
+        document_bytes: total size of the documents.
+        cpu_core_seconds: core-seconds found in the day.
         imported_bytes: resident memory after the imports.
         peak_bytes: the highest resident memory.
     """
@@ -68,7 +68,7 @@ class Run:
 def peak_bytes() -> int:
     """The highest resident memory of this process so far.
 
-    On Linux from ``/proc``: ``ru_maxrss`` there also remembers the parent that we were forked from.
+    On Linux it is read from ``/proc``, as ``ru_maxrss`` there includes the memory of the parent.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -91,11 +91,11 @@ def run_alone(module: str, job: Job) -> Run:
 
 
 def answer(settle: Callable[[Job], dict[str, Any]]) -> None:
-    """Settle the job on standard input, and tell on standard output all of :class:`Run`."""
+    """Settle the job from standard input, and print the :class:`Run` to standard output."""
     job = Job(**json.load(sys.stdin))
     imported = peak_bytes()
     begun = time.process_time()
-    told = settle(job)
+    report = settle(job)
     spent = time.process_time() - begun
-    run = Run(**told, cpu_seconds=spent, imported_bytes=imported, peak_bytes=peak_bytes())
+    run = Run(**report, cpu_seconds=spent, imported_bytes=imported, peak_bytes=peak_bytes())
     json.dump(asdict(run), sys.stdout)

@@ -1,8 +1,8 @@
-"""The same job as one writes it in an afternoon: pandas, a dict per document, a SET per document.
+"""The straightforward version of the job: pandas, a dict per document, a SET per document.
 
-Meant to be fair: nothing here is slow on purpose. Its accounting is simpler than the product's: a
-process' first row has no CPU, all CPU counts in the bucket where it was seen, a reused pid counts
-as zero, cover and gaps are not looked at.
+It is meant to be fair: nothing here is slow on purpose. Its accounting is simpler than the
+product's: a process' first row has no CPU, all CPU counts in the bucket of its snapshot, a reused
+pid counts as zero, and coverage and gaps are ignored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The straightforward overview: a graph component for each host, filled from the documents.
 
 One callback makes all figures with Plotly's Python classes, with a date for each point, as
-tutorials do; Dash brings all of Plotly.
+tutorials do. The browser loads Dash's full Plotly bundle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from snapshot_assets.store.reading.reader import RedisReader
 
 
 def create_naive_app(reader: RedisReader) -> Dash:
-    """Twenty-four hours of all hosts."""
+    """An application that shows 24 hours of all hosts."""
     app = Dash(__name__, compress=True)
     app.layout = html.Div([dcc.Location(id="url"), html.Div(id="graphs")])
 

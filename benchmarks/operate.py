@@ -1,9 +1,9 @@
-"""What it costs to run: live ticks, nights and backfills through Dagster's daemon, and its history.
+"""The cost of operation: live ticks, nights and backfills through Dagster, and Dagster's history.
 
-Measured on private servers, with webserver, daemon and runs as ``snapshot-assets ui`` starts them.
-Seconds of a run are from its start to its end, the start of its process (about 3 s) not included;
-seconds from launch to end include it. Events and bytes are what Dagster keeps of it. Not measured:
-the accounting itself beside another version of it, which is settle_day.py's business.
+It runs on private servers, with webserver, daemon and runs as ``snapshot-assets ui`` starts them.
+The seconds of a run count from its start to its end, without the start of its process (about 3 s);
+the seconds from launch to end include that. Events and bytes are what Dagster keeps of a run.
+settle_day.py compares the accounting itself with another version.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _TICKS_PER_DAY = {"redis_lost": 1440, "late_rows": 288, "tell_failures": 2880, "
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what was asked for, and print it."""
+    """Measure what the arguments name, and print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.operate", description=__doc__)
     parser.add_argument("--hosts", type=int, nargs="*", default=[12, 100, 500])
     parser.add_argument("--processes", type=int, default=50, help="per host and snapshot")
@@ -123,7 +123,7 @@ def _operation(count: int, processes: int, **settings: str) -> Iterator[_Operati
             **{f"SNAPSHOT_{key}": value for key, value in settings.items()},
         }
         with Deployment(folder / "ui", environment) as deployment:
-            time.sleep(10)  # the sensor for late rows looks now, and not again while we measure
+            time.sleep(10)  # the sensor of late rows ticks now, and not during the measurement
             with mariadb.connect("monitoring") as connection:
                 rows = field_day.load(
                     connection,
@@ -141,8 +141,8 @@ def _operation(count: int, processes: int, **settings: str) -> Iterator[_Operati
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a kind of run costs."""
+class _Cost:
+    """The cost of a kind of run."""
 
     seconds: list[float]
     seconds_from_launch: list[float]
@@ -159,7 +159,7 @@ class _Told:
 
 
 def _measure_runs(operation: _Operation, ticks: int) -> None:
-    # The live path needs a present: two hours of yesterday's noon, up to now.
+    # The live path needs new rows: two hours of yesterday's noon, moved up to now.
     noon = operation.midnight + 43_200
     operation.copy(noon - 7_200, noon, operation.now - noon)
     nights = list(
@@ -172,10 +172,10 @@ def _measure_runs(operation: _Operation, ticks: int) -> None:
         )
     )
     with _memory() as peak:
-        night = _told(operation, "settle", [box.tags for box in nights])
-    _told(operation, "live", [{}])  # the first one reads more
-    live = _told(operation, "live", [{}] * ticks)
-    review = _told(operation, "review", [{}] * ticks)
+        night = _cost(operation, "settle", [box.tags for box in nights])
+    _cost(operation, "live", [{}])  # the first run reads more
+    live = _cost(operation, "live", [{}] * ticks)
+    review = _cost(operation, "review", [{}] * ticks)
     tick_bytes = _tick_bytes(operation.deployment.home)
     for step, spent in night.steps.items():
         print(f"  {step}: {spent:.1f} s")
@@ -196,7 +196,7 @@ def _measure_runs(operation: _Operation, ticks: int) -> None:
     )
 
 
-def _told(operation: _Operation, job: str, tags: Sequence[dict[str, str]]) -> _Told:
+def _cost(operation: _Operation, job: str, tags: Sequence[dict[str, str]]) -> _Cost:
     deployment = operation.deployment
     before = _size(deployment.home)
     seconds, from_launch, events, steps = [], [], [], defaultdict[str, float](float)
@@ -216,7 +216,7 @@ def _told(operation: _Operation, job: str, tags: Sequence[dict[str, str]]) -> _T
                 steps[str(event.step_key)] += event.step_success_data.duration_ms / 1e3
     time.sleep(1)
     grown = (_size(deployment.home) - before) / len(tags)
-    return _Told(seconds, from_launch, events, grown, dict(steps))
+    return _Cost(seconds, from_launch, events, grown, dict(steps))
 
 
 def _size(folder: Path) -> int:
@@ -224,7 +224,7 @@ def _size(folder: Path) -> int:
 
 
 def _tick_bytes(home: Path) -> float:
-    """Mean size of a tick's row."""
+    """The mean size of the row that Dagster keeps of a tick."""
     with contextlib.closing(sqlite3.connect(home / "schedules" / "schedules.db")) as connection:
         (mean,) = connection.execute("SELECT AVG(LENGTH(tick_body)) FROM job_ticks").fetchone()
     return float(mean or 0) + 100  # its indexes
@@ -232,7 +232,7 @@ def _tick_bytes(home: Path) -> float:
 
 @contextlib.contextmanager
 def _memory() -> Iterator[list[int]]:
-    """The peak resident memory of any run's process meanwhile, bytes."""
+    """The peak resident memory of any run's process until the end of the block, bytes."""
     peak, over = [0], Event()
 
     def watch() -> None:
@@ -255,7 +255,7 @@ def _memory() -> Iterator[list[int]]:
 
 
 def _measure_latency(operation: _Operation, minutes: int) -> None:
-    """From the insertion of a snapshot to the documents that count it, with a tick every minute."""
+    """Measure from the insertion of a snapshot to its documents, with a tick every minute."""
     noon = operation.midnight + 43_200
     now = int(time.time())
     operation.copy(noon - 3_600, noon, now - noon)
@@ -272,9 +272,9 @@ def _measure_latency(operation: _Operation, minutes: int) -> None:
             before = client.hget(key, host)
             while client.hget(key, host) == before:
                 time.sleep(0.02)
-            seen = time.time()
-            since_insert.append(seen - inserted)
-            since_tick.append(seen % 60)
+            published = time.time()
+            since_insert.append(published - inserted)
+            since_tick.append(published % 60)
             print(f"{rows:,} rows: {since_insert[-1]:.1f} s, {since_tick[-1]:.1f} s after the tick")
     print(
         f"insertion to Redis: {statistics.median(since_insert):.1f} s with rows 10 s before the "
@@ -286,7 +286,7 @@ def _measure_latency(operation: _Operation, minutes: int) -> None:
 
 
 def _measure_backfill(operation: _Operation, days: int) -> None:
-    """From the asset page: all hosts, so many days. Cancelled half-way, then the rest of it."""
+    """Backfill all hosts for some days as the asset page does; cancel half-way, then resume."""
     for ago in range(1, days):
         operation.copy(operation.midnight, operation.midnight + DAY_SECONDS, -ago * DAY_SECONDS)
     partitions = [
@@ -307,15 +307,15 @@ def _measure_backfill(operation: _Operation, days: int) -> None:
         _await_end(deployment, first, "CANCELED")
         done = deployment.backfill_counts(first, SNAPSHOTS)["numPartitionsMaterialized"]
         if done == len(partitions):
-            # The daemon looks every half a minute whether one is to be cancelled.
+            # The daemon cancels backfills only twice a minute.
             raise RuntimeError("the backfill was over before it was cancelled; take more days")
         second = deployment.reexecute_backfill(first)
         _await_end(deployment, second, "COMPLETED_SUCCESS")
         took = time.perf_counter() - begun
     print(f"backfill of {len(partitions)} host-days: {took:.0f} s, peak {peak[0] / 1e6:,.0f} MB")
     rest = deployment.backfill_counts(second, SNAPSHOTS)["numPartitionsMaterialized"]
-    print(f"cancelled after {done} of them: {_told_runs(deployment, first)}")
-    print(f"re-executed from failure, {rest}: {_told_runs(deployment, second)}")
+    print(f"cancelled after {done} of them: {_runs_summary(deployment, first)}")
+    print(f"re-executed from failure, {rest}: {_runs_summary(deployment, second)}")
     print(deployment.partition_counts(SNAPSHOTS))
 
 
@@ -328,9 +328,9 @@ def _await_end(deployment: Deployment, backfill: str, wanted: str) -> None:
         raise RuntimeError(f"the backfill ended as {status}")
 
 
-def _told_runs(deployment: Deployment, backfill: str) -> str:
+def _runs_summary(deployment: Deployment, backfill: str) -> str:
     runs = deployment.runs(**{"dagster/backfill": backfill})
-    # One that was cancelled in the queue never started.
+    # A run that was cancelled in the queue never started.
     busy = sum(run["endTime"] - run["startTime"] for run in runs if run["startTime"])
     succeeded = sum(run["status"] == "SUCCESS" for run in runs)
     return f"{len(runs)} runs, {succeeded} of them to their end, {busy:.0f} s in runs"

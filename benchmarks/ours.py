@@ -1,8 +1,8 @@
-"""The product's own functions, one after the other, as the settled path calls them.
+"""The product's own functions, called one after the other as in the settled path.
 
-Read, validate, account, validate, build documents, validate, write: a group of hosts at a time.
-Neither Dagster nor the lake takes part. With ``overlap`` one thread reads the next group meanwhile;
-``read`` is then only the time spent waiting for it.
+The steps are read, validate, account, validate, build documents, validate and write, for one group
+of hosts after the other, without Dagster and without the lake. With ``overlap`` a thread reads the
+next group meanwhile; ``read`` is then only the time spent waiting for the thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RULES = AccountingRules()
 
 
 def settle(job: Job) -> dict[str, Any]:
-    """Settle the day and check that no CPU got lost."""
+    """Settle the day and check that no CPU was lost."""
     timer = Timer()
     rows_read = written = written_bytes = 0
     attributed = published = 0.0
@@ -73,7 +73,7 @@ def settle(job: Job) -> dict[str, Any]:
 def _groups(
     source: ProcessSource, job: Job, window: Window, timer: Timer
 ) -> Iterator[tuple[list[str], pd.DataFrame]]:
-    """The hosts of each group and their rows, read when asked for or one group ahead."""
+    """The hosts of each group and their rows, read when they are needed or one group ahead."""
     step = job.hosts_per_group
     groups = [job.hosts[first : first + step] for first in range(0, len(job.hosts), step)]
     start, end = RULES.read_range(window)

@@ -1,17 +1,17 @@
-"""How long it takes to read documents and frames, beside what nobody can beat and what others do.
+"""How long it takes to read documents and frames, compared with a lower bound and with rivals.
 
 A private Redis holds 30 days of 5, 50 and 200 hosts (see :mod:`benchmarks.fleet`): 29 and a half
-days settled and half a day live, so that 24 hours are half of each. Beside it:
+days settled and half a day live, so that 24 hours are half settled and half live. The rivals are:
 
-* ``wire``: the same requests, packed beforehand, over a bare socket, and the same bytes through
-  orjson; for frames the bytes alone;
-* ``KEYS and GET``: the reader that this replaces, which asks ``KEYS *`` and then for one key at a
-  time; there a key is a bucket of one host;
+* ``wire``, the lower bound: the same requests, packed beforehand, over a bare socket, and the same
+  bytes through orjson; for frames the bytes alone;
+* ``KEYS and GET``: the reader that this product replaces, which sends ``KEYS *`` and then gets one
+  key at a time; each of its keys is a bucket of one host;
 * ``summary table``: the same entries in MariaDB, indexed by host and time and by time, through
   PyMySQL and ``pandas.read_sql``. With more than 50 hosts, the further ones have a day and a half.
 
-All forms of a row take turns. Python's garbage collector is on. Python's own speed with a warm
-cache is measured, not a network.
+All forms of a row take turns. Python's garbage collector is on. The caches are warm, and there is
+no network.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _load(
     before = fleet.hosts
     fleet.grow(hosts)
     bodies = documents(fleet.usages[0].select(fleet.usages[0].start < fleet.window.start + 300))
-    # The readers that ask for one host decode its documents only; the others' may be empty.
+    # Only the documents of one host are decoded; those of the others may be empty.
     keys = {name(i): bodies["body"].iloc[0] if i == 0 else b"" for i in range(before, hosts)}
     with server.client() as client:
         set_keys(client, fleet.window, keys)
@@ -124,7 +124,7 @@ class _Bench:
         self._old = server.client()
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._loop.run_until_complete(self._async.close())
         self._loop.close()
         self._wire.close()
@@ -132,7 +132,7 @@ class _Bench:
         self._old.close()
 
     def tables(self) -> list[tuple[str, str]]:
-        """Print a table for each range; one host's medians come back."""
+        """Print a table for each range, and return the medians of one host."""
         last = newest(self._fleet.window)
         days = self._fleet.days
         curve = []
@@ -155,10 +155,10 @@ class _Bench:
     def _rows(
         self, host: str | None, start: dt.datetime, end: dt.datetime, forms: dict[str, Any]
     ) -> list[list[str]]:
-        works, told = self._ours(host, start, end, forms)
+        works, labels = self._ours(host, start, end, forms)
         spent = taking_turns(works, self._seconds * (3 if host is None else 1))
         rows = []
-        for form in told:
+        for form in labels:
             ours, bare = spent[form], median(spent[f"{form}/wire"])
             cells = [median(ours), p99(ours), median(spent[f"{form}/async"]), bare]
             rows.append([form, *map(number, cells), f"{median(ours) / bare:.2f}"])
@@ -178,7 +178,7 @@ class _Bench:
         reader, run = self._reader, self._loop.run_until_complete
         expected = reader.get_data(host, start, end)
         if len(expected) != (end - start) // dt.timedelta(seconds=BUCKET_SECONDS) + 1:
-            raise RuntimeError("not all buckets are there")
+            raise RuntimeError("some buckets are missing")
         plans: dict[str, tuple[Any, Work, Work]] = {
             "documents": (
                 reader._plans(DocumentPlans).data(host, start, end, "5min"),

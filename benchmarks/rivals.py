@@ -1,4 +1,4 @@
-"""What reading is compared with: the bare wire, one key after the other, a summary table."""
+"""The rivals that reading is compared with: bare wire, one key at a time, a summary table."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from snapshot_assets.store.transport.wire import exchange
 
 
 class Wire:
-    """Requests packed beforehand over a bare socket, answers only taken apart; documents decoded.
+    """The lower bound: sends requests packed beforehand over a bare socket, and parses the answers.
 
-    Nobody can beat that.
+    Documents are also decoded.
     """
 
     def __init__(self, port: int) -> None:
@@ -30,7 +30,7 @@ class Wire:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def read(self, requests: Sequence[tuple[bytes, int]], decode: bool) -> list[Any]:
@@ -53,20 +53,21 @@ class Wire:
 
 
 def requests_of(plan: Plan[Any], client: Any, patience: Any) -> list[tuple[bytes, int]]:
-    """What a reading plan asks, packed; found by following it once."""
+    """The requests of a reading plan, packed; the plan is run once to find them."""
     requests = []
     try:
-        asks = next(plan)
+        yielded = next(plan)
         while True:
-            batch = batch_of(asks)
+            batch = batch_of(yielded)
             requests.append((batch.packed, batch.count))
-            asks = plan.send(answers_of(asks, exchange(client, batch, patience), "the rival"))
+            answers = answers_of(yielded, exchange(client, batch, patience), "the rival")
+            yielded = plan.send(answers)
     except StopIteration:
         return requests
 
 
 def set_keys(client: redis.Redis, window: Window, hosts: Mapping[str, bytes]) -> None:
-    """One key per bucket and host."""
+    """Write one key per bucket and host."""
     pipeline = client.pipeline(transaction=False)
     for number, bucket in enumerate(window.buckets()):
         pipeline.mset({f"old:{host}:{bucket_iso(bucket)}": body for host, body in hosts.items()})
@@ -76,7 +77,7 @@ def set_keys(client: redis.Redis, window: Window, hosts: Mapping[str, bytes]) ->
 
 
 def keys_and_gets(client: redis.Redis, host: str, start: dt.datetime) -> dict[str, Any]:
-    """All keys searched, then one asked after the other: what the product replaces."""
+    """Search all keys, then get the host's keys one by one: what the product replaces."""
     found = {}
     prefix = f"old:{host}:"
     keys: Any = client.keys("*")
@@ -91,7 +92,7 @@ def keys_and_gets(client: redis.Redis, host: str, start: dt.datetime) -> dict[st
 def summary_table(
     connection: pymysql.Connection, host: str | None, start: dt.datetime, end: dt.datetime
 ) -> pd.DataFrame:
-    """The rows of an indexed table, as people read them."""
+    """The rows of an indexed table, through pandas."""
     query = "SELECT * FROM load_summary WHERE snapshot_datetime BETWEEN %s AND %s"
     values: list[Any] = [start.replace(tzinfo=None), end.replace(tzinfo=None)]
     if host is not None:

@@ -1,15 +1,15 @@
 """How long it takes to settle a day of about two million rows, beside a straightforward version.
 
-Measured, on a private MariaDB and a private Redis on this machine: from the rows in the database to
-the documents in Redis, stage by stage, with the peak memory of a fresh process. Both versions see
-the same table and write documents of the same layout. Best and median of the repeats are told; the
-versions take turns, so that whatever else the machine does falls on both. ``own CPU`` is the CPU
-time of the version's process: it varies least when the machine has other things to do.
+It measures each step from the rows in the database to the documents in Redis, and the peak memory
+of a fresh process, on a private MariaDB and a private Redis on this machine. Both versions read the
+same table and write documents of the same layout. The versions take turns, so that other load
+affects both; the table shows best and median. ``own CPU`` is the CPU time of the version's process,
+which varies least when the machine is busy.
 
-Not measured: Dagster's overhead, the Parquet lake between the stages (see benchmarks/README.md),
-imports, and the network between machines. The day's pages are in the database's memory. The product
-reads a quarter of an hour beyond both ends of the day; rows per second count the day's rows only,
-for both.
+Not measured: Dagster's overhead, the Parquet lake between the steps (see benchmarks/README.md),
+imports, and the network between machines. The database has the day's pages in memory. The product
+reads a quarter of an hour beyond both ends of the day; for both versions, rows per second count
+only the rows of the day.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks import field_day
 from benchmarks.measure import Job, Run, run_alone
 from snapshot_assets_tests.support.servers import MariaDB, Redis
 
-STAGES = ("read", "validate", "account", "document", "write", "total")
+STEPS = ("read", "validate", "account", "document", "write", "total")
 DATABASE_OPTIONS = (
     "--innodb-buffer-pool-size=2G",
     "--innodb-log-file-size=1G",
@@ -71,14 +71,14 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(
     options: argparse.Namespace, database: MariaDB, store: Redis, folder: Path
 ) -> tuple[int, Runs]:
-    # Yesterday: over, and far from Redis' retention.
+    # Yesterday is over, and well within Redis' retention.
     day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     start = int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp())
     hosts = field_day.host_names(options.hosts)
     begun = time.perf_counter()
     with database.connect("monitoring") as connection:
         rows = field_day.load(connection, folder, hosts, options.rows, start)
-    _tell(f"{rows:,} rows in {day}, loaded in {time.perf_counter() - begun:.0f} s")
+    _report(f"{rows:,} rows in {day}, loaded in {time.perf_counter() - begun:.0f} s")
 
     job = Job(database.url(), store.url(), hosts, start, start + 86_400, options.hosts_per_group)
     contestants = {
@@ -93,25 +93,25 @@ def _measure(
                 client.flushall()
             run = run_alone(module, its_job)
             runs[name].append(run)
-            _tell(f"run {repeat + 1} of {options.repeat}: {name} {run.seconds['total']:.2f} s")
+            _report(f"run {repeat + 1} of {options.repeat}: {name} {run.seconds['total']:.2f} s")
     return rows, runs
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def _table(runs: Runs, rows: int) -> str:
-    """One row per stage; seconds as best and median, rows per second of the median."""
+    """One row per step; seconds as best and median, rows per second of the median."""
     names = (OURS, OVERLAPPED, NAIVE)
-    header = ["stage"]
+    header = ["step"]
     for name in names:
         header += [f"{name}: best", "median s", "rows/s"]
     lines = [_line(header), _line(["---"] + ["---:"] * (len(header) - 1))]
-    for stage in STAGES:
-        cells = [stage]
+    for step in STEPS:
+        cells = [step]
         for name in names:
-            cells += _stage_cells([run.seconds.get(stage) for run in runs[name]], rows)
+            cells += _step_cells([run.seconds.get(step) for run in runs[name]], rows)
         lines.append(_line(cells))
     lines += [
         _plain_line("own CPU, s", runs, names, lambda run: run.cpu_seconds, ".2f"),
@@ -121,7 +121,7 @@ def _table(runs: Runs, rows: int) -> str:
     return "\n".join(lines)
 
 
-def _stage_cells(seconds: Sequence[float | None], rows: int) -> list[str]:
+def _step_cells(seconds: Sequence[float | None], rows: int) -> list[str]:
     known = [value for value in seconds if value is not None]
     if not known:
         return ["", "", ""]
@@ -132,7 +132,7 @@ def _stage_cells(seconds: Sequence[float | None], rows: int) -> list[str]:
 def _plain_line(
     label: str, runs: Runs, names: Sequence[str], amount: Callable[[Run], float], form: str
 ) -> str:
-    """Best and median of something that has no rows per second."""
+    """Best and median of an amount that has no rows per second."""
     cells = [label]
     for name in names:
         amounts = [amount(run) for run in runs[name]]

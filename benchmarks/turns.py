@@ -1,4 +1,4 @@
-"""Measuring in one process: contestants take turns, so that whatever else happens falls on all."""
+"""Measuring in one process: the contestants take turns, so that other load affects all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Work = Callable[[], Any]
 def taking_turns(
     works: Mapping[str, Work], seconds: float, at_least: int = 3, at_most: int = 100
 ) -> dict[str, list[float]]:
-    """Milliseconds of each turn of each work; as many turns as fit into about these seconds."""
+    """Milliseconds of each turn of each work; the turns take about ``seconds`` altogether."""
     for work in works.values():
         work()  # connections, caches
     spent: dict[str, list[float]] = {name: [] for name in works}
@@ -30,7 +30,7 @@ def taking_turns(
 
 
 def milliseconds(work: Work) -> float:
-    """How long it takes once; what it returns is freed afterwards."""
+    """How long one call of the work takes; freeing the result is not measured."""
     begun = time.perf_counter()
     found = work()
     spent = time.perf_counter() - begun
@@ -40,7 +40,7 @@ def milliseconds(work: Work) -> float:
 
 @contextmanager
 def replaced(owner: Any, attribute: str, value: Any) -> Iterator[None]:
-    """An attribute of a module or a class has another value meanwhile."""
+    """Replace an attribute of a module or a class, and restore it at the end."""
     before = getattr(owner, attribute)
     setattr(owner, attribute, value)
     try:
@@ -54,7 +54,7 @@ def median(spent: Sequence[float]) -> float:
 
 
 def p99(spent: Sequence[float]) -> float:
-    """The 99th percentile; of few turns the longest."""
+    """The 99th percentile; the longest if there are few turns."""
     return sorted(spent)[min(len(spent) - 1, round(0.99 * len(spent)))]
 
 
@@ -65,12 +65,12 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
 
 
 def number(value: float) -> str:
-    """With about three digits."""
+    """The value as text with about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """The machine: cores, load and Python version."""
     load = os.getloadavg()[0]
     return f"{os.cpu_count()} cores (load {load:.1f}), Python {platform.python_version()}"
 

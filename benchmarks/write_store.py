@@ -1,8 +1,8 @@
 """How long it takes to write documents and frames, and how much memory they take.
 
-On a private Redis: settled host-days; a live tick of the last eight buckets of 100 and 1,000 hosts,
-part by part; and what Redis' memory grows by with each form. ``rows to usage`` is not part of it:
-see :mod:`benchmarks.settle_day`.
+It measures, on a private Redis: settled host-days; a live tick of the last eight buckets of 100 and
+1,000 hosts, part by part; and how much memory each form takes in Redis. It does not measure how
+rows become usage: see :mod:`benchmarks.settle_day`.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _settling(writer: SnapshotWriter, day: Window, hosts: int) -> str:
-    """Host-days written one by one, with a host's day in each call as the settled path has."""
+    """Write host-days one by one, as the settled path does."""
     usages = [invent(name(i), day, i) for i in range(hosts)]
     whole, frames = [], []
     for i, usage in enumerate(usages):
-        with _watched() as seconds:
+        with _timed() as seconds:
             begun = time.perf_counter()
             writer.replace([name(i)], day, usage, "settled")
             whole.append((time.perf_counter() - begun) * 1e3)
@@ -92,9 +92,9 @@ def _ticks(writer: SnapshotWriter, day: Window, counts: Sequence[int], turns: in
 def _tick(
     writer: SnapshotWriter, hosts: Sequence[str], window: Window, usage: Usage
 ) -> dict[str, float]:
-    """Milliseconds; ``frames`` is packing them, ``wire`` all that is sent and answered."""
+    """Milliseconds of each part; ``frames`` is the packing, ``wire`` every exchange with Redis."""
     timer = Timer()
-    with _watched() as seconds:
+    with _timed() as seconds:
         begun = time.perf_counter()
         report = writer.replace(hosts, window, usage, "live", timer)
         total = time.perf_counter() - begun
@@ -109,14 +109,14 @@ def _tick(
 
 
 def _memory(writer: SnapshotWriter, day: Window, count: int) -> str:
-    """What one form after the other takes, of as many hosts as make allocation even."""
+    """The memory of each form, measured with several hosts, so that allocation evens out."""
     hosts = [name(i) for i in range(count)]
     usages = [invent(host, day, i) for i, host in enumerate(hosts)]
 
     def write_documents() -> None:
         for host, usage in zip(hosts, usages, strict=True):
-            frame = documents(usage)
-            writer._replace_documents([host], list(day.buckets()), frame, "settled")
+            bodies = documents(usage)
+            writer._replace_documents([host], list(day.buckets()), bodies, "settled")
 
     def write_frames(live: bool) -> None:
         for host, usage in zip(hosts, usages, strict=True):
@@ -147,7 +147,7 @@ def _memory(writer: SnapshotWriter, day: Window, count: int) -> str:
 
 
 def _grown(writer: SnapshotWriter, work: Callable[[], None]) -> float:
-    """Bytes by which an empty server grows."""
+    """The bytes by which the work makes an empty server grow."""
     writer.base.execute([("FLUSHALL", "SYNC")])
     before = writer.base.memory().used_bytes
     work()
@@ -155,8 +155,8 @@ def _grown(writer: SnapshotWriter, work: Callable[[], None]) -> float:
 
 
 @contextmanager
-def _watched() -> Iterator[dict[str, float]]:
-    """How many seconds go into frames and into talking to the server."""
+def _timed() -> Iterator[dict[str, float]]:
+    """Measure the seconds that go into frames, and into exchanges with the server."""
     seconds = {"frames": 0.0, "wire": 0.0, "wire in frames": 0.0}
     execute, replace_frames = RedisBase.execute, FrameWriter.replace
     inside = False
@@ -187,7 +187,7 @@ def _watched() -> Iterator[dict[str, float]]:
 
 
 def together(usages: Sequence[Usage]) -> Usage:
-    """Several hosts in one; all have the same owners."""
+    """The usage of several hosts in one object; all hosts have the same owners."""
     offsets = np.cumsum([0, *(len(usage) for usage in usages)])[:-1]
     return replace(
         usages[0],

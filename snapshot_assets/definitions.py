@@ -1,4 +1,4 @@
-"""The one place where Dagster's parts are put together. Nothing but assembly belongs here."""
+"""The Dagster definitions, assembled from ``orchestration``. Nothing but assembly belongs here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build_defs(**resources: dg.ConfigurableResource) -> dg.Definitions:
     """All definitions.
 
     Args:
-        resources: instead of those that read the environment, by name: ``source``, ``lake``,
+        resources: replace the resources that read the environment, by name: ``source``, ``lake``,
             ``redis``, ``rules``.
     """
     settings = Settings.load()
@@ -35,12 +35,12 @@ def build_defs(**resources: dg.ConfigurableResource) -> dg.Definitions:
         schedules=schedules(settings),
         sensors=[*sensors(settings, partitions, jobs), failure_sensor(settings)],
         resources={**environment_resources(), **resources},
-        # A process per step would start Python and import everything once more for each of them.
+        # With a process for each step, each step would start Python and import everything again.
         executor=dg.in_process_executor,
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What Dagster loads, and when it loads it: importing this module reads no setting."""
+    """Dagster calls this when it loads the module; the import itself reads no setting."""
     return build_defs()

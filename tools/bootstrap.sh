@@ -1,6 +1,6 @@
 #!/bin/sh
-# Create .venv with exactly the locked packages of one requirements file, and this project in it.
-# Uses uv where it is on PATH, else installs it into .venv.
+# Create .venv with exactly the locked packages of one requirements file, and install this project.
+# Uses uv from PATH if it is there; otherwise installs uv into .venv.
 set -eu
 requirements=$1
 uv_version=0.13.9

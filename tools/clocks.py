@@ -1,10 +1,11 @@
-"""Run all tests but those in the browser under shifted clocks, when days begin and end.
+"""Run all tests but those in the browser under shifted clocks, near the ends of days.
 
-``make test-long`` runs it. Each clock is a run of its own, which takes as long as the tests do; one
-line reports each, and one that fails makes this fail. Arguments go to pytest.
+``make test-long`` runs this script. Each clock is a run of its own, which takes as long as the
+tests do. The script prints a line for each run, and fails if a run fails. Its arguments go to
+pytest.
 
-libfaketime shifts the clock of a process and of all that it starts, MariaDB and Redis included. It
-needs Linux with glibc: macOS keeps libraries from being loaded into the system's own programs.
+libfaketime shifts the clock of a process and of all that the process starts, MariaDB and Redis
+included. It needs Linux with glibc: macOS does not load libraries into the system's own programs.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-# UTC. A month that ends during the run; the days on which Europe's clocks change, at 01:00 UTC,
-# before and during the run; the first hours of a year. The tests' fixed days are long past.
+# In UTC: a month ends during the run; Europe's clocks change at 01:00 UTC of the same day, after
+# the start of the run; a year is some hours old. The tests' fixed days are long past.
 CLOCKS = ("2027-02-28 23:57", "2027-03-28 00:10", "2027-10-31 00:40", "2028-01-01 02:10")
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +40,7 @@ def find_library() -> str | None:
 
 
 def require_library() -> str:
-    """The path of libfaketime, installed where that is possible."""
+    """The path of libfaketime; installs it with apt-get if it is missing and this is root."""
     if platform.system() != "Linux":
         sys.exit(
             f"clocks: not possible on {platform.system()}: libfaketime cannot be loaded into the "
@@ -59,27 +60,27 @@ def require_library() -> str:
 
 
 def environment(library: str, begins: float) -> dict[str, str]:
-    """The variables that make it this epoch second for a process and all that it starts."""
+    """The variables that start the clock of a process and its children at an epoch second."""
     paths = [str(ROOT / "tools" / "faketime"), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
-        # With jemalloc, which Debian's Redis asks for, libfaketime calls itself for ever.
+        # libc first: with jemalloc, which Debian's Redis uses, libfaketime would recurse for ever.
         "LD_PRELOAD": f"{library} libc.so.6",
-        # An offset, not a time to start at: that would begin anew in each process.
+        # An offset, as a start time would begin again in each process.
         "FAKETIME": f"{begins - time.time():+.0f}",
-        # Waits in locks are not shifted.
+        # The monotonic clock stays, so that waits in locks end.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        # Python compiles a source anew whose time has changed.
+        # The times of files stay; otherwise Python would compile all sources again.
         "NO_FAKE_STAT": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
 
 
 def require_shift(variables: dict[str, str], begins: float) -> None:
-    """End here if the clock is not shifted, or if nobody can sleep under it."""
-    look = "import time; time.sleep(0.01); print(time.time())"
+    """Exit with an error if the clock is not shifted, or if a process cannot sleep under it."""
+    script = "import time; time.sleep(0.01); print(time.time())"
     done = subprocess.run(
-        [sys.executable, "-c", look], env=variables, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False
     )
     if done.returncode or abs(float(done.stdout) - begins) > _SHIFT_WITHIN_SECONDS:
         sys.exit(f"clocks: libfaketime does not shift the clock: {done.stdout}{done.stderr}")
@@ -95,7 +96,7 @@ def run(library: str, clock: str, arguments: list[str]) -> bool:
     began = time.monotonic()
     with log.open("w") as output:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "--ignore-glob=*test_browser*", *arguments],
+            [sys.executable, "-m", "pytest", "--ignore-glob=*/dashboard/browser/*", *arguments],
             cwd=ROOT,
             env=variables,
             stdout=output,
@@ -103,19 +104,19 @@ def run(library: str, clock: str, arguments: list[str]) -> bool:
             check=False,
         )
     lines = log.read_text(errors="replace").splitlines()
-    told = lines[-1].strip("= ") if lines else "no output"
+    last = lines[-1].strip("= ") if lines else "no output"
     word = "ok" if done.returncode == 0 else "FAILED"
-    print(f"clocks: {clock} UTC {word} after {time.monotonic() - began:.0f} s: {told}", flush=True)
+    print(f"clocks: {clock} UTC {word} after {time.monotonic() - began:.0f} s: {last}", flush=True)
     if done.returncode:
         print("\n".join(line for line in lines if line.startswith(("FAILED", "ERROR"))))
-        print(f"clocks: all of it is in {log}", flush=True)
+        print(f"clocks: the whole output is in {log}", flush=True)
     return done.returncode == 0
 
 
 def main() -> int:
-    """Run every clock, also after one that failed."""
+    """Run every clock, even if one fails."""
     library = require_library()
-    # One clock or some of them, to look into a failure: CLOCKS="2027-02-28 23:57".
+    # To investigate a failure, the variable CLOCKS chooses clocks: CLOCKS="2027-02-28 23:57".
     clocks = [c.strip() for c in os.environ.get("CLOCKS", ",".join(CLOCKS)).split(",")]
     passed = [run(library, clock, sys.argv[1:]) for clock in clocks]
     return 0 if all(passed) else 1

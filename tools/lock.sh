@@ -1,6 +1,6 @@
 #!/bin/sh
-# Write requirements/all.txt and requirements/dev.txt: all versions with their hashes, for all platforms,
-# without naming any index.
+# Write requirements/all.txt and requirements/dev.txt: all versions with their hashes, for all
+# platforms, without the name of a package index.
 set -eu
 uv=$(command -v uv || echo .venv/bin/uv)
 export UV_CUSTOM_COMPILE_COMMAND="make lock"

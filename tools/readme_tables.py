@@ -1,7 +1,7 @@
 """Write README's tables of commands and settings from the code, between their marker comments.
 
-``python tools/readme_tables.py`` writes them; with ``--check`` it only compares, and ends with
-code 1 and the difference if README says something else.
+``python tools/readme_tables.py`` writes the tables. With ``--check`` it writes nothing; if README
+differs from the code, it prints the difference and ends with code 1.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _first_sentence(command: click.Command) -> str:
 
 
 def main() -> None:
-    """Write or compare, and say which."""
+    """Write the tables, or compare them with README."""
     before = README.read_text()
     after = with_tables(before)
     if "--check" in sys.argv[1:]:

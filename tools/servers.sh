@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make sure that what the tests start is installed: MariaDB, Redis, nginx, and Chromium for pages.
+# Check that the servers for the tests are installed: MariaDB, Redis, nginx, and Chromium for pages.
+# Install missing ones as root on Debian and Ubuntu; elsewhere name them and fail.
 set -eu
 has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ]; }
 has_browser() {
@@ -17,7 +18,7 @@ if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     echo "servers: installing $missing" >&2
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    # Debian starts a server that it installs; ours are private and start by themselves.
+    # Debian starts each server that it installs. Prevent that: the tests start their own.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy"

@@ -1,7 +1,7 @@
-"""The command line ``snapshot-assets``. Here: the list of commands and how errors end.
+"""The command line ``snapshot-assets``: the list of commands, and how errors become exit codes.
 
-Each command has a module of its own, imported when it is called: ``read`` must not wait for
-Dagster to load.
+Each command has a module of its own, which is imported when the command is called, so that ``read``
+does not wait for Dagster to load.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from snapshot_assets.errors import (
     require_extra,
 )
 
-# command -> the extra that it needs, if any. The module under snapshot_assets.cli that has a click
-# command of the same name is called like it; both with an underscore where the command has a dash.
+# Command -> the extra that it needs, if any. Module and click command have the command's name, with
+# an underscore for a dash.
 COMMANDS: dict[str, str | None] = {
     "demo": "demo",
     "ui": "pipeline",
@@ -35,15 +35,15 @@ COMMANDS: dict[str, str | None] = {
     "doctor": "pipeline",
 }
 
-# Commands that are more than one module.
-_PLACES = {"demo": "demo.command"}
+# Commands whose module has another name.
+_MODULES = {"demo": "demo.command"}
 
 EXIT_FAILED = 1
 EXIT_OUTAGE = 3
 
 
 class _LazyGroup(click.Group):
-    """Imports a command's module when the command is asked for."""
+    """Imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -57,14 +57,13 @@ class _LazyGroup(click.Group):
             except MissingExtraError as error:
                 return _without_extra(cmd_name, extra, error)
         name = cmd_name.replace("-", "_")
-        place = _PLACES.get(cmd_name, name)
-        module = importlib.import_module(f"snapshot_assets.cli.{place}")
+        module = importlib.import_module(f"snapshot_assets.cli.{_MODULES.get(cmd_name, name)}")
         command: click.Command = getattr(module, name)
         return command
 
 
 def _without_extra(name: str, extra: str, error: MissingExtraError) -> click.Command:
-    """Stands in for a command that cannot be imported: listed, and an error with any arguments."""
+    """A substitute for a command whose extra is missing: it is listed, and always fails."""
 
     def fail() -> None:
         raise error
@@ -90,9 +89,9 @@ def _without_extra(name: str, extra: str, error: MissingExtraError) -> click.Com
 def cli(verbose: bool) -> None:
     """Who uses which machine, with what, right now and last month.
 
-    Accounts process snapshots from MySQL or SQLite to 5 minutes and serves them from Redis. New
-    here? Start with 'snapshot-assets demo'; then point the settings at your own servers and check
-    them with 'snapshot-assets doctor'.
+    Accounts process snapshots from MySQL or SQLite into 5-minute buckets and serves them from
+    Redis. New here? Start with 'snapshot-assets demo'. Then point the settings at your own servers
+    and check them with 'snapshot-assets doctor'.
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -101,7 +100,7 @@ def cli(verbose: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Entry point: user errors end with one message and a code, never with a traceback."""
+    """Entry point: an error of the package ends with a message and a code, without a traceback."""
     try:
         return cli(arguments, prog_name="snapshot-assets")
     except OutageError as error:

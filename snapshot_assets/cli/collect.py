@@ -1,4 +1,4 @@
-"""``snapshot-assets collect``: this machine's processes into the source table."""
+"""``snapshot-assets collect``: writes this machine's processes to the source table."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from snapshot_assets.source.collector import Collector, sample_processes, ticks
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between two snapshots, which fall on its multiples.",
+    help="Time between two snapshots. Their times are multiples of it.",
 )
 @click.option("--once", is_flag=True, help="Take one snapshot and end.")
-@click.option("--host", default=None, help="Name to write; by default this machine's.")
+@click.option("--host", default=None, help="Host name to write; by default this machine's name.")
 def collect(interval: float, once: bool, host: str | None) -> None:
     """Sample this machine's processes into the source table.
 
-    Creates the table, with the right indexes, if it does not exist. Runs until Ctrl-C. While the
-    database does not answer, snapshots are lost, and the collector goes on.
+    Creates the table, with the right indexes, if it does not exist. Runs until Ctrl-C. If the
+    database does not answer, a snapshot is lost and the collector continues.
     """
     settings = Settings.load()
     name = host or socket.gethostname()
@@ -41,7 +41,7 @@ def collect(interval: float, once: bool, host: str | None) -> None:
                 except OutageError as error:
                     if once:
                         raise
-                    click.echo(f"snapshot of {epoch} lost: {error}", err=True)
+                    click.echo(f"the snapshot of {epoch} is lost: {error}", err=True)
                 else:
                     console.print(f"{epoch}: {len(rows)} processes of {name}", markup=False)
                 if once:

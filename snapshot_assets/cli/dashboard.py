@@ -1,4 +1,4 @@
-"""``snapshot-assets dashboard``: the pages, served from Redis."""
+"""``snapshot-assets dashboard``: serves the pages from Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from snapshot_assets.settings import Settings
     type=click.IntRange(0, 65_535),
     default=8050,
     show_default=True,
-    help="Port of the pages; 0 for any that is free.",
+    help="Port of the pages; 0 chooses a free port.",
 )
 @click.option(
     "--allow-anonymous",
@@ -29,9 +29,9 @@ from snapshot_assets.settings import Settings
 def dashboard(host: str, port: int, allow_anonymous: bool) -> None:
     """Serve the pages, from Redis alone.
 
-    Starts without Redis, too: the pages say what is missing and recover when it is back. To serve
-    other machines it requires authentication (SNAPSHOT_DASHBOARD_PASSWORD_FILE or
-    SNAPSHOT_DASHBOARD_USER_HEADER). SIGTERM or Ctrl-C ends it.
+    Also starts while Redis is down: the pages then say what is missing, and recover when Redis
+    answers. To serve other machines, the dashboard requires authentication
+    (SNAPSHOT_DASHBOARD_PASSWORD_FILE or SNAPSHOT_DASHBOARD_USER_HEADER). SIGTERM or Ctrl-C ends it.
     """
     settings = Settings.load()
     options = settings.dashboard()

@@ -1,4 +1,4 @@
-"""``snapshot-assets dashboard-password``: a line for the dashboard's password file."""
+"""``snapshot-assets dashboard-password``: prints a line for the dashboard's password file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from snapshot_assets.dashboard.http.passwords import password_line
 def dashboard_password(name: str) -> None:
     """Print a line for the dashboard's password file.
 
-    The line lets NAME in; the file is SNAPSHOT_DASHBOARD_PASSWORD_FILE.
-    Asks for the password, or takes the first line of standard input. Append what it prints:
-    'snapshot-assets dashboard-password ana >> passwords'.
+    The line lets the user NAME log in. SNAPSHOT_DASHBOARD_PASSWORD_FILE names the file. The command
+    prompts for the password, or reads it from the first line of standard input. Append its output
+    to the file: 'snapshot-assets dashboard-password ana >> passwords'.
     """
     if sys.stdin.isatty():
-        # To standard error, as the output is likely to go to a file.
+        # The prompt goes to standard error, as the output often goes to a file.
         password: str = click.prompt(
             "Password", hide_input=True, confirmation_prompt=True, err=True
         )

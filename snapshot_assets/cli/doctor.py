@@ -1,6 +1,7 @@
-"""``snapshot-assets doctor``: looks at everything the settings point at, a line per finding.
+"""``snapshot-assets doctor``: checks source, Redis and lake, and prints a line for each finding.
 
-What is looked at lives in functions that yield findings; nothing is changed anywhere.
+The checks are functions that yield findings. They change nothing, except that the check of the lake
+writes and removes a small file.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, and the fix where it needs one."""
+    """The result of one check, and the fix if the result needs one."""
 
     level: Level
     subject: str
@@ -46,9 +47,9 @@ class Finding:
 def doctor() -> None:
     """Check every connection; report problems and fixes.
 
-    Source: table, columns, indexes, cadence, silent hosts, duplicate collectors, the unit of rss.
-    Redis: reachable, eviction policy, age of the newest bucket. Lake: writable. Ends with code 1 if
-    there is an error.
+    Source: table, columns, indexes, cadence, silent hosts, duplicate collectors, unit of rss.
+    Redis: connection, eviction policy, age of the newest bucket. Lake: whether it can be written.
+    Ends with code 1 if there is an error.
     """
     settings = Settings.load()
     worst = False
@@ -66,13 +67,14 @@ def doctor() -> None:
 
 def _all(settings: Settings) -> Iterator[Finding]:
     with open_source(settings) as source:
-        yield from _told("source", _source(source, settings))
+        yield from _errors_too("source", _source(source, settings))
     with open_reader(settings) as reader:
-        yield from _told("redis", _redis(reader))
-    yield from _told("lake", _lake(settings))
+        yield from _errors_too("redis", _redis(reader))
+    yield from _errors_too("lake", _lake(settings))
 
 
-def _told(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+def _errors_too(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings; an error that ends them becomes the last finding."""
     try:
         yield from findings
     except SnapshotAssetsError as error:
@@ -92,15 +94,15 @@ def _source(source: ProcessSource, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "source",
-            "is read row by row, several times slower than in columns",
+            "the source is read row by row, which is several times slower than in columns",
             "use a mysql://user:password@host:port/database URL without further options",
         )
     if missing_keys:
         yield Finding(
             "error",
             "rows",
-            f"{missing_keys:,} rows have no host, pid or time and belong to no partition",
-            "mend the collector; delete these rows",
+            f"{missing_keys:,} rows have no host, pid or time, so they belong to no partition",
+            "fix the collector and delete these rows",
         )
     yield from _indexes(source)
     if span is None:
@@ -114,7 +116,7 @@ def _source(source: ProcessSource, settings: Settings) -> Iterator[Finding]:
             "warning",
             "rows",
             f"the newest snapshot is {_duration(age)} old",
-            "start the collectors; live documents end there",
+            "start the collectors; there are no newer live documents",
         )
     elif age < -60:
         yield Finding(
@@ -135,11 +137,11 @@ def _indexes(source: ProcessSource) -> Iterator[Finding]:
         indexes += [i["column_names"] for i in inspector.get_indexes(name, schema or None)]
         quote = connection.dialect.identifier_preparer.quote
     starts = [[str(column).casefold() for column in columns[:2]] for columns in indexes]
-    host, moment = (source.table.physical(c) for c in ("host", "snapshot_time_epoch"))
+    host, time_column = (source.table.physical(c) for c in ("host", "snapshot_time_epoch"))
     table = ".".join(quote(part) for part in source.table.name.split("."))
     for columns, purpose in (
-        ((moment,), "live refreshes and host lists scan the whole table"),
-        ((host, moment), "settling reads every host's rows to get one host's"),
+        ((time_column,), "live refreshes and host lists scan the whole table"),
+        ((host, time_column), "settling reads the rows of every host to get those of one host"),
     ):
         wanted = [column.casefold() for column in columns]
         if any(start[: len(wanted)] == wanted for start in starts):
@@ -150,7 +152,7 @@ def _indexes(source: ProcessSource) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "index",
-            f"none starts with ({', '.join(columns)}): {purpose}",
+            f"no index starts with ({', '.join(columns)}): {purpose}",
             f"CREATE INDEX {index} ON {table} ({listed});",
         )
 
@@ -159,35 +161,37 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
     try:
         rows = source.read_sql(last - _RECENT_SECONDS, last + 1)
     except SchemaError as error:
-        yield Finding("error", "rows", str(error), "mend the collector")
+        yield Finding("error", "rows", str(error), "fix the collector")
         return
     found = cadences(source.snapshots(last - _RECENT_SECONDS, last + 1))
     intervals = [c.median_interval_seconds for c in found if c.snapshots > 1]
     if intervals:
         typical = sorted(intervals)[len(intervals) // 2]
-        yield Finding("ok", "cadence", f"{len(found)} hosts, every {typical:.0f} s typically")
+        yield Finding("ok", "cadence", f"{len(found)} hosts, typically every {typical:.0f} s")
     for cadence in found:
         if cadence.longest_interval_seconds > settings.max_gap:
             yield Finding(
                 "warning",
                 "cadence",
                 f"{cadence.host} was silent for {_duration(cadence.longest_interval_seconds)}",
-                "a gap has no documents; let the collector sleep until a fixed time, not for one",
+                "a gap has no documents; the collector should sleep until a fixed time, not for a "
+                "fixed duration",
             )
         elif cadence.median_interval_seconds > BUCKET_SECONDS * 1.1:
             yield Finding(
                 "warning",
                 "cadence",
                 f"{cadence.host} is sampled every {cadence.median_interval_seconds:.0f} s",
-                f"sample at least every {BUCKET_SECONDS} s; short-lived processes are missed",
+                f"sample at least every {BUCKET_SECONDS} s; else short-lived processes are missed",
             )
         if cadence.has_two_collectors:
             yield Finding(
                 "warning",
                 "collector",
-                f"{cadence.host} seems to have two: {cadence.duplicate_rows} rows twice, "
-                f"{cadence.crowded_snapshots} of {cadence.snapshots} snapshots close together",
-                "stop one; CPU is not doubled by it, but rows are",
+                f"{cadence.host} seems to have two collectors: {cadence.duplicate_rows} rows are "
+                f"duplicates, {cadence.crowded_snapshots} of {cadence.snapshots} snapshots are "
+                "close together",
+                "stop one of them; the CPU is counted once, but the rows are stored twice",
             )
         if last - cadence.newest_epoch > settings.max_gap:
             yield _silent(cadence.host, last - cadence.newest_epoch)
@@ -198,7 +202,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
         yield Finding(
             "error",
             "rss",
-            f"looks like {unit}, is read as {settings.rss_unit}",
+            f"rss looks like {unit}, but is read as {settings.rss_unit}",
             f"set SNAPSHOT_RSS_UNIT={unit} and settle again",
         )
 
@@ -209,7 +213,7 @@ def _silent(host: str, seconds: float | None) -> Finding:
         "warning",
         "silent host",
         f"{host} has sent nothing for {how_long}",
-        "see whether the machine and its collector run",
+        "check that the machine and its collector run",
     )
 
 
@@ -224,19 +228,19 @@ def _redis(reader: RedisReader) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "redis",
-            f"may evict documents ({memory.policy} at {memory.limit_bytes / 1e6:,.0f} MB), which "
-            "looks like a gap",
-            "CONFIG SET maxmemory-policy noeviction, or give it a server of its own",
+            f"may evict documents ({memory.policy} at {memory.limit_bytes / 1e6:,.0f} MB); an "
+            "evicted document looks like a gap",
+            "CONFIG SET maxmemory-policy noeviction, or use a Redis server for the documents alone",
         )
     if memory.limit_bytes and memory.used_bytes > 0.9 * memory.limit_bytes:
-        yield Finding("warning", "redis", "is over 90 % full", "raise maxmemory")
+        yield Finding("warning", "redis", "its memory is over 90 % full", "raise maxmemory")
     newest = reader.last_update()
     if newest is None:
         yield Finding(
             "warning",
             "redis",
-            "holds no document",
-            "snapshot-assets live; snapshot-assets settle --from DAY --to DAY",
+            "Redis holds no document",
+            "run 'snapshot-assets live', and 'snapshot-assets settle --from DAY --to DAY'",
         )
         return
     age = time() - newest.timestamp()
@@ -244,7 +248,7 @@ def _redis(reader: RedisReader) -> Iterator[Finding]:
     yield Finding(
         "warning" if late else "ok",
         "redis",
-        f"the newest bucket is {newest.isoformat()}, begun {_duration(age)} ago",
+        f"the newest bucket is {newest.isoformat()}, {_duration(age)} ago",
         "run 'snapshot-assets live' every five minutes" if late else "",
     )
 

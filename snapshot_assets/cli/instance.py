@@ -1,4 +1,4 @@
-"""Dagster's instance, one and the same for all commands: where it is, and its settings."""
+"""Dagster's instance, which all commands share: its folder and its settings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ _DEFAULT_HOME = Path("data/dagster")
 
 
 def dagster_home() -> Path:
-    """The folder of the instance, DAGSTER_HOME or else ``data/dagster``, with its settings in it.
+    """The folder of the instance: DAGSTER_HOME, or else ``data/dagster``.
 
-    Our settings are put there if there are none; what is there is left as it is.
+    Makes the folder and copies the package's ``dagster.yaml`` to it. An existing ``dagster.yaml``
+    stays as it is.
+
+    Raises:
+        SnapshotAssetsError: the folder cannot be written.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or _DEFAULT_HOME).absolute()
     try:
@@ -31,6 +35,6 @@ def dagster_home() -> Path:
 
 
 def dagster_instance() -> dg.DagsterInstance:
-    """The instance, where ``snapshot-assets ui`` finds it too."""
+    """The instance in :func:`dagster_home`, which ``snapshot-assets ui`` uses, too."""
     dagster_home()
     return dg.DagsterInstance.get()

@@ -1,8 +1,9 @@
-"""Child processes that cannot outlive us, however we end: return, Ctrl-C, crash or kill -9.
+"""Child processes that never outlive their parent, even if it crashes or gets kill -9.
 
-Between us and the command stands a small process that holds one end of a pipe to us. When the pipe
-closes, because we let go or because we are gone, it ends the command and all that came of it. Needs
-nothing but POSIX; on Linux it also survives its own sudden death.
+Between the parent and the command runs a small process, the leash, which reads a pipe from the
+parent. When the pipe closes, because the parent closed it or ended, the leash ends the command and
+all its descendants. POSIX is enough. On Linux the kernel also kills the command if the leash itself
+is killed.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class LeashedProcess:
-    """A running command; a context manager that ends it.
+    """A running command; a context manager that ends the command on exit.
 
     Args:
         command: program and arguments.
-        log: file that gets its output, appended.
-        environment: its whole environment; ours if None.
-        folder: its working directory.
+        log: file to which the command's output is appended.
+        environment: the command's whole environment; the parent's if None.
+        folder: the command's working directory.
     """
 
     def __init__(
@@ -65,16 +66,16 @@ class LeashedProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process that holds the leash; the command is its only child."""
+        """The pid of the leash; the command is its child."""
         return self._leash.pid
 
     @property
     def running(self) -> bool:
-        """Whether the command has not ended yet."""
+        """Whether the command still runs."""
         return self._leash.poll() is None
 
     def stop(self) -> None:
-        """End the command and everything it started, and wait until they are gone."""
+        """End the command and everything that it started, and wait until all have ended."""
         if self._leash.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._leash.stdin.close()
@@ -90,7 +91,7 @@ class LeashedProcess:
 
 
 def free_port(preferred: int = 0) -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now: the preferred one, or else any."""
+    """A TCP port of 127.0.0.1 that no program uses now: the preferred one, or else any."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -102,10 +103,10 @@ def free_port(preferred: int = 0) -> int:
 
 
 def wait_until(ready: Callable[[], bool], process: LeashedProcess, seconds: float) -> None:
-    """Wait for a server that was started.
+    """Wait until a server is ready.
 
     Raises:
-        RuntimeError: it ended or took too long; the message has the end of its log.
+        RuntimeError: the server ended or took too long; the message has the end of its log.
     """
     deadline = time.monotonic() + seconds
     while not ready():
@@ -117,7 +118,7 @@ def wait_until(ready: Callable[[], bool], process: LeashedProcess, seconds: floa
 
 
 def _main(command: list[str]) -> int:
-    """Run in the process between: start the command, wait for it or for the pipe to close."""
+    """Run as the leash: start the command, then wait until it ends or the pipe closes."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(
         command,
@@ -145,7 +146,7 @@ def _main(command: list[str]) -> int:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    import psutil  # only needed now; the process between should start at once
+    import psutil  # imported late, so that the leash starts fast
 
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
@@ -163,7 +164,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _reap() -> None:
-    """Collect adopted grandchildren that have ended, so that they do not count as running."""
+    """Reap adopted descendants that have ended, so that they do not count as running."""
     import psutil
 
     for process in psutil.Process().children(recursive=True):

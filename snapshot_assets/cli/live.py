@@ -1,4 +1,4 @@
-"""``snapshot-assets live``: one refresh of the recent window, without Dagster."""
+"""``snapshot-assets live``: one live refresh, without Dagster."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from snapshot_assets.settings import Settings
     "lookback_minutes",
     type=click.FloatRange(min=0, max=2_880),
     metavar="MINUTES",
-    help="How far back buckets are published again, for rows that came late. Default: "
+    help="How far back buckets are published again, for late rows. Default: "
     "SNAPSHOT_LIVE_LOOKBACK.",
 )
 def live(lookback_minutes: float | None) -> None:
     """Account the newest rows of all hosts, once.
 
-    Run it from cron every five minutes if Dagster's daemon does not run. Catches up after an
-    outage. Running it twice does no harm; settled days stay as they are.
+    Run this command from cron every five minutes if Dagster's daemon does not run. It catches up
+    after an outage. A second run does no harm, and settled days stay as they are.
     """
     settings = Settings.load()
     rules = settings.live()
@@ -49,12 +49,12 @@ def live(lookback_minutes: float | None) -> None:
     if report.days_left_out:
         first, last = report.days_left_out[0], report.days_left_out[-1]
         console.print(
-            f"Not published, too long ago: {first} to {last}. Settle what is over: "
+            f"Not published, as too long ago: {first} to {last}. Settle the days that are over: "
             f"snapshot-assets settle --from {first} --to {last}"
         )
     if not report.hosts:
         console.print(
-            "No rows in this window: is a collector running? See 'snapshot-assets doctor'."
+            "No rows in this window. Is a collector running? See 'snapshot-assets doctor'."
         )
     if report.defects:
         raise SnapshotAssetsError("\n".join(str(defect) for defect in report.defects.values()))

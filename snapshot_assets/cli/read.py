@@ -1,4 +1,4 @@
-"""``snapshot-assets read``: what ``RedisReader.get_data`` returns, as a table or as JSON."""
+"""``snapshot-assets read``: prints what ``RedisReader.get_data`` returns, as table or JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from snapshot_assets.settings import Settings
 def read(host: str, start: dt.datetime | None, end: dt.datetime | None, as_json: bool) -> None:
     """Show the documents of a host.
 
-    HOST is the host's name; without times, the last 24 hours are shown.
+    HOST is the host's name. Without times, the command shows the last 24 hours.
     """
     with open_reader(Settings.load()) as reader:
         try:
@@ -44,8 +44,8 @@ def read(host: str, start: dt.datetime | None, end: dt.datetime | None, as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
     if not found:
-        there = ", ".join(known) if known else "no host at all"
-        raise click.ClickException(f"nothing of {host!r} in this range; in it there is {there}")
+        there = f"hosts with documents: {', '.join(known)}" if known else "no host has any"
+        raise click.ClickException(f"no documents of {host!r} in this range; {there}")
     rows = []
     for bucket, document in found.items():
         top = document["cpu"]["user"][:1]
@@ -59,4 +59,5 @@ def read(host: str, start: dt.datetime | None, end: dt.datetime | None, as_json:
                 f"{top[0]['username']}: {top[0]['comm']} ({top[0]['cpu_norm']:.2f})" if top else "",
             )
         )
-    console.print(table(host, ("bucket (UTC)", "cores", "GB", "seen", "stage", "most cores"), rows))
+    headers = ("bucket (UTC)", "cores", "GB", "cover", "stage", "most cores")
+    console.print(table(host, headers, rows))

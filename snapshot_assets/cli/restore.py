@@ -15,9 +15,9 @@ from snapshot_assets.settings import Settings
 def restore() -> None:
     """Refill an emptied Redis from the lake.
 
-    Puts back every settled day within the retention, newest first, and does not read the source.
-    Dagster's sensor redis_lost does the same by itself when Redis was emptied. Harmless at any
-    time; 'live' publishes today.
+    Publishes every settled day within the retention, newest first. Does not read the source.
+    Dagster's sensor redis_lost launches the same restore when Redis was emptied. The command does
+    no harm at any time. 'snapshot-assets live' publishes today.
     """
     settings = Settings.load()
     with open_writer(settings) as writer, Progress(console=console, transient=True) as bar:

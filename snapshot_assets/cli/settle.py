@@ -1,4 +1,4 @@
-"""``snapshot-assets settle``: materialize days x hosts of the three assets, in this process."""
+"""``snapshot-assets settle``: materializes days x hosts of the three assets, in this process."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
     """Account whole UTC days through Dagster.
 
     Materializes raw_process_rows, five_minute_aggregates and redis_snapshots for every day in the
-    range and every host that has rows in that day, records them in Dagster's instance, runs the
-    checks and prints a summary. A host named by --host is settled for every day, also for those
-    without rows. Settling again replaces; it never adds up.
+    range and every host that has rows in that day. Records them in Dagster's instance, runs the
+    checks and prints a summary. A host given with --host is settled for every day, even without
+    rows. Settling a day again replaces its documents.
     """
     settings = Settings.load()
     _check_days(first, last, settings.start_date)
@@ -78,7 +78,14 @@ def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the runs did: each partition's metadata by asset, failures, failed checks."""
+    """What the runs did.
+
+    Attributes:
+        metadata: of each host-day, the metadata by asset.
+        failures: the error of each failed step.
+        failed_checks: name and culprits of each failed check.
+        checks: number of checks that ran.
+    """
 
     metadata: dict[HostDay, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -99,7 +106,7 @@ class Stretch(NamedTuple):
 def settle_days(
     instance: dg.DagsterInstance, settings: Settings, stretches: Sequence[Stretch]
 ) -> Outcome:
-    """Materialize days and hosts, in runs of bounded size, with a progress bar."""
+    """Materialize the host-days of some stretches, in runs of bounded size, with a progress bar."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     partitions = host_day_partitions(settings.start_date)
     definitions = [*settled_assets(partitions), *settled_checks()]
@@ -136,7 +143,8 @@ def _check_days(first: dt.date, last: dt.date, start: dt.date) -> None:
         raise click.BadParameter(f"--from {first} is after --to {last}")
     if last >= today:
         raise click.BadParameter(
-            f"--to {last} is not over yet in UTC; a day settles once it is (use 'live' for today)"
+            f"--to {last} is not over yet in UTC; 'settle' needs days that are over, 'live' "
+            "publishes today"
         )
     if first < start:
         raise click.BadParameter(
@@ -145,7 +153,7 @@ def _check_days(first: dt.date, last: dt.date, start: dt.date) -> None:
 
 
 def _stretches(found: Mapping[dt.date, Sequence[str]]) -> list[Stretch]:
-    """The host-days that exist, as few stretches; a day without rows is in none."""
+    """The host-days that have rows, in few stretches."""
     stretches: list[Stretch] = []
     for day, hosts in sorted(found.items()):
         before = stretches[-1] if stretches else None
@@ -164,8 +172,8 @@ def _require_known(requested: Sequence[str], found: Set[str], known: Sequence[st
     unknown = sorted(set(requested) - found - set(known))
     if unknown:
         raise SnapshotAssetsError(
-            f"no rows of {', '.join(map(repr, unknown))} in these days; there are "
-            f"{', '.join(sorted(found)) or 'none of any host'}"
+            f"no rows of {', '.join(map(repr, unknown))} in these days; hosts with rows: "
+            f"{', '.join(sorted(found)) or 'none'}"
         )
 
 
@@ -223,7 +231,17 @@ def _print(outcome: Outcome) -> None:
                 total(days, SNAPSHOTS, "documents_past_retention"),
             )
         )
-    headers = ("host", "days", "rows", "buckets", "seen", "core-h", "gap core-h", "docs", "expired")
+    headers = (
+        "host",
+        "days",
+        "rows",
+        "buckets",
+        "cover",
+        "core-h",
+        "gap core-h",
+        "docs",
+        "expired",
+    )
     console.print(table("Settled", headers, rows))
     passed = outcome.checks - len(outcome.failed_checks)
     console.print(f"{passed} of {outcome.checks} checks passed")

@@ -1,4 +1,4 @@
-"""What several commands share: the stores as configured, times as arguments, tables."""
+"""What several commands share: source and Redis as configured, times as arguments, tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ console = Console(highlight=False)
 
 def open_source(settings: Settings) -> ProcessSource:
     """The configured source."""
-    # Here and below, and not above: "read" works without the extra pipeline.
+    # Imported here, as the command "read" works without the extra pipeline.
     from snapshot_assets.source.query import ProcessSource
 
     return ProcessSource(settings.source_url.get_secret_value(), settings.source_table_spec())
@@ -43,7 +43,7 @@ def open_writer(settings: Settings) -> RedisWriter:
 
 
 class UtcTime(click.ParamType):
-    """``2026-11-22T12:00``, with an offset or else UTC."""
+    """A time such as ``2026-11-22T12:00``, in UTC unless it has an offset."""
 
     name = "time"
 
@@ -54,14 +54,14 @@ class UtcTime(click.ParamType):
         if isinstance(value, dt.datetime):
             return value
         try:
-            moment = dt.datetime.fromisoformat(str(value))
+            time = dt.datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no time; write 2026-11-22T12:00 or 2026-11-22T12:00+01:00")
-        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+            self.fail(f"{value!r} is not a time; write 2026-11-22T12:00 or 2026-11-22T12:00+01:00")
+        return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 class Day(click.ParamType):
-    """``2026-11-22``."""
+    """A day such as ``2026-11-22``."""
 
     name = "day"
 
@@ -74,11 +74,11 @@ class Day(click.ParamType):
         try:
             return dt.date.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no day; write 2026-11-22")
+            self.fail(f"{value!r} is not a day; write 2026-11-22")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table whose numbers are to the right; names from the data are text, never markup."""
+    """A table with numbers aligned right; a cell's content is plain text, never markup."""
     made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     materialized = [list(row) for row in rows]
     for i, name in enumerate(columns):
@@ -96,7 +96,7 @@ def _cell(value: object) -> str:
         return f"{value:,.2f}"
     if isinstance(value, int):
         return f"{value:,}"
-    # Control characters in names would move the cursor.
+    # Control characters in a host's or user's name would move the cursor.
     return "".join(
         char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value)
     )

@@ -1,4 +1,4 @@
-"""``snapshot-assets ui``: Dagster's UI, and the daemon with our schedules and sensors."""
+"""``snapshot-assets ui``: runs Dagster's UI, and its daemon with the schedules and sensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snapshot_assets.cli.instance import dagster_home
 
 
 def ui_command(host: str, port: int) -> list[str]:
-    """What runs Dagster's UI and daemon on our definitions."""
+    """The command that runs Dagster's UI and daemon with this package's definitions."""
     return [
         *(sys.executable, "-W", "ignore", "-m", "dagster", "dev"),
         *("-m", "snapshot_assets.definitions", "-h", host, "-p", str(port)),
@@ -26,10 +26,10 @@ def ui_command(host: str, port: int) -> list[str]:
 def ui(host: str, port: int) -> None:
     """Run Dagster's UI and its daemon.
 
-    The daemon keeps everything fresh and settled. Runs and events are kept in DAGSTER_HOME, by
-    default data/dagster. Whoever reaches the port can launch runs: put a proxy with a login in
-    front of it before you open it to others.
+    The daemon runs the schedules and sensors. Dagster keeps runs and events in DAGSTER_HOME, by
+    default data/dagster. Anyone who can reach the port can launch runs, so put a proxy with a login
+    in front of the UI before you open the port to others.
     """
     dagster_home()
     command = ui_command(host, port)
-    os.execv(command[0], command)  # noqa: S606 - the UI takes our place, signals included
+    os.execv(command[0], command)  # noqa: S606 - the UI replaces this process and gets its signals

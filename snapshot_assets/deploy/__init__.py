@@ -1,1 +1,1 @@
-"""Settings of a Dagster instance, ready to use: files, no code."""
+"""Example files, ready to use: Dagster instances, nginx, Redis users. No code belongs here."""

@@ -42,8 +42,10 @@ def documents(usage: Usage) -> pd.DataFrame:
     """
     cpu, mem = _parts(usage)
     bodies = [
-        f'{{"cpu":{cpu_text},"mem":{mem_text},"meta":{_text(meta)}}}'.encode()
-        for cpu_text, mem_text, meta in zip(cpu.texts(), mem.texts(), _metas(usage), strict=True)
+        f'{{"cpu":{cpu_text},"mem":{mem_text},"meta":{meta}}}'.encode()
+        for cpu_text, mem_text, meta in zip(
+            cpu.texts(), mem.texts(), _meta_texts(usage), strict=True
+        )
     ]
     return pd.DataFrame(
         {
@@ -99,13 +101,26 @@ def _parts(usage: Usage) -> list[_Part]:
 
 
 def _metas(usage: Usage) -> list[Document]:
-    """The ``meta`` of each document; the stage comes last, see :data:`SETTLED_ENDING`."""
-    columns: dict[str, list[Any]] = {
+    """The ``meta`` of each document."""
+    columns = _meta_columns(usage)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _meta_texts(usage: Usage) -> list[str]:
+    """The same as JSON: numbers, and the stage in quotes."""
+    columns = _meta_columns(usage)
+    fields = ",".join(f'"{name}":' + ('"%s"' if name == "stage" else "%r") for name in columns)
+    template = f"{{{fields}}}"
+    return [template % row for row in zip(*columns.values(), strict=True)]
+
+
+def _meta_columns(usage: Usage) -> dict[str, list[Any]]:
+    """The fields of ``meta``; the stage comes last, see :data:`SETTLED_ENDING`."""
+    return {
         "coverage": (usage.coverage / MICRO).tolist(),
         **{count: values.tolist() for count, values in usage.counts.items()},
         "stage": ["settled" if settled else "live" for settled in usage.settled.tolist()],
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 class _Part:

@@ -1,8 +1,8 @@
-"""The three assets of the settled path: MySQL to the lake, the lake to aggregates, those to Redis.
+"""The three assets of the settled path: rows in the lake, aggregates in the lake, Redis snapshots.
 
-What the assets do is done by :mod:`snapshot_assets.pipeline.settle`; here they get their partitions
-and connections, and Dagster gets events and metadata. Frames pass through the lake, never through
-an I/O manager. Why the three assets are one step of Dagster: docs/adr/0008.
+:mod:`snapshot_assets.pipeline.settle` does the work. This module gives it partitions and
+connections, and gives Dagster events and metadata. Tables pass from step to step through the lake,
+never through an I/O manager. docs/adr/0008 says why the three assets are one step of Dagster.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,17 +45,17 @@ RAW: Final = RAW_ROWS.name
 AGGREGATES: Final = AGGREGATES_DATASET.name
 SNAPSHOTS: Final = "redis_snapshots"
 
-# A run of this many partitions spends seconds on its own start and minutes on its work.
+# With so many partitions, a run starts for seconds and works for minutes.
 PARTITIONS_PER_RUN = 100
 
-# Outages are worth another try; defects are raised as failures that forbid it.
+# Dagster retries after outages. Defects are raised as failures that forbid a retry.
 OUTAGE_RETRIES: Final = dg.RetryPolicy(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 
 
 def source_asset() -> dg.AssetSpec:
-    """The table that the collectors write, as the beginning of the lineage."""
+    """The table that the collectors write, where Dagster's asset graph begins."""
     return dg.AssetSpec(
         SOURCE,
         description="The table that the collectors write: one row per process and snapshot.",
@@ -67,17 +67,17 @@ def source_asset() -> dg.AssetSpec:
 
 
 def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets, over these partitions: one step, so that a bad host-day stops only itself."""
+    """The assets over these partitions, in one step: a bad host-day stops no other host-day."""
 
     @dg.multi_asset(
         name=GROUP,
         specs=[
             _spec(
                 RAW,
-                """The rows of a host that can matter for one UTC day, as the collector wrote them.
+                """The rows of a host that can change the buckets of one UTC day.
 
-                Read from the source with a margin on both sides of the day, so that the day can be
-                accounted alone; validated and kept as Parquet.
+                They are read from the source with a margin on both sides of the day, so that the
+                day can be accounted alone. They are validated and kept as Parquet.
                 """,
                 after=SOURCE,
                 kinds={"mysql", "parquet"},
@@ -85,10 +85,10 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
             ),
             _spec(
                 AGGREGATES,
-                """Cores and GB by 5 minutes, user and command, and the ledger that proves them.
+                """Cores and GB by 5 minutes, user and command, and the ledger of the host-day.
 
-                The ledger says what became of every row read: attributed, gap, first seen,
-                duplicate or excluded, and how many core-seconds each class holds.
+                The ledger says what became of every row read (attributed, gap, first seen,
+                duplicate or excluded) and how many core-seconds each class holds.
                 """,
                 after=RAW,
                 kinds={"pandas", "parquet"},
@@ -98,8 +98,8 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
                 SNAPSHOTS,
                 """One JSON document per bucket and host in Redis, where the dashboard reads it.
 
-                Replaces exactly the documents of this host and day. Buckets past Redis' retention
-                are reported as expired, not written.
+                A run replaces exactly the documents of its hosts and days. It reports buckets past
+                Redis' retention and does not write them.
                 """,
                 after=AGGREGATES,
                 kinds={"redis"},
@@ -127,10 +127,10 @@ def settled_assets(partitions: dg.MultiPartitionsDefinition) -> list[dg.AssetsDe
                 table = stack.enter_context(source.open())
                 steps[RAW] = RowsKeeper(table, files, wanted, accounting, timer).keep
             if AGGREGATES in chosen:
-                steps[AGGREGATES] = lambda day: account_day(files, day, accounting, timer)
+                steps[AGGREGATES] = lambda one: account_day(files, one, accounting, timer)
             if SNAPSHOTS in chosen:
                 writer = stack.enter_context(redis.writer())
-                steps[SNAPSHOTS] = lambda day: publish(files, writer, day, documents, timer)
+                steps[SNAPSHOTS] = lambda one: publish(files, writer, one, documents, timer)
             yield from _settle(context, wanted, steps, timer)
 
     return [settled]
@@ -157,14 +157,14 @@ def _settle(
     steps: Mapping[str, Step],
     timer: Timer,
 ) -> Iterator[Any]:
-    """Settle the host-days, and record each asset of each that was done.
+    """Settle the host-days, and record each asset of each host-day that was done.
 
-    The run fails at the end if host-days are defective, and names them. What is recorded as
-    materialized was done.
+    If host-days are defective, the run fails at the end and names them. Only work that was done is
+    recorded as materialized.
 
     Yields:
-        One result an asset for a run without defects, else a materialization for each host-day and
-        asset that was done.
+        For a run without defects one result for each asset, else one materialization for each
+        host-day and asset that was done.
     """
     done: dict[str, list[Done]] = {asset: [] for asset in steps}
     defects: list[Defect] = []

@@ -1,10 +1,10 @@
 """The checks of the settled path that an operator reviews in the UI.
 
-They show how many partitions were looked at and which are wrong. A check that cannot look fails as
-a run does; it never reads as bad data. What is wrong is found out in
-:mod:`snapshot_assets.pipeline`: ``inspection``, ``census`` and ``proof``. Why the checks are not
-partitioned: docs/adr/0006-checks-cover-the-run.md. What is checked of the live path and of the
-collectors is in review.py.
+They show how many partitions were checked and which are wrong. If a check cannot read the data, its
+run fails; the check does not report bad data. The comparisons are in
+:mod:`snapshot_assets.pipeline`: ``inspection``, ``census`` and ``proof``.
+docs/adr/0006-checks-cover-the-run.md says why the checks are not partitioned. The checks of the
+live path and of the collectors are in review.py.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ from snapshot_assets.pipeline.proof import Proof, prove_host_days
 from snapshot_assets.store.layout import Keys
 from snapshot_assets.store.transport.base import Memory
 
-# Partitions looked at when a check is run on its own, from the newest back.
+# How many of the newest partitions a check covers when its run has no partitions.
 _LATEST = 50
 _CULPRITS_SHOWN = 100
 
@@ -47,7 +47,7 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=RAW,
-        description="The rows kept are rows, and of the right host and time",
+        description="The rows in the lake match their schema, host and time",
     )
     def raw_rows_match_schema(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, rules: RulesResource
@@ -55,66 +55,69 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         accounting = rules.accounting()
         with lake.open() as files:
 
-            def look(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[_Culprit]:
                 if problem := rows_problem(files, host_day, accounting):
                     yield {"partition": str(host_day), "problem": problem}
 
-            return _result(_partitions(context, RAW), look)
+            return _result(_partitions(context, RAW), find)
 
     @dg.asset_check(
         asset=AGGREGATES,
-        description="Every row read is in one class, and the buckets hold all attributed CPU",
+        description="Every row is in one class of the ledger, and the buckets hold all attributed "
+        "CPU",
     )
     def ledger_balances(
         context: dg.AssetCheckExecutionContext, lake: LakeResource
     ) -> dg.AssetCheckResult:
         with lake.open() as files:
 
-            def look(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[_Culprit]:
                 for imbalance in imbalances(files, host_day):
                     yield {"partition": str(host_day), **imbalance._asdict()}
 
-            return _result(_partitions(context, AGGREGATES), look)
+            return _result(_partitions(context, AGGREGATES), find)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
-        description="In each document the entries and `other` are the total, to the last digit",
+        description="In each document the entries and `other` add up to the total, to the last "
+        "digit",
     )
     def documents_sum_up(
         context: dg.AssetCheckExecutionContext, redis: RedisResource
     ) -> dg.AssetCheckResult:
         with redis.reader() as reader:
 
-            def look(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[_Culprit]:
                 if wrong := wrong_sums(reader, host_day):
                     problem = f"{len(wrong)} documents do not sum up"
                     first = reader.keys.document(wrong[0])
                     yield {"partition": str(host_day), "problem": problem, "first": first}
 
-            return _result(_partitions(context, SNAPSHOTS), look)
+            return _result(_partitions(context, SNAPSHOTS), find)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
-        description="Frames and documents say the same of each bucket, to the last digit",
+        description="Frames and documents agree on each bucket, to the last digit",
     )
     def frames_agree_with_documents(
         context: dg.AssetCheckExecutionContext, redis: RedisResource
     ) -> dg.AssetCheckResult:
         with redis.reader() as reader:
 
-            def look(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[_Culprit]:
                 window = kept_window(reader, host_day.window)
                 if wrong := disagreements(reader, host_day.host, window):
                     problem = f"{len(wrong)} buckets differ between documents and frames"
                     first = reader.keys.document(wrong[0])
                     yield {"partition": str(host_day), "problem": problem, "first": first}
 
-            return _result(_partitions(context, SNAPSHOTS), look)
+            return _result(_partitions(context, SNAPSHOTS), find)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
-        description="Census: Redis holds each bucket of the lake until its expiry, and no other; "
-        "nothing was evicted. On its own it looks at every day within the retention",
+        description="Census: Redis holds each bucket of the lake until its expiry, and no other "
+        "bucket, and has evicted nothing. Without partitions it covers every day within the "
+        "retention",
     )
     def redis_holds_what_it_should(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, redis: RedisResource
@@ -128,9 +131,9 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=SNAPSHOTS,
-        description="Proof: the CPU-seconds in Redis are those of the source, counted again by the "
-        "database in SQL, for as many of the run's partitions as the time allows. Inconclusive "
-        "(a warning) while rows still arrive",
+        description="Proof: the CPU-seconds in Redis equal those that the database counts again in "
+        "SQL, for as many of the run's partitions as the time allows. Inconclusive (a warning) "
+        "while rows still arrive",
     )
     def cpu_seconds_equal_source(
         context: dg.AssetCheckExecutionContext,
@@ -223,12 +226,12 @@ def _proof_result(partitions: int, found: list[tuple[HostDay, Proof]]) -> dg.Ass
 
 
 def _result(
-    partitions: list[HostDay], look: Callable[[HostDay], Iterable[_Culprit]]
+    partitions: list[HostDay], find: Callable[[HostDay], Iterable[_Culprit]]
 ) -> dg.AssetCheckResult:
     culprits: list[_Culprit] = []
     for host_day in partitions:
         try:
-            culprits.extend(look(host_day))
+            culprits.extend(find(host_day))
         except LakeError as error:
             culprits.append({"partition": str(host_day), "problem": str(error)})
     return dg.AssetCheckResult(
@@ -249,7 +252,7 @@ def _has_partitions(context: dg.AssetCheckExecutionContext) -> bool:
 
 
 def _partitions(context: dg.AssetCheckExecutionContext, asset: str) -> list[HostDay]:
-    """The partitions of the run; the newest ones where it has none."""
+    """The partitions of the run; the newest materialized ones if the run has no partitions."""
     if _has_partitions(context):
         return host_days(context.op_execution_context.partition_keys)
     materialized = context.instance.get_materialized_partitions(dg.AssetKey(asset))

@@ -1,4 +1,4 @@
-"""The jobs over assets and checks, the names of all jobs, and how runs of one kind are found."""
+"""The jobs over assets and checks, the names of all jobs, and the search for active runs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ IN_PROGRESS: Final = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-# A run that crashed with its process is worth another try; a step that failed is not: what can
-# be tried again was tried again within the run.
+# Dagster retries a run whose process died. It does not retry a run with a failed step, as the
+# step has already retried after outages.
 _CRASHES = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
 
-# A run that hangs, or that a dead machine left behind, must not keep the next ones waiting.
+# A run that hangs, or whose machine died, must not block the next runs.
 _SHORT = {"dagster/max_runtime": "1800"}
 
 REVIEW_CHECKS: Final = ("newest_bucket_is_fresh", "hosts_report", "collectors_keep_pace")
@@ -40,33 +40,33 @@ AUDIT_CHECKS: Final = ("redis_holds_what_it_should",)
 
 
 def asset_jobs() -> list[Any]:
-    """The jobs that make assets or look at them."""
+    """The jobs that materialize assets or check them."""
     return [
         dg.define_asset_job(
             LIVE_JOB,
             dg.AssetSelection.assets(LIVE).without_checks()
             | _checks(LIVE, "live_rows_match_schema"),
             tags={PATH_TAG: "live", "dagster/priority": "10", **_SHORT},
-            description="Publish what is new, of all hosts. Runs every five minutes.",
+            description="Publish the new buckets of all hosts. Runs every five minutes.",
         ),
         dg.define_asset_job(
             SETTLE_JOB,
             dg.AssetSelection.assets(RAW, AGGREGATES, SNAPSHOTS),
             tags={PATH_TAG: "settled", **_CRASHES},
             description="Settle days: source to lake to Redis. Runs every night for the day "
-            "before, and again for what arrived late.",
+            "before, and again for host-days with late rows.",
         ),
         dg.define_asset_job(
             REVIEW_JOB,
             _checks(LIVE, *REVIEW_CHECKS),
             tags={PATH_TAG: "review", **_SHORT},
-            description="Look at freshness, silent hosts and collectors. Every 15 minutes.",
+            description="Check freshness, silent hosts and collectors. Runs every 15 minutes.",
         ),
         dg.define_asset_job(
             AUDIT_JOB,
             _checks(SNAPSHOTS, *AUDIT_CHECKS),
             tags={PATH_TAG: "review", **_SHORT},
-            description="Count every document in Redis against the lake. Every night.",
+            description="Compare the documents in Redis with the lake. Runs every night.",
         ),
     ]
 

@@ -1,7 +1,8 @@
 """The live path in Dagster: one asset without partitions, all hosts in one run.
 
-Not annotated lazily: Dagster reads the signatures. What a refresh does is decided in
-:mod:`snapshot_assets.pipeline.live`; here it gets its inputs, and Dagster gets its report.
+:mod:`snapshot_assets.pipeline.live` does the refresh. This module passes the inputs to the refresh
+and its report to Dagster. It does not import ``annotations`` from ``__future__``, as Dagster reads
+the signatures.
 """
 
 from collections.abc import Iterator
@@ -41,7 +42,8 @@ def live_assets() -> list[dg.AssetsDefinition]:
             dg.AssetCheckSpec(
                 ROWS_CHECK,
                 asset=LIVE,
-                description="The new rows are rows; hosts with others are left out and named",
+                description="The new rows match their schema. A host with bad rows is left out and "
+                "listed here",
             )
         ],
     )
@@ -52,11 +54,12 @@ def live_assets() -> list[dg.AssetsDefinition]:
         redis: RedisResource,
         rules: RulesResource,
     ) -> Iterator[dg.MaterializeResult]:
-        """The newest buckets of all hosts in Redis, provisional until their day settles.
+        """The newest buckets of all hosts in Redis, live until their day is settled.
 
-        Each run reads what is new since the last one, and a little before for rows that came late;
-        after an outage, from where it had stopped. Settled documents are never replaced. The
-        current bucket is published as far as it goes; its coverage says how far.
+        Each run reads the rows since the previous run, and a lookback before them for late rows.
+        After an outage it continues where the last run stopped. It never replaces settled
+        documents. The current bucket is published before it is complete; its coverage says how much
+        of it the snapshots cover so far.
         """
         with source.open() as table, lake.open() as files, redis.writer() as writer:
             _warn_of_setback(context, writer)
@@ -72,9 +75,9 @@ def live_assets() -> list[dg.AssetsDefinition]:
             context.log.info(f"new hosts: {', '.join(new)}")
         if report.days_left_out:
             context.log.warning(
-                "not published because it lies beyond SNAPSHOT_LIVE_LIMIT: "
-                f"{report.days_left_out[0]} to {report.days_left_out[-1]}; backfill "
-                "redis_snapshots for those days once they are over"
+                f"{report.days_left_out[0]} to {report.days_left_out[-1]} were not published, as "
+                "they lie beyond SNAPSHOT_LIVE_LIMIT; backfill redis_snapshots for those days once "
+                "they are over"
             )
         yield dg.MaterializeResult(
             metadata=live_metadata(report, new), check_results=[_rows_check(report)]
@@ -84,7 +87,7 @@ def live_assets() -> list[dg.AssetsDefinition]:
 
 
 def _warn_of_setback(context: dg.AssetExecutionContext, writer: RedisWriter) -> None:
-    """Compare what Redis knows with what Dagster has recorded of the run before."""
+    """Warn if Redis holds less than the previous run has published, according to Dagster."""
     event = context.instance.get_latest_materialization_event(dg.AssetKey(LIVE))
     made = event.asset_materialization if event else None
     recorded = made.metadata.get(LIVE_UNTIL) if made else None
@@ -93,9 +96,9 @@ def _warn_of_setback(context: dg.AssetExecutionContext, writer: RedisWriter) -> 
     known_until = notice_setback(writer, recorded.value)
     if known_until is not None:
         context.log.warning(
-            f"Redis at {writer.address} knows nothing of what was published from "
+            f"Redis at {writer.address} lost what was published from "
             f"{bucket_iso(int(known_until))} to {bucket_iso(int(recorded.value))}: it was emptied "
-            "or set back; its settled days will be restored from the lake"
+            "or set back. The sensor redis_lost will restore the settled days from the lake"
         )
 
 

@@ -1,6 +1,6 @@
-"""Reports as Dagster's metadata, which its UI shows and plots: one function for each report.
+"""Reports as Dagster's metadata, which its UI shows and plots.
 
-The numbers come from the reports of :mod:`snapshot_assets.pipeline`; nothing is counted here.
+The numbers come from the reports of :mod:`snapshot_assets.pipeline`. Counting belongs there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from snapshot_assets.pipeline.settle import AccountedDay, Done, KeptRows, Publis
 _CHART_WIDTH = 720
 _CHART_HEIGHT = 120
 
-# When the live path has published up to; the next run compares it with what Redis knows.
+# The time up to which a live run has published. The next run compares it with Redis.
 LIVE_UNTIL = "live_until_epoch"
 
 
@@ -45,7 +45,7 @@ def column_schema(model: type[pa.DataFrameModel]) -> dg.TableSchema:
 
 
 def step_metadata(done: Done) -> dict[str, Any]:
-    """What a step of the settled path did for a host-day, and how long its parts took."""
+    """What a step did for a host-day, and how long the parts of the step took."""
     return {**_report_metadata(done.report), **seconds_metadata(done.seconds)}
 
 
@@ -114,7 +114,7 @@ def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any
 
 
 def restore_metadata(report: RestoreReport) -> dict[str, Any]:
-    """What a restoration put into Redis."""
+    """What a restore published to Redis."""
     return {
         "days": len(report.days),
         "host_days": report.host_days,
@@ -159,7 +159,10 @@ def seconds_metadata(seconds: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _chart(values: Mapping[int, float], window: Window, unit: str) -> dg.MetadataValue:
-    """A picture with a bar for each bucket that has a value; two kilobytes, as many are kept."""
+    """A picture with a bar for each bucket that has a value.
+
+    It has about two kilobytes, as Dagster keeps one for each host-day.
+    """
     top = max(values.values(), default=0.0) or 1.0
     buckets = window.buckets()
     path, y = [f"M0 {_CHART_HEIGHT}"], _CHART_HEIGHT
@@ -186,7 +189,7 @@ def _chart(values: Mapping[int, float], window: Window, unit: str) -> dg.Metadat
 
 
 def culprit_table(records: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
-    """A table of what is wrong where; says so if nothing is."""
+    """A table of what is wrong and where; the text "none" if nothing is wrong."""
     if not records:
         return dg.MetadataValue.text("none")
     return dg.MetadataValue.table([dg.TableRecord(dict(record)) for record in records])

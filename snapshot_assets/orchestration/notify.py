@@ -1,7 +1,6 @@
-"""Failed runs are reported: one message for each, to a webhook or else to the log.
+"""Reports of failed runs: each is logged, and sent to the webhook if there is one.
 
-How a webhook is reached, and how secrets are kept out of a message, is decided in
-:mod:`snapshot_assets.pipeline.webhook`.
+:mod:`snapshot_assets.pipeline.webhook` sends the message and removes secrets from it.
 """
 
 import logging
@@ -25,7 +24,7 @@ def failure_sensor(settings: Settings) -> dg.SensorDefinition:
         name="tell_failures",
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=min(settings.watch_interval, 30),
-        description="Reports failed runs: to SNAPSHOT_WEBHOOK_URL if it is set, else in the log.",
+        description="Reports failed runs: in the log, and to SNAPSHOT_WEBHOOK_URL if it is set.",
     )
     def tell_failures(context: dg.RunFailureSensorContext) -> None:
         current = Settings.load()
@@ -44,11 +43,11 @@ def failure_sensor(settings: Settings) -> dg.SensorDefinition:
 def failure_message(
     run: dg.DagsterRun, errors: Iterable[str], settings: Settings
 ) -> dict[str, Any]:
-    """What is reported of a failed run.
+    """The message that reports a failed run.
 
     Returns:
-        ``text`` for people, as chat webhooks show it, and the same in parts: ``job``, ``run_id``,
-        ``assets``, ``partitions``, ``error`` and ``link``.
+        ``text``, which chat webhooks show, and its parts: ``job``, ``run_id``, ``assets``,
+        ``partitions``, ``error`` and ``link``.
     """
     tags = run.tags
     first, last = (

@@ -1,4 +1,4 @@
-"""The partitions: UTC day times host. The one place that builds and reads partition keys."""
+"""The partitions, UTC day times host. Only this module builds and reads partition keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOST = "host"
 
 
 def dagster_key(host_day: HostDay) -> dg.MultiPartitionKey:
-    """Dagster's key of a host-day; the host is encoded where Dagster reserves letters."""
+    """Dagster's key of a host-day; characters of the host that Dagster reserves are encoded."""
     return dg.MultiPartitionKey(
         {_DAY: host_day.day.isoformat(), _HOST: partition_key(host_day.host)}
     )
@@ -34,17 +34,17 @@ def host_day_partitions(start_date: dt.date) -> dg.MultiPartitionsDefinition:
 
 
 def host_day_of(key: str) -> HostDay:
-    """The host-day of a key that is plain text, as events and tags have it."""
-    # Reading a key takes the dimensions; from which day on they run does not matter.
+    """The host-day of a partition key given as text, as in events and tags."""
+    # Any start date does: reading a key needs only the names of the dimensions.
     return host_days([host_day_partitions(dt.date(2000, 1, 1)).get_partition_key_from_str(key)])[0]
 
 
 def host_days(keys: Iterable[str]) -> list[HostDay]:
-    """The host-days of these keys, by day and host."""
+    """The host-days of these keys, sorted by day and host."""
     found = []
     for key in keys:
         if not isinstance(key, dg.MultiPartitionKey):
-            raise TypeError(f"{key!r} is no day x host partition")
+            raise TypeError(f"{key!r} is not a day x host partition")
         dimensions = key.keys_by_dimension
         day = dt.date.fromisoformat(dimensions[_DAY])
         found.append(HostDay(day, host_of_partition_key(dimensions[_HOST])))
@@ -52,7 +52,7 @@ def host_days(keys: Iterable[str]) -> list[HostDay]:
 
 
 class Box(NamedTuple):
-    """Days x hosts as Dagster ranges over them: hosts that are neighbours in its order."""
+    """Days x hosts that one partition range of Dagster describes: hosts adjacent in its order."""
 
     first_day: dt.date
     last_day: dt.date
@@ -60,12 +60,12 @@ class Box(NamedTuple):
 
     @property
     def partitions(self) -> int:
-        """How many it holds."""
+        """The number of partitions in the box."""
         return ((self.last_day - self.first_day).days + 1) * len(self.hosts)
 
     @property
     def tags(self) -> dict[str, str]:
-        """What makes a run materialize exactly this box."""
+        """The tags by which a run materializes exactly this box."""
         first = HostDay(self.first_day, self.hosts[0])
         last = HostDay(self.last_day, self.hosts[-1])
         return {
@@ -81,14 +81,14 @@ def boxes(
     known: Sequence[str],
     size: int,
 ) -> Iterator[Box]:
-    """Days x hosts in as few boxes as may be; no other host-day is in them.
+    """Divide days x hosts into few boxes, which contain no other host-day.
 
     Args:
         first: first day.
         last: last day, included.
-        hosts: all of them known.
-        known: the hosts that have partitions, in Dagster's order.
-        size: partitions in a box, at most.
+        hosts: the hosts; each has partitions.
+        known: all hosts that have partitions, in Dagster's order.
+        size: the largest number of partitions in a box.
     """
     position = {host: i for i, host in enumerate(known)}
     runs: list[tuple[int, int]] = []  # first and last position, both included
@@ -108,7 +108,7 @@ def boxes(
 
 
 def add_hosts(instance: dg.DagsterInstance, hosts: Iterable[str]) -> list[str]:
-    """Make partitions for hosts that have none yet; returns those."""
+    """Make partitions for the hosts that have none yet, and return these hosts."""
     known = set(instance.get_dynamic_partitions(HOSTS))
     new = [host for host in sorted(set(hosts)) if partition_key(host) not in known]
     if new:
@@ -117,5 +117,5 @@ def add_hosts(instance: dg.DagsterInstance, hosts: Iterable[str]) -> list[str]:
 
 
 def known_hosts(instance: dg.DagsterInstance) -> list[str]:
-    """The hosts that have partitions, in the order in which Dagster ranges over them."""
+    """The hosts that have partitions, in Dagster's order, which partition ranges follow."""
     return [host_of_partition_key(key) for key in instance.get_dynamic_partitions(HOSTS)]

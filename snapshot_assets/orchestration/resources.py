@@ -1,8 +1,8 @@
-"""The resources: configuration in, open connections out, one level deep.
+"""The resources: each turns configuration into an open source, lake, reader or writer, or rules.
 
-Fields left empty come from the environment when a run opens the resource, never at import, so that
-definitions load anywhere and no secret is shown in the UI. What they yield are the plain classes of
-the store.
+A field left empty is read from the environment when a run opens the resource, never at import. So
+the definitions load without settings, and the UI shows no secret. The resources yield the plain
+classes of ``source``, ``lake``, ``store`` and ``pipeline``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LakeResource(dg.ConfigurableResource):
 
 
 class RedisResource(dg.ConfigurableResource):
-    """Redis, wrapped: ``reader()`` and ``writer()`` yield the plain classes."""
+    """Redis; ``reader()`` and ``writer()`` yield :class:`RedisReader` and :class:`RedisWriter`."""
 
     url: str | None = Field(default=None, description="redis:// URL; else SNAPSHOT_REDIS_URL")
     key_prefix: str | None = Field(
@@ -80,7 +80,7 @@ class RedisResource(dg.ConfigurableResource):
 
 
 class RulesResource(dg.ConfigurableResource):
-    """The knobs of the accounting and of the documents; else from the environment."""
+    """The rules of accounting, documents and live refresh."""
 
     max_gap: float | None = Field(default=None, description="Seconds; else SNAPSHOT_MAX_GAP")
     cpu_threshold: float | None = Field(
@@ -101,7 +101,7 @@ class RulesResource(dg.ConfigurableResource):
         return self._settings().live()
 
     def proof_seconds(self) -> float:
-        """How long a run may count CPU-seconds again in the source."""
+        """How many seconds a run may spend on the proof."""
         return self._settings().proof_seconds
 
     def _settings(self) -> Settings:
@@ -113,7 +113,7 @@ class RulesResource(dg.ConfigurableResource):
 
 
 def environment_resources() -> dict[str, dg.ConfigurableResource]:
-    """The resources by the names that assets and checks ask for, all from the environment."""
+    """The resources by the names that assets and checks use, all from the environment."""
     return {
         "source": SourceResource(),
         "lake": LakeResource(),

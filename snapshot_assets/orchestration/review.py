@@ -1,7 +1,7 @@
-"""The checks of what happens now: is Redis fresh, do the hosts report, do the collectors keep pace.
+"""The checks of the live path: is Redis fresh, do the hosts report, do the collectors keep pace?
 
 They run on a schedule of their own (:mod:`snapshot_assets.orchestration.schedules`), so that they
-also speak up when the live path does not run. What is checked of settled days is in checks.py.
+also fail when the live path does not run. The checks of settled days are in checks.py.
 """
 
 import time
@@ -15,11 +15,11 @@ from snapshot_assets.orchestration.live import LIVE
 from snapshot_assets.orchestration.metadata import culprit_table
 from snapshot_assets.orchestration.resources import RedisResource, RulesResource, SourceResource
 
-# A bucket is five minutes old when it is complete, and published by the next tick.
+# A bucket is complete five minutes after its start, and the next tick publishes it.
 _FRESH_SECONDS: Final = 3 * BUCKET_SECONDS
-_LOOKED_AT_SECONDS: Final = 3_600
-# Host tables in metadata are for reading, not for export.
-_SHOWN: Final = 100
+_CADENCE_SECONDS: Final = 3_600
+# Tables in metadata are for reading, not for export.
+_CULPRITS_SHOWN: Final = 100
 
 
 def review_checks() -> list[dg.AssetChecksDefinition]:
@@ -45,7 +45,7 @@ def review_checks() -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=LIVE,
-        description="Every host has sent a snapshot lately; those that stopped stay listed here",
+        description="Every host sent a snapshot recently. A host that stopped stays listed here",
     )
     def hosts_report(
         context: dg.AssetCheckExecutionContext, redis: RedisResource, rules: RulesResource
@@ -54,7 +54,8 @@ def review_checks() -> list[dg.AssetChecksDefinition]:
         now = time.time()
         with redis.reader() as reader:
             newest = reader.progress().newest_epoch
-        silent = {host: now - at for host, at in newest.items() if now - at > allowed}
+        ages = {host: now - time_of_newest for host, time_of_newest in newest.items()}
+        silent = {host: age for host, age in ages.items() if age > allowed}
         return dg.AssetCheckResult(
             passed=not silent,
             severity=dg.AssetCheckSeverity.WARN,
@@ -66,11 +67,13 @@ def review_checks() -> list[dg.AssetChecksDefinition]:
                     [
                         {
                             "host": host,
-                            "problem": "silent: see whether the machine and its collector run",
+                            "problem": "silent: check that the machine and its collector run",
                             "newest_snapshot": bucket_iso(int(newest[host])),
                             "silent_hours": round(age / 3600, 2),
                         }
-                        for host, age in sorted(silent.items(), key=lambda item: item[1])[:_SHOWN]
+                        for host, age in sorted(silent.items(), key=lambda item: item[1])[
+                            :_CULPRITS_SHOWN
+                        ]
                     ]
                 ),
             },
@@ -78,14 +81,14 @@ def review_checks() -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(
         asset=LIVE,
-        description="In the last hour each host was sampled often enough, by one collector",
+        description="In the last hour one collector sampled each host, and often enough",
     )
     def collectors_keep_pace(
         context: dg.AssetCheckExecutionContext, source: SourceResource, rules: RulesResource
     ) -> dg.AssetCheckResult:
         now = time.time()
         with source.open() as table:
-            found = cadences(table.snapshots(now - _LOOKED_AT_SECONDS, now))
+            found = cadences(table.snapshots(now - _CADENCE_SECONDS, now))
         max_gap = rules.accounting().max_gap_seconds
         culprits = [
             {"host": cadence.host, "problem": "; ".join(problems)}
@@ -99,7 +102,7 @@ def review_checks() -> list[dg.AssetChecksDefinition]:
                 "hosts": len(found),
                 "snapshots": sum(cadence.snapshots for cadence in found),
                 "hosts_irregular": len(culprits),
-                "culprits": culprit_table(culprits[:_SHOWN]),
+                "culprits": culprit_table(culprits[:_CULPRITS_SHOWN]),
             },
         )
 

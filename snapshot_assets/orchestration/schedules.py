@@ -1,6 +1,6 @@
-"""What runs when: live every five minutes, the day before every night, reviews in between.
+"""The schedules: live every five minutes, settling at night, reviews every quarter of an hour.
 
-How runs are cut from a day and its hosts is decided here, and used by the sensors as well.
+This module also divides a day and its hosts into runs. The sensors use the same function.
 """
 
 import datetime as dt
@@ -36,18 +36,18 @@ def settle_requests(
     hosts: Iterable[str],
     reason: str,
 ) -> Iterator[dg.RunRequest]:
-    """The runs that settle a day for these hosts, as few as may be.
+    """Request the runs that settle a day for these hosts, in few runs.
 
     Args:
-        instance: where hosts that have no partitions yet get them.
+        instance: the instance; hosts without partitions get them here.
         day: UTC day.
-        hosts: whose day.
-        reason: for the runs' tags.
+        hosts: the hosts to settle.
+        reason: a word for the runs' tags, such as ``nightly``.
     """
-    wanted = sorted(set(hosts))
-    add_hosts(instance, wanted)
+    requested = sorted(set(hosts))
+    add_hosts(instance, requested)
     known = known_hosts(instance)
-    for box in boxes(day, day, wanted, known, PARTITIONS_PER_RUN):
+    for box in boxes(day, day, requested, known, PARTITIONS_PER_RUN):
         yield dg.RunRequest(
             run_key=f"{reason} {day} {box.hosts[0]} {box.hosts[-1]} {int(time.time())}",
             job_name=SETTLE_JOB,
@@ -56,10 +56,10 @@ def settle_requests(
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """All schedules; they run unless they are stopped.
+    """All schedules; Dagster runs them unless an operator stops them.
 
     Raises:
-        SettingsError: a time that Dagster does not take.
+        SettingsError: Dagster rejects a cron setting.
     """
     _check_crons(settings)
 
@@ -69,14 +69,14 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         job_name=LIVE_JOB,
         execution_timezone="UTC",
         default_status=_RUNNING,
-        description="Publish what is new. A tick is left out while the one before still runs.",
+        description="Publish the new buckets. Skips a tick while the previous run is active.",
     )
     def live_every_five_minutes(
         context: dg.ScheduleEvaluationContext,
     ) -> dg.RunRequest | dg.SkipReason:
         running = active_runs(context.instance, {PATH_TAG: "live"})
         if running:
-            return dg.SkipReason(f"the run before, {running[0].run_id}, has not ended yet")
+            return dg.SkipReason(f"the previous run, {running[0].run_id}, has not ended yet")
         return dg.RunRequest()
 
     @dg.schedule(
@@ -85,7 +85,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         job_name=SETTLE_JOB,
         execution_timezone="UTC",
         default_status=_RUNNING,
-        description="Settle the UTC day that is over, for every host that reported in it.",
+        description="Settle the UTC day before, for every host with rows in that day.",
     )
     def settle_the_day_before(
         context: dg.ScheduleEvaluationContext, source: SourceResource, rules: RulesResource
@@ -106,25 +106,25 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             "review_every_quarter_hour",
             "7,22,37,52 * * * *",
             REVIEW_JOB,
-            "Look at freshness, silent hosts and collectors.",
+            "Check freshness, silent hosts and collectors.",
         ),
         _plain(
             "audit_every_night",
             "15 3 * * *",
             AUDIT_JOB,
-            "Count every document in Redis against the lake.",
+            "Compare the documents in Redis with the lake.",
         ),
         _plain(
             "housekeeping_every_night",
             "40 3 * * *",
             HOUSEKEEPING_JOB,
-            "Delete old runs that no partition's status needs.",
+            "Delete old runs that the status of no partition depends on.",
         ),
     ]
 
 
 def _plain(name: str, cron: str, job: str, description: str) -> dg.ScheduleDefinition:
-    """A schedule that runs its job as it is."""
+    """A schedule that always runs its job, without configuration."""
     return dg.ScheduleDefinition(
         name=name,
         cron_schedule=cron,

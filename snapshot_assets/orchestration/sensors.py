@@ -1,8 +1,8 @@
-"""What heals by itself: late rows, nights that were missed, a Redis that was emptied.
+"""The sensors that request repairs: after late rows, a missed night, or an emptied Redis.
 
-A sensor looks and requests runs; it mends nothing itself. A server that does not answer fails the
-tick, which Dagster shows; the next tick tries again. Which days have to be settled again is decided
-in :mod:`snapshot_assets.pipeline.late_rows`.
+A sensor compares and requests runs; it changes no data itself. If a server does not answer, the
+tick fails, Dagster shows that, and the next tick tries again.
+:mod:`snapshot_assets.pipeline.late_rows` decides which days are settled again.
 """
 
 import datetime as dt
@@ -42,12 +42,14 @@ _RUNNING = dg.DefaultSensorStatus.RUNNING
 def sensors(
     settings: Settings, partitions: dg.MultiPartitionsDefinition, jobs: Iterable[Any]
 ) -> list[dg.SensorDefinition]:
-    """All sensors but the one that reports failures; they run unless they are stopped.
+    """All sensors but the one that reports failures.
+
+    Dagster runs them unless an operator stops them.
 
     Args:
-        settings: intervals, and how many days to look through.
-        partitions: of the settled assets.
-        jobs: those that the sensors may launch among them.
+        settings: intervals, the first day, and how many days to compare.
+        partitions: the partitions of the settled assets.
+        jobs: all jobs; the sensors launch some of them.
     """
 
     @dg.sensor(
@@ -55,8 +57,9 @@ def sensors(
         job_name=SETTLE_JOB,
         minimum_interval_seconds=5 * settings.watch_interval,
         default_status=_RUNNING,
-        description="Compares the rows of each settled day and host in the source with those it "
-        "was made from, one day a look, and settles again what changed, failed or was missed.",
+        description="Compares the number of rows in the source with the number that each host-day "
+        "was settled from, one day at a tick. Settles host-days again that changed, failed or were "
+        "missed.",
     )
     def late_rows(
         context: dg.SensorEvaluationContext,
@@ -71,7 +74,7 @@ def sensors(
             return dg.SensorResult(skip_reason="no day is over yet", cursor=attempts.dump())
         day = attempts.next_day(days)
         if running := active_runs(context.instance, {DAY_TAG: str(day)}):
-            reason = f"{day} is being settled by run {running[0].run_id}"
+            reason = f"run {running[0].run_id} settles {day} now"
             return dg.SensorResult(skip_reason=reason, cursor=attempts.dump())
         with source.open() as table, lake.open() as files:
             window, accounting = Window.of_day(day), rules.accounting()
@@ -92,9 +95,9 @@ def sensors(
             context.log.info(f"{host} on {day}: {why}")
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=attempts.dump())
-        waiting = f"; {len(wanted)} failed before and wait" if wanted else ""
+        waiting = f"; {len(wanted)} failed before and wait for their next try" if wanted else ""
         return dg.SensorResult(
-            skip_reason=f"{day}: {len(tally)} hosts looked at, nothing new{waiting}",
+            skip_reason=f"{day}: {len(tally)} hosts compared, nothing new{waiting}",
             cursor=attempts.dump(),
         )
 
@@ -103,24 +106,25 @@ def sensors(
         jobs=[job for job in jobs if job.name in (RESTORE_JOB, LIVE_JOB)],
         minimum_interval_seconds=settings.watch_interval,
         default_status=_RUNNING,
-        description="Notices a Redis that was emptied, replaced or set back, and has it restored "
-        "from the lake, and today published anew.",
+        description="Detects a Redis that was emptied, replaced or set back. Launches its restore "
+        "from the lake, and a live refresh for today.",
     )
     def redis_lost(
         context: dg.SensorEvaluationContext, lake: LakeResource, redis: RedisResource
     ) -> dg.SensorResult:
         with redis.writer() as writer, lake.open() as files:
             if writer.progress().complete:
-                return dg.SensorResult(skip_reason="Redis knows that it is complete")
+                return dg.SensorResult(skip_reason="Redis is marked as complete")
             if running := active_runs(context.instance, {"snapshot_assets/restores": "redis"}):
-                return dg.SensorResult(skip_reason=f"being restored by run {running[0].run_id}")
+                reason = f"run {running[0].run_id} restores Redis now"
+                return dg.SensorResult(skip_reason=reason)
             days = files.days(AGGREGATES)
             if not days:
-                # Or the lake is not mounted yet: nothing is called complete.
+                # A lake that is not mounted looks empty too, so Redis is not marked as complete.
                 return dg.SensorResult(skip_reason="nothing is settled yet")
             address = writer.address
         context.log.warning(
-            f"Redis at {address} is new or was emptied; putting {len(days)} settled days there"
+            f"Redis at {address} is new or was emptied; restoring {len(days)} settled days"
         )
         requests = [
             dg.RunRequest(
@@ -144,7 +148,7 @@ def _without_documents(
     day: dt.date,
     hosts: Collection[str],
 ) -> set[str]:
-    """Those of the hosts whose documents of the day Dagster does not know as materialized."""
+    """The hosts whose documents of the day are not materialized, according to Dagster."""
     known = set(known_hosts(instance))
     keys = {host: dagster_key(HostDay(day, host)) for host in hosts if host in known}
     status = (

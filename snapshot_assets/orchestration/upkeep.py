@@ -1,6 +1,6 @@
-"""Two jobs that keep the system itself in order: restoring a lost Redis, and housekeeping.
+"""Two jobs that maintain the system: one restores a lost Redis, one deletes old runs.
 
-Neither makes an asset: what they do is put back, or throw away.
+Neither job materializes an asset.
 """
 
 import time
@@ -20,9 +20,9 @@ from snapshot_assets.orchestration.jobs import (
 from snapshot_assets.orchestration.metadata import restore_metadata
 from snapshot_assets.orchestration.resources import LakeResource, RedisResource, RulesResource
 
-_RUNS_PER_LOOK = 200
-_EVENTS_PER_LOOK = 500
-# Live runs and reviews are 400 of the runs of a day; nobody needs last week's.
+_RUNS_PER_QUERY = 200
+_EVENTS_PER_QUERY = 500
+# There are about 400 live runs and reviews a day, and old ones are of no use.
 _ROUTINE_DAYS = 2
 _ROUTINE = {PATH_TAG: ["live", "review"]}
 
@@ -31,10 +31,10 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
     """Both jobs.
 
     Args:
-        history_days: how long runs are kept that no partition's status needs.
+        history_days: how many days runs are kept that the status of no partition depends on.
     """
 
-    @dg.op(retry_policy=OUTAGE_RETRIES, description="From the lake alone; the source is not read")
+    @dg.op(retry_policy=OUTAGE_RETRIES, description="Restores from the lake, not from the source")
     def put_settled_days_back(
         context: dg.OpExecutionContext,
         lake: LakeResource,
@@ -50,12 +50,12 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
         context.add_output_metadata(restore_metadata(report))
         if report.defects:
             raise dg.Failure(
-                "not everything could be restored:"
+                "some host-days or files could not be restored:"
                 + "".join(f"\n{subject}: {error}" for subject, error in report.defects.items()),
                 allow_retries=False,
             )
 
-    @dg.op(description="Deletes old runs that hold no partition's newest materialization")
+    @dg.op(description="Deletes old runs that do not hold any partition's newest materialization")
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         now = time.time()
         routine_days = min(_ROUTINE_DAYS, history_days)
@@ -67,8 +67,8 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
     @dg.job(
         name=RESTORE_JOB,
         tags={PATH_TAG: "upkeep"},
-        description="Put every settled day within the retention back into Redis, newest first. "
-        "Launched by a sensor when Redis was emptied; harmless at any time.",
+        description="Publish every settled day within the retention to Redis again, newest first. "
+        "The sensor redis_lost launches it when Redis was emptied. It does no harm at any time.",
     )
     def restore_redis() -> None:
         put_settled_days_back()
@@ -76,8 +76,8 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
     @dg.job(
         name=HOUSEKEEPING_JOB,
         tags={PATH_TAG: "upkeep"},
-        description="Bound Dagster's history: old runs go, with their events and logs, unless the "
-        "status of a partition is counted from them.",
+        description="Delete old runs with their events and logs, unless the status of a partition "
+        "or asset depends on them.",
     )
     def housekeeping() -> None:
         delete_old_runs()
@@ -88,18 +88,18 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
 def tidy(
     instance: dg.DagsterInstance, before: float, tags: Mapping[str, list[str]] | None = None
 ) -> tuple[int, int]:
-    """Delete the runs that began before this epoch second and that no status is counted from.
+    """Delete the runs that began before an epoch second and that no status depends on.
 
-    A run is kept if it has not ended, or holds the newest materialization of any partition, or of
-    an asset without partitions: Dagster counts what is materialized from those events.
+    A run is kept if it has not ended. It is also kept if it holds the newest materialization of any
+    partition or asset, as Dagster derives what is materialized from those events.
 
     Args:
-        instance: whose runs.
+        instance: the instance with the runs.
         before: epoch second.
-        tags: only runs with these tags; a run needs one of the values of each.
+        tags: only runs that have one of the values of each of these tags; None for all runs.
 
     Returns:
-        How many runs were deleted, and how many old ones were kept.
+        The number of runs deleted, and the number of ended runs that are old and were kept.
     """
     needed = _needed_runs(instance)
     deleted = kept = 0
@@ -110,7 +110,7 @@ def tidy(
                 statuses=[s for s in dg.DagsterRunStatus if s not in IN_PROGRESS],
                 tags=dict(tags or {}),
             ),
-            limit=_RUNS_PER_LOOK,
+            limit=_RUNS_PER_QUERY,
             cursor=cursor,
             ascending=True,
         )
@@ -126,12 +126,12 @@ def tidy(
                 instance.delete_run(run_id)
                 _delete_event_file(instance, run_id)
                 deleted += 1
-        if len(records) < _RUNS_PER_LOOK:
+        if len(records) < _RUNS_PER_QUERY:
             return deleted, kept
 
 
 def _needed_runs(instance: dg.DagsterInstance) -> set[str]:
-    """The runs whose events partition and asset status are counted from."""
+    """The runs whose events the status of partitions and assets depends on."""
     found: set[str] = set()
     for key in instance.all_asset_keys():
         by_partition = instance.event_log_storage.get_latest_storage_id_by_partition(
@@ -139,15 +139,15 @@ def _needed_runs(instance: dg.DagsterInstance) -> set[str]:
         )
         records = list(instance.fetch_materializations(key, limit=1).records)
         ids = sorted(by_partition.values())
-        for first in range(0, len(ids), _EVENTS_PER_LOOK):
-            chosen = dg.AssetRecordsFilter(key, storage_ids=ids[first : first + _EVENTS_PER_LOOK])
-            records += instance.fetch_materializations(chosen, limit=_EVENTS_PER_LOOK).records
+        for first in range(0, len(ids), _EVENTS_PER_QUERY):
+            chosen = dg.AssetRecordsFilter(key, storage_ids=ids[first : first + _EVENTS_PER_QUERY])
+            records += instance.fetch_materializations(chosen, limit=_EVENTS_PER_QUERY).records
         found.update(record.run_id for record in records)
     return found
 
 
 def _delete_event_file(instance: dg.DagsterInstance, run_id: str) -> None:
-    """On SQLite each run has a file of events, which Dagster empties but leaves behind."""
+    """Delete a run's file of events: on SQLite, Dagster empties the file but does not delete it."""
     path_of = getattr(instance.event_log_storage, "path_for_shard", None)
     if path_of is not None:
         for ending in ("", "-wal", "-shm"):

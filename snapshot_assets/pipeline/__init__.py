@@ -1,5 +1,6 @@
-"""The use cases: settle host-days, refresh the live ones, restore Redis, and prove the numbers.
+"""The use cases: settle host-days, refresh live buckets, restore Redis, and prove the numbers.
 
-Each joins the source, the lake and the store with the domain. Usable from cron and notebooks:
-Dagster, click and the environment must stay out.
+Each use case joins the source, the lake and the store with the domain; webhook.py reports what
+failed. Cron and notebooks can use them. Code that needs Dagster, click or environment variables
+must stay out.
 """

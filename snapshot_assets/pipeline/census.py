@@ -1,6 +1,8 @@
-"""The census: is everything in Redis that should be there, for as long as it should, and no more?
+"""The census: does Redis hold exactly the buckets that it should hold, until their expiry?
 
-The footers of the lake's files say what should be there; no document, no frame and no row is read.
+The footers of the lake's files say which buckets those are, so :func:`census` reads no document, no
+frame and no row. :func:`disagreements` reads contents: it compares a host's documents with its
+frames.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ from snapshot_assets.store.reading.reader import RedisReader
 
 @dataclass(frozen=True, slots=True)
 class Irregularity:
-    """Something that is not as it should be with a host's day in Redis.
+    """One difference between a day in Redis and the same day in the lake.
 
     Attributes:
         day: UTC day.
-        host: whose documents; None where it is about whole buckets.
+        host: the host concerned; None for the expiry of whole buckets and for a lake file.
         problem: ``missing``, ``surplus`` or ``wrong expiry`` of documents, ``missing in frames`` or
-            ``surplus in frames``, ``no summary``, or what is wrong with a lake file.
-        buckets: epoch seconds of the buckets concerned, ascending; none for a lake file.
+            ``surplus in frames``, ``no summary``, or the error of a lake file.
+        buckets: epoch seconds of the buckets concerned, ascending; empty for a lake file.
     """
 
     day: dt.date
@@ -40,7 +42,7 @@ class Irregularity:
 
 @dataclass(frozen=True, slots=True)
 class DayCensus:
-    """One day: how many documents should be in Redis, and what is irregular."""
+    """One day: how many documents Redis should hold, and the irregularities found."""
 
     day: dt.date
     expected: int
@@ -50,20 +52,20 @@ class DayCensus:
 def census(
     lake: Lake, reader: RedisReader, day: dt.date, hosts: Collection[str] | None = None
 ) -> DayCensus:
-    """Compare what Redis holds of a settled day with the lake.
+    """Compare a settled day in Redis with the same day in the lake.
 
     Args:
         lake: where the aggregates are; each file says which buckets it has.
-        reader: the Redis to look at.
+        reader: the Redis to compare.
         day: UTC day. Buckets past the retention are not expected.
-        hosts: only these; all that the lake has if None.
+        hosts: only these hosts; None for all hosts in the lake.
 
     Raises:
         LakeError: the lake cannot be listed.
         StoreError: Redis cannot be read.
     """
     window = Window.of_day(day)
-    # A bucket that expires while we look is neither missing nor surplus.
+    # A bucket that expires during the census is neither missing nor surplus.
     horizon = reader.clock() + 60
     keys = reader.keys
     alive = [bucket for bucket in window.buckets() if keys.document_expiry(bucket) > horizon]
@@ -108,7 +110,7 @@ def census(
 
 
 def census_of(lake: Lake, reader: RedisReader, host_days: Iterable[HostDay]) -> list[DayCensus]:
-    """The census of some host-days, a day after the other.
+    """The census of some host-days, one result for each day.
 
     Raises:
         LakeError, StoreError: as :func:`census`.
@@ -118,7 +120,7 @@ def census_of(lake: Lake, reader: RedisReader, host_days: Iterable[HostDay]) -> 
 
 
 def whole_census(lake: Lake, reader: RedisReader) -> list[DayCensus]:
-    """The census of every day that the lake has and Redis still keeps anything of.
+    """The census of every day in the lake of which Redis still keeps documents or frames.
 
     Raises:
         LakeError, StoreError: as :func:`census`.
@@ -129,12 +131,12 @@ def whole_census(lake: Lake, reader: RedisReader) -> list[DayCensus]:
 
 
 def disagreements(reader: RedisReader, host: str, window: Window) -> list[int]:
-    """The buckets of a host of which documents and frames do not say the same, ascending.
+    """The buckets of a host whose document differs from its frame, ascending.
 
-    The frames are written down as documents once more, and compared as such.
+    The frames are converted to documents and then compared.
 
     Raises:
-        StoreError: Redis cannot be read, or one of them is damaged.
+        StoreError: Redis cannot be read, or a document or frame is damaged.
     """
     buckets = window.buckets()
     if not buckets:

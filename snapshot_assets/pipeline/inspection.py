@@ -1,8 +1,8 @@
-"""Looking once more at what was settled, host-day by host-day: the lake's files and the documents.
+"""Inspect settled host-days: the files in the lake and the documents in Redis.
 
-Each function reads what is kept, never what a settling had in memory, and says what is wrong. Redis
-is compared with the lake in :mod:`snapshot_assets.pipeline.census`, and with the source in
-:mod:`snapshot_assets.pipeline.proof`.
+Each function reads the stored data, never what a settling had in memory, and returns what is wrong.
+:mod:`snapshot_assets.pipeline.census` compares Redis with the lake, and
+:mod:`snapshot_assets.pipeline.proof` compares Redis with the source.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.store.reading.reader import Document, RedisReader
 
-# A document that expires during a look at its day would be taken for a missing one.
-_LOOKING_SECONDS = 300
+# A document that expires during an inspection would be mistaken for a missing one.
+_INSPECTION_SECONDS = 300
 
 
 def rows_problem(lake: Lake, host_day: HostDay, rules: AccountingRules) -> str | None:
-    """What is wrong with the rows that the lake keeps of a host-day; None if nothing is.
+    """Return the problem of the rows that the lake keeps for a host-day; None if there is none.
 
     Raises:
-        LakeError: there is no such file, or it is damaged.
+        LakeError: the file is missing or damaged.
     """
     rows, _ = lake.read(RAW_ROWS, *host_day)
     try:
@@ -42,10 +42,10 @@ def rows_problem(lake: Lake, host_day: HostDay, rules: AccountingRules) -> str |
 
 
 def imbalances(lake: Lake, host_day: HostDay) -> list[Imbalance]:
-    """What does not add up between the rows, the aggregates and the ledger that the lake keeps.
+    """What does not add up between the rows, the aggregates and the ledger in the lake.
 
     Raises:
-        LakeError: there is no such file, or it is damaged.
+        LakeError: a file is missing or damaged.
     """
     aggregates, note = lake.read(AGGREGATES, *host_day)
     rows, _ = lake.read(RAW_ROWS, *host_day)
@@ -53,7 +53,7 @@ def imbalances(lake: Lake, host_day: HostDay) -> list[Imbalance]:
 
 
 def wrong_sums(reader: RedisReader, host_day: HostDay) -> list[int]:
-    """The buckets whose document has entries that are not its total, ascending.
+    """The buckets whose document's entries do not add up to its total, ascending.
 
     Raises:
         StoreError: Redis cannot be read.
@@ -78,7 +78,7 @@ def kept_documents(reader: RedisReader, host: str, window: Window) -> dict[int, 
 
 
 def kept_window(reader: RedisReader, window: Window) -> Window:
-    """The part of a window whose documents Redis keeps for five more minutes at least."""
-    horizon = reader.clock() + _LOOKING_SECONDS
+    """The part of a window whose documents Redis keeps for at least five more minutes."""
+    horizon = reader.clock() + _INSPECTION_SECONDS
     alive = [bucket for bucket in window.buckets() if reader.keys.document_expiry(bucket) > horizon]
     return Window(alive[0] if alive else window.end, window.end)

@@ -1,7 +1,7 @@
-"""Late rows: which settled days are not what the source says now, and when to settle them again.
+"""Late rows: which settled days differ from the source now, and when to settle them again.
 
-The rows are counted, not read: docs/adr/0010. How often that is done, and what is run then, is
-decided in :mod:`snapshot_assets.orchestration.sensors`.
+The source counts its rows; the rows are not read (docs/adr/0010).
+:mod:`snapshot_assets.orchestration.sensors` decides how often, and which runs follow.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.source.query import Tally
 
-# The nightly schedule comes first; what it has not done an hour after its time is made up for.
+# The nightly schedule comes first: 45 minutes after midnight by default, and one hour to work.
 _NIGHT_SECONDS = 3_600 + 45 * 60
-# A host-day that failed on these very rows is tried again after this long.
+# A host-day that was tried with the same rows is tried again after this time.
 _AGAIN_SECONDS = 6 * 3_600
-# Dagster stores the text with every tick, on MySQL in 64 kB.
+# Dagster stores the text with every tick; MySQL's column holds 64 kB.
 _TRIED_BYTES = 48_000
 
 
 def days_to_compare(now: float, first: dt.date, count: int) -> list[dt.date]:
-    """The days to look through: over, settled by the night if all went well, and not too old.
+    """The days to compare, ascending: those that the nightly schedule should have settled.
 
     Args:
         now: epoch seconds.
-        first: no day before this one.
-        count: so many days at most, ascending.
+        first: the earliest day allowed.
+        count: the largest number of days.
     """
     last = dt.datetime.fromtimestamp(now - _NIGHT_SECONDS, dt.UTC).date() - dt.timedelta(days=1)
     days = [last - dt.timedelta(days=i) for i in reversed(range(count))]
@@ -47,15 +47,15 @@ def unsettled(
     without_documents: Callable[[Collection[str]], Collection[str]],
     on_damage: Callable[[LakeError], None],
 ) -> dict[str, str]:
-    """The hosts whose day is not what the source says now, and why.
+    """The hosts whose settled day differs from the source now, each with the reason.
 
-    A file that cannot be read counts as absent, so that it is made again.
+    A file that cannot be read counts as missing, so that it is made again.
 
     Args:
-        lake: what was settled.
+        lake: where the settled days are.
         day: UTC day.
-        tally: what the source has of the day and its margins, by host.
-        without_documents: those of some hosts whose documents of the day were not written.
+        tally: what the source has for the day and its margins, by host.
+        without_documents: given hosts, returns those whose documents of the day were not written.
         on_damage: called with the error of each file that cannot be read.
 
     Raises:
@@ -71,7 +71,7 @@ def unsettled(
             found[host] = "was never settled"
             continue
         newest = kept.note.newest_epoch
-        # Fewer rows mean that the source was purged: the settled day is better.
+        # Fewer rows mean that the source was purged: the lake holds the more complete day.
         if rows.rows > kept.rows or newest is None or rows.newest_epoch > newest:
             found[host] = f"{rows.rows:,} rows, settled from {kept.rows:,}"
     for host, kept in raw.items():
@@ -87,12 +87,12 @@ def unsettled(
 
 @dataclass(slots=True)
 class Attempts:
-    """Which day has its turn, and what was tried on which rows in the last hours.
+    """Which day is compared next, and which host-days were tried with which rows recently.
 
     Attributes:
-        turn: looks so far.
-        tried: when, epoch seconds, and the fingerprints of all that was tried then; the newest
-            last.
+        turn: number of comparisons so far.
+        tried: pairs of a time, epoch seconds, and the joined fingerprints of everything tried
+            then; the newest last.
     """
 
     turn: int = 0
@@ -100,28 +100,31 @@ class Attempts:
 
     @classmethod
     def load(cls, text: str | None, now: float) -> Self:
-        """What :meth:`dump` wrote, without what was tried too long before now."""
+        """Read what :meth:`dump` wrote, without the attempts that are older than six hours."""
         known = json.loads(text) if text else {}
         tried = [(at, prints) for at, prints in known.get("tried", []) if now - at < _AGAIN_SECONDS]
         return cls(known.get("turn", 0), tried)
 
     def dump(self) -> str:
-        """All of it as a text of at most 64 kB, without the oldest attempts if need be."""
+        """The attempts as a text of at most 64 kB; leaves out the oldest ones where it must."""
         tried = self.tried
-        # What is left out may be tried again sooner.
+        # A host-day that is left out may be tried again sooner.
         while sum(len(prints) for _, prints in tried) > _TRIED_BYTES:
             tried = tried[1:]
         return json.dumps({"turn": self.turn, "tried": tried})
 
     def next_day(self, days: list[dt.date]) -> dt.date:
-        """Every second look is at yesterday, where most rows arrive; the others take turns."""
+        """Every second comparison takes the newest day, which gets most late rows.
+
+        The other days take turns.
+        """
         self.turn += 1
         if self.turn % 2 or len(days) == 1:
             return days[-1]
         return days[-2 - (self.turn // 2) % (len(days) - 1)]
 
     def may_try(self, day: dt.date, host: str, tally: Tally | None) -> bool:
-        """Whether these very rows were not tried in the last hours."""
+        """Whether this host-day was not tried with the same rows in the last six hours."""
         wanted = _fingerprint(day, host, tally)
         return not any(
             prints[i : i + len(wanted)] == wanted
@@ -130,14 +133,14 @@ class Attempts:
         )
 
     def remember(self, day: dt.date, tallies: Mapping[str, Tally | None], now: float) -> None:
-        """Remember that these were tried now, epoch seconds."""
+        """Remember that the hosts' days were tried with these rows at ``now``, epoch seconds."""
         if tallies:
             prints = [_fingerprint(day, host, tally) for host, tally in tallies.items()]
             self.tried.append((now, "".join(prints)))
 
 
 def _fingerprint(day: dt.date, host: str, tally: Tally | None) -> str:
-    """Eight characters for a host-day and its rows."""
+    """Eight characters that stand for a host-day, its number of rows and its newest row."""
     rows = [tally.rows, tally.newest_epoch] if tally else []
     text = json.dumps([str(day), host, *rows])
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:6]).decode()

@@ -1,9 +1,9 @@
-"""The live path: publish what is new, of all hosts, with the very functions of the settled path.
+"""The live refresh: publish the new buckets of all hosts.
 
-How far back a refresh reaches is decided here: for late rows, after an outage, for hosts that come
-back with a backlog. How they get into Redis is the business of
-:mod:`snapshot_assets.store.writing.writer`. Needs no Dagster: what it has to remember is kept in
-Redis, beside the documents, and lost with them.
+It accounts rows with the same functions as the settled path. This module decides how far back a
+refresh reaches: for late rows, after an outage, and for hosts that return with a backlog.
+:mod:`snapshot_assets.store.writing.writer` writes to Redis. A refresh needs no Dagster: it keeps
+its progress in Redis, beside the documents, so that both are lost together.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ _SLICE_SECONDS = 7_200
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """What a refresh saw and did.
+    """What a refresh found and did.
 
     Attributes:
         window: the buckets that were published for all hosts.
-        hosts: those with rows in it.
-        new_hosts: those that the live path had never seen.
-        returned: hosts whose backlog was read from further back, and from which epoch second on.
-        days_left_out: UTC days that an outage left unpublished because they lie beyond the limit.
-        live_until: epoch second up to which all is published now.
+        hosts: the hosts with rows before the end of the window, margin included.
+        new_hosts: the hosts of which no refresh of this Redis has published a row before.
+        returned: hosts with a backlog; each with the epoch second from which it was read.
+        days_left_out: UTC days not published after an outage, as they lie beyond the limit.
+        live_until: epoch second up to which the refresh has published.
         newest_epoch: the newest snapshot read, epoch seconds; None without rows.
-        ledger: of all rows read; margins of consecutive parts count in each.
+        ledger: of all rows read; a row in the margins of two parts counts twice.
         written: what happened in Redis.
-        defects: what is wrong, by hosts that were left out for it.
+        defects: the error of each host that was left out.
         coverage_now: mean coverage of the newest bucket, over the hosts that have it.
         seconds: durations by step.
     """
@@ -81,17 +81,18 @@ def refresh(
 ) -> LiveReport:
     """Publish the buckets that are new or may have changed, as ``live``.
 
-    Starts a lookback before the end of the last refresh, wherever that was, within the limit; a
-    server that knows of none gets everything since the settled days. A host that was silent for
-    longer is read from its own newest snapshot on. Settled documents are left as they are.
+    The window starts one lookback before the end of the previous refresh. The first refresh of a
+    Redis starts at the end of the settled days. Neither starts further back than the limit. A host
+    that was silent for longer is read from its own newest snapshot on. Settled documents stay as
+    they are.
 
     Args:
         source: where the rows are.
         writer: the Redis to fill.
         accounting: gaps, slack, exclusions.
-        documents_rules: which entries are listed.
+        documents_rules: which entries the documents list.
         rules: how far back to reach.
-        settled_until: end of the newest settled day, epoch seconds; a first refresh of this Redis
+        settled_until: end of the newest settled day, epoch seconds; the first refresh of a Redis
             starts there.
         timer: gets the seconds of read, account, validate, document and write.
 
@@ -121,7 +122,7 @@ def refresh(
     for part in window.slices(_SLICE_SECONDS):
         published = publisher.publish(part)
         if progress.live_until is not None:
-            # Hosts that were silent until now may have kept rows for us meanwhile.
+            # A host that was silent until now may deliver rows that its collector kept.
             back = {
                 host: max(known.get(host, oldest), oldest)
                 for host in published.newest_epoch
@@ -130,7 +131,7 @@ def refresh(
             published += publisher.publish_backlog(back, window.start)
             returned |= back
         done += published
-        # What is done stays done, should we be interrupted.
+        # Recorded after each part, so that an interrupted refresh is continued here.
         newer = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
         writer.record_live(min(part.end, now), newer, filling)
     log.info("live %s: %d hosts; %s", window, len(done.newest_epoch), timer)
@@ -151,7 +152,7 @@ def refresh(
 
 
 def settled_until(lake: Lake) -> float | None:
-    """Where the newest settled day ends, epoch seconds; None of a lake without days.
+    """The end of the newest settled day, epoch seconds; None if the lake has no day.
 
     Raises:
         LakeError: the lake cannot be listed.
@@ -161,22 +162,22 @@ def settled_until(lake: Lake) -> float | None:
 
 
 def notice_setback(writer: SnapshotWriter, published_until: float) -> float | None:
-    """Notice a Redis that knows less than was published, such as one from an old dump.
+    """Detect a Redis that holds less than was published, such as one loaded from an old dump.
 
-    It no longer counts as complete then, so that its settled days are restored.
+    Such a Redis is marked as incomplete, so that its settled days are restored.
 
     Args:
         writer: the Redis.
         published_until: epoch second up to which the live path has published.
 
     Returns:
-        The epoch second up to which Redis knows what was published; None if it knows everything.
+        The epoch second up to which Redis holds what was published; None if it holds everything.
 
     Raises:
         StoreError: Redis cannot be read or written.
     """
     known_until = writer.progress().live_until or 0.0
-    # The time is kept as text here and there: a second is more than rounding.
+    # Redis and Dagster keep the time as text: a difference below a second is rounding.
     if known_until >= published_until - 1:
         return None
     writer.record_complete(False)
@@ -185,13 +186,13 @@ def notice_setback(writer: SnapshotWriter, published_until: float) -> float | No
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """What became of one or more windows."""
+    """The result of publishing one or more windows."""
 
     newest_epoch: dict[str, float] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     written: WriteReport = field(default_factory=WriteReport)
     defects: dict[str, SchemaError] = field(default_factory=dict)
-    newest_bucket: tuple[int, float] = (0, 0.0)  # its start, and its mean coverage
+    newest_bucket: tuple[int, float] = (0, 0.0)  # start and mean coverage
 
     def __add__(self, other: _Published) -> _Published:
         newest = dict(self.newest_epoch)
@@ -208,7 +209,7 @@ class _Published:
 
 @dataclass(frozen=True, slots=True)
 class _Publisher:
-    """From rows to live documents, for any window."""
+    """Reads, accounts and publishes any window as ``live``."""
 
     source: ProcessSource
     writer: SnapshotWriter
@@ -217,7 +218,7 @@ class _Publisher:
     timer: Timer
 
     def publish_backlog(self, since: Mapping[str, float], until: int) -> _Published:
-        """Publish these hosts from the oldest of their epoch seconds up to a bucket's start."""
+        """Publish hosts from the oldest of their epoch seconds up to the bucket start ``until``."""
         done = _Published()
         if since:
             start = min(bucket_start(min(since.values())), until)
@@ -226,10 +227,10 @@ class _Publisher:
         return done
 
     def publish(self, window: Window, hosts: Sequence[str] | None = None) -> _Published:
-        """Publish a window of these hosts or of all.
+        """Publish a window of these hosts, or of all hosts if None.
 
-        Rows that are no rows are a defect of their host alone: the hosts are halved until only the
-        culprits are left out.
+        Rows that the schema rejects are a defect of their host alone: the hosts are halved until
+        only the culprits are left out.
         """
         read_range = self.accounting.read_range(window)
         try:
@@ -273,7 +274,7 @@ class _Publisher:
 
 
 def _newest_bucket(used: Usage) -> tuple[int, float]:
-    """Its start, and its mean coverage."""
+    """The start and the mean coverage of the newest bucket; zeros without buckets."""
     if not len(used):
         return (0, 0.0)
     newest = int(used.start.max())

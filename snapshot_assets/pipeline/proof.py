@@ -1,8 +1,8 @@
-"""The proof: CPU-seconds counted a second time, by the database, to be compared with Redis.
+"""The proof: the database counts the CPU-seconds a second time, and Redis is compared with that.
 
-An independent path: window functions in SQL over the rows as they are in the table. It shares the
-contract with :mod:`snapshot_assets.domain.accounting`, and no code. Much too slow to produce the
-numbers with, and right for looking whether they are.
+It is an independent path: window functions in SQL over the rows of the table. It follows the same
+contract as :mod:`snapshot_assets.domain.accounting` and shares no code with that module. It is too
+slow to produce the numbers, and fast enough to check them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _SHORTEST_SPAN_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Redis beside the source, for one host and window.
+    """Redis compared with the source, for one host and window.
 
     Attributes:
-        verdict: ``inconclusive`` where rows arrived after the documents were made, or meanwhile.
+        verdict: ``inconclusive`` if rows arrived during the proof or since the documents were made.
         source_cpu_seconds: core-seconds counted by the database.
         redis_cpu_seconds: core-seconds of the documents.
-        tolerance_cpu_seconds: by how much rounding may set them apart.
-        why: what an inconclusive verdict is for.
+        tolerance_cpu_seconds: the largest difference that rounding explains.
+        why: the reason for an inconclusive verdict.
     """
 
     verdict: Verdict
@@ -65,13 +65,13 @@ def prove(
 
     Args:
         source: the table.
-        host: whose.
-        window: which buckets.
-        documents: those in the window, by bucket start.
+        host: the host's name.
+        window: the buckets to compare.
+        documents: the host's documents in the window, by bucket start.
         rules: gaps, slack, exclusions.
         rows_read: how many rows the documents were made from; None if that is not known.
-        accounted: the window that those rows were read for, if it is another one: a day whose
-            beginning is past Redis' retention.
+        accounted: the window that those rows were read for, if it differs from ``window``, as for
+            a day whose beginning is past Redis' retention.
 
     Raises:
         SourceError: the source cannot be read.
@@ -88,7 +88,7 @@ def prove(
         tolerance += _ROUNDING * (covered + cores * BUCKET_SECONDS)
     tolerance += _RELATIVE * expected
     if before != after:
-        verdict, why = _inconclusive("rows arrived while they were counted")
+        verdict, why = _inconclusive("rows arrived during the proof")
     elif rows_read is not None and rows_read != after:
         verdict, why = _inconclusive(
             f"the source has {after:,} rows now, the documents were made from {rows_read:,}"
@@ -106,18 +106,17 @@ def prove_host_days(
     rules: AccountingRules,
     seconds: float,
 ) -> list[tuple[HostDay, Proof]]:
-    """Prove as many of the host-days as the time allows, and one at least.
+    """Prove as many of the host-days as the time allows, and at least one.
 
-    They are taken in an order that is another one for each day, so that in time every host has its
-    turn.
+    The order of the hosts differs from day to day, so that over time every host is proved.
 
     Args:
         source: the table.
         lake: says how many rows the documents were made from.
         reader: the Redis with the documents.
-        host_days: which.
+        host_days: the candidates.
         rules: gaps, slack, exclusions.
-        seconds: no proof begins after so long.
+        seconds: no proof begins later than this many seconds after the call.
 
     Raises:
         SourceError: the source cannot be read.
@@ -141,7 +140,7 @@ def prove_host_days(
 def source_cpu_seconds(
     source: ProcessSource, host: str, window: Window, rules: AccountingRules
 ) -> float:
-    """Attributed core-seconds of a host in a window, accounted by the database.
+    """Attributed core-seconds of a host in a window, as the database counts them.
 
     Raises:
         SourceError: the source cannot be read.
@@ -172,9 +171,12 @@ def _rows(source: ProcessSource, host: str, window: Window, rules: AccountingRul
 def _query(
     source: ProcessSource, host: str, window: Window, rules: AccountingRules
 ) -> sa.Executable:
-    """Core-seconds by host and user; the host again because collations are not exact."""
+    """Core-seconds by host and user.
+
+    The host is in the result because a collation may let the query match other hosts, too.
+    """
     read = source.rows_of([host], *rules.read_range(window)).cte("read_rows")
-    # Floats from the start: MySQL divides decimals to four digits.
+    # Floats from the start: MySQL rounds a quotient of decimals to four digits.
     raw = sa.select(
         sa.cast(read.c.host, sa.LargeBinary).label("host_bytes"),
         *(read.c[name] for name in ("host", "username", "pid", "rss")),
@@ -188,7 +190,8 @@ def _query(
         sa.func.row_number()
         .over(
             partition_by=(raw.c.host_bytes, raw.c.pid, raw.c.t),
-            # Where the contract leaves it open, as the accounting does: by the rest of the row.
+            # The contract decides by cputimes, then by rss. Among equals, the proof orders by the
+            # other columns, as the accounting does.
             order_by=(
                 raw.c.cpu.desc(),
                 raw.c.rss.desc(),

@@ -1,6 +1,6 @@
 """The writer that the package offers: for cron and notebooks, without Dagster.
 
-It adds to the store's writer the use cases that fill Redis; how they work must stay out.
+It adds to the store's writer the use cases that fill Redis. How the use cases work must stay out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from snapshot_assets.timing import Timer
 
 
 class RedisWriter(SnapshotWriter):
-    """Fills Redis from the source or from the lake. Retries for up to about half a minute.
+    """Fills Redis from the source or from the lake. Retries a command for about half a minute.
 
     Takes the arguments of :class:`~snapshot_assets.store.writing.writer.SnapshotWriter`.
     """
@@ -33,17 +33,17 @@ class RedisWriter(SnapshotWriter):
         settled_until: float | None = None,
         timer: Timer | None = None,
     ) -> LiveReport:
-        """Fetch what is new of all hosts, account it and store it as ``live``.
+        """Read the new rows of all hosts, account them and publish the result as ``live``.
 
-        Fit for cron: it needs nothing but the source and Redis, doing it again is harmless, and
-        after an outage it catches up.
+        Cron can run it: it needs only the source and Redis, a second call does no harm, and the
+        first call after an outage catches up.
 
         Args:
             source: where the rows are.
             accounting: gaps, slack, exclusions.
-            documents_rules: which entries are listed.
+            documents_rules: which entries the documents list.
             rules: how far back to reach.
-            settled_until: end of the newest settled day, epoch seconds; a first refresh of this
+            settled_until: end of the newest settled day, epoch seconds; the first refresh of this
                 Redis starts there.
             timer: gets the seconds of read, account, validate, document and write.
 
@@ -68,12 +68,12 @@ class RedisWriter(SnapshotWriter):
         documents_rules: DocumentRules | None = None,
         progress: Callable[[dt.date, int], None] | None = None,
     ) -> RestoreReport:
-        """Put all settled days of the lake into this Redis, the newest first.
+        """Publish all settled days of the lake to this Redis, the newest first.
 
         Args:
             lake: where the aggregates are.
-            documents_rules: which entries are listed.
-            progress: called after each day with the day and how many hosts it has.
+            documents_rules: which entries the documents list.
+            progress: called after each day with the day and the number of hosts restored.
 
         Raises:
             StoreError: Redis cannot be written.

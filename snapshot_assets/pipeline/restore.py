@@ -1,6 +1,6 @@
-"""Putting the settled days back into a Redis that lost them, from the lake alone.
+"""Restore: publish the settled days again, from the lake alone, to a Redis that lost them.
 
-The source is not read: what was settled once is in the lake. Today is the live path's business.
+It does not read the source, as the lake holds every settled day. The live refresh publishes today.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class RestoreReport:
     """What a restoration did.
 
     Attributes:
-        days: the UTC days gone through, newest first.
-        host_days: those that were put into Redis; a day that a host has no row in is none.
+        days: the UTC days processed, newest first.
+        host_days: number of host-days published; a file without a row of its day does not count.
         written: what happened in Redis.
-        defects: what could not be read, by day and host.
+        defects: the error of each host-day or file that could not be restored.
     """
 
     days: tuple[dt.date, ...]
@@ -46,17 +46,17 @@ def restore(
     documents_rules: DocumentRules | None = None,
     progress: Callable[[dt.date, int], None] | None = None,
 ) -> RestoreReport:
-    """Put all settled days that are within the retention into Redis, the newest first.
+    """Publish all settled days within the retention to Redis, the newest first.
 
-    Safe beside everything else that writes: it puts there what the lake says at that time.
-    Live buckets are left alone, settled ones are replaced by their equals. A day past the
-    documents' retention still gets the frames that are kept longer.
+    Other writers may run at the same time: a restore publishes what the lake holds at that time.
+    It replaces what Redis has of a settled host-day, and leaves other host-days alone. A day past
+    the documents' retention still gets its frames, which Redis keeps longer.
 
     Args:
         lake: where the aggregates are.
         writer: the Redis to fill.
-        documents_rules: which entries are listed.
-        progress: called after each day with the day and its hosts.
+        documents_rules: which entries the documents list.
+        progress: called after each day with the day and the number of hosts restored.
 
     Raises:
         StoreError: Redis cannot be written.
@@ -68,7 +68,7 @@ def restore(
     total, host_days = WriteReport(), 0
     defects: dict[str, str] = {}
     if not alive:
-        # A lake that is not mounted yet looks like this too: nothing is called complete.
+        # A lake that is not mounted looks empty too, so Redis is not marked as complete.
         return RestoreReport((), 0, total)
     with writer.restoring():
         for day in reversed(alive):
@@ -85,7 +85,7 @@ def restore(
                     defects[str(host_day)] = str(defect)
                 else:
                     total += published.written
-                    # A file without a row of the day still removes what is stale in Redis.
+                    # Publishing a file without a row of its day still removes stale documents.
                     restored += published.ledger.touches_window
             host_days += restored
             log.info("restored %s: %d hosts", day, restored)

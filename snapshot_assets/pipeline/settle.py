@@ -1,9 +1,9 @@
-"""Settling: the rows of a host-day into the lake, the lake to aggregates, those into Redis.
+"""Settle host-days: keep the rows in the lake, account them to aggregates, publish those to Redis.
 
-Three steps, each of which reads what the step before it kept: :class:`RowsKeeper`,
-:func:`account_day` and :func:`publish`. :func:`settle` takes host-days through the steps one after
-the other, so a few host-days are in memory at a time however many there are. Which host-days are
-settled when, and how that is recorded, is decided in :mod:`snapshot_assets.orchestration`.
+There are three steps: :class:`RowsKeeper`, :func:`account_day` and :func:`publish`. Each step reads
+what the step before it wrote to the lake. :func:`settle` takes host-days through the steps one
+after the other, so only a few host-days are in memory at a time. Which host-days are settled when,
+and how that is recorded, is decided in :mod:`snapshot_assets.orchestration`.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 from snapshot_assets.timing import Timer
 
-# Hosts read by one query. A table with an index on time alone is scanned once per query; a frame
-# of four busy host-days is about 200 MB.
+# Hosts read by one query. With an index on time alone, each query reads the rows of all hosts. The
+# rows of four busy host-days take about 200 MB.
 HOSTS_PER_READ: Final = 4
 
-# The source counts as purged if it has no row between so long before a settled day and the day.
+# The source counts as purged before a day if it has no older row, searched this far back.
 _PURGE_LOOKBACK_SECONDS = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class KeptRows:
-    """What was kept of a host-day's rows.
+    """The rows of a host-day that the lake keeps.
 
     Attributes:
-        rows: how many, those of the margins around the day included.
-        snapshots: how many different times they have.
-        newest_epoch: time of the newest, epoch seconds; None without rows.
+        rows: number of rows, those of the margins around the day included.
+        snapshots: number of different snapshot times.
+        newest_epoch: time of the newest row, epoch seconds; None without rows.
         file_bytes: size of the file in the lake.
     """
 
@@ -59,12 +59,12 @@ class KeptRows:
 
 @dataclass(frozen=True, slots=True)
 class AccountedDay:
-    """What the accounting of a host-day made.
+    """The result of accounting a host-day.
 
     Attributes:
         window: the buckets of the day.
-        rows: rows of the aggregates.
-        cores: cores busy in each covered bucket, by its start in epoch seconds.
+        rows: number of rows of the aggregates.
+        cores: mean cores used in each bucket of the aggregates, by bucket start in epoch seconds.
         ledger: what became of every row read.
         file_bytes: size of the file in the lake.
     """
@@ -78,12 +78,12 @@ class AccountedDay:
 
 @dataclass(frozen=True, slots=True)
 class PublishedDay:
-    """What was put into Redis of a host-day.
+    """The result of publishing a host-day.
 
     Attributes:
-        buckets: how many buckets the aggregates have, those past Redis' retention included.
+        buckets: number of buckets of the aggregates, those past Redis' retention included.
         written: what happened in Redis.
-        ledger: of the aggregates.
+        ledger: the ledger that the lake keeps with the aggregates.
     """
 
     buckets: int
@@ -97,13 +97,13 @@ Step: TypeAlias = Callable[[HostDay], Report]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step of a host-day that was done.
+    """A step that was done for a host-day.
 
     Attributes:
-        host_day: whose.
-        step: its name.
-        report: what it did.
-        seconds: durations by part, such as ``read``; zero for parts of other steps before it.
+        host_day: the host-day.
+        step: the step's name.
+        report: what the step did.
+        seconds: durations by part, such as ``read``; zero for a part that only earlier steps have.
     """
 
     host_day: HostDay
@@ -125,18 +125,18 @@ def settle(
 ) -> Iterator[Done | Defect]:
     """Take every host-day through the steps.
 
-    A defective host-day stops at the step that found the defect, and the next host-day goes on.
+    A defective host-day stops at the step that found the defect; then the next host-day begins.
 
     Args:
-        host_days: in the order in which they are settled.
-        steps: by name, in their order; all of them are timed by the timer.
-        timer: gets the seconds of read, validate, account, document and write.
+        host_days: the host-days, in the order in which they are settled.
+        steps: the steps by name, in their order; each of them measures its parts with ``timer``.
+        timer: has the seconds of read, validate, account, document and write.
 
     Yields:
-        Each step as it is done, and each host-day that is defective.
+        A :class:`Done` for each step as it is done, a :class:`Defect` for each defective host-day.
 
     Raises:
-        OutageError: a server does not answer. All that was yielded before is done.
+        OutageError: a server does not answer. Every step yielded before is done.
     """
     for host_day in host_days:
         try:
@@ -154,13 +154,13 @@ def settle(
 class RowsKeeper:
     """Reads the rows of host-days from the source and keeps them in the lake.
 
-    Several hosts are read by one query, and the next query runs while their rows are worked on: the
-    database and the pipeline are busy at the same time.
+    One query reads several hosts. The next query runs while the pipeline works on their rows, so
+    database and pipeline are busy at the same time.
 
     Args:
         source: where the rows are.
-        lake: where they are kept.
-        host_days: all that will be kept; :meth:`keep` is called for each, in this order.
+        lake: where to keep them.
+        host_days: all host-days to keep; :meth:`keep` is called for each, in this order.
         rules: how far around a day its rows are read.
         timer: gets the seconds of read, validate and write.
     """
@@ -181,11 +181,11 @@ class RowsKeeper:
 
         Raises:
             SourceOutageError: the database does not answer.
-            SourceError: the source cannot be read, or the day's rows were purged since they were
-                settled.
-            SchemaError: the rows are not what they should be.
+            SourceError: the source cannot be read, or its rows of the day were purged after the
+                day was settled.
+            SchemaError: the schema rejects the rows.
             LakeError: the lake cannot be written.
-            ValueError: it is not the turn of this host-day.
+            ValueError: another host-day is next.
         """
         with self._timer("read"):
             expected, read = next(self._reads)
@@ -203,10 +203,10 @@ class RowsKeeper:
     def _read_ahead(
         self, host_days: Sequence[HostDay]
     ) -> Iterator[tuple[HostDay, Callable[[], pd.DataFrame]]]:
-        """For each host-day a call that gives its rows, or raises what is wrong with them.
+        """For each host-day, a function that returns its rows or raises the defect in them.
 
         If the rows of a query are defective, its hosts are read one by one, so that only the
-        culprit fails.
+        defective host-day fails.
         """
         groups = list(batches(host_days, HOSTS_PER_READ))
 
@@ -216,10 +216,10 @@ class RowsKeeper:
         with ThreadPoolExecutor(max_workers=1) as ahead:
             coming = ahead.submit(read, *groups[0]) if groups else None
             for (day, hosts), following in zip(groups, [*groups[1:], None], strict=True):
-                arrived = cast(Future[pd.DataFrame], coming)
+                current = cast(Future[pd.DataFrame], coming)
                 coming = ahead.submit(read, *following) if following else None
                 try:
-                    frames = split_by_host(arrived.result(), hosts)
+                    rows_by_host = split_by_host(current.result(), hosts)
                 except OutageError:
                     raise
                 except SnapshotAssetsError:
@@ -227,13 +227,14 @@ class RowsKeeper:
                         yield HostDay(day, host), partial(read, day, [host])
                 else:
                     for host in hosts:
-                        yield HostDay(day, host), partial(frames.pop, host)
+                        yield HostDay(day, host), partial(rows_by_host.pop, host)
 
     def _require_unpurged(self, host_day: HostDay, rows: int) -> None:
-        """Keep a settled day whose rows the source has thrown away since.
+        """Reject the rows if the source was purged after the day was settled.
 
         Raises:
-            SourceError: there are fewer rows than were settled, and the source begins after them.
+            SourceError: there are fewer rows than the lake keeps, and the source has no row older
+                than those that the day reads.
         """
         lake = self._lake
         try:
@@ -242,33 +243,33 @@ class RowsKeeper:
             return  # a damaged file is replaced
         if settled is None or rows >= settled.rows:
             return
-        # A row with a clock from another age says nothing of what was purged.
+        # The search is limited, as one row with a wrong clock would hide that rows were purged.
         span = self._source.span(since=host_day.window.start - _PURGE_LOOKBACK_SECONDS)
         if span is None or span[0] >= self._rules.read_range(host_day.window)[0]:
             begins = "is empty" if span is None else f"begins at {bucket_iso(int(span[0]))}"
             raise SourceError(
-                f"the source has {rows:,} rows of {host_day}, {settled.rows:,} were settled, and "
-                f"it {begins}: its old rows were purged. The settled day is kept; to replace it "
-                f"all the same, remove {lake.path(RAW_ROWS, *host_day)}"
+                f"the source has {rows:,} rows of {host_day}, but {settled.rows:,} were settled. "
+                f"The source {begins}, so its old rows were purged. The settled day is kept. To "
+                f"replace it anyway, remove {lake.path(RAW_ROWS, *host_day)}"
             )
 
 
 def account_day(
     lake: Lake, host_day: HostDay, rules: AccountingRules, timer: Timer
 ) -> AccountedDay:
-    """Account the rows that the lake keeps of a host-day, and keep the aggregates there.
+    """Account the rows that the lake keeps of a host-day, and keep the aggregates in the lake.
 
-    If the rows are replaced meanwhile, the new ones are accounted.
+    If another run replaces the rows meanwhile, the new rows are accounted.
 
     Args:
         lake: where the rows are.
-        host_day: which.
+        host_day: the host-day to account.
         rules: gaps, slack, exclusions.
         timer: gets the seconds of read, validate, account and write.
 
     Raises:
-        LakeError: there is no file of rows, it is damaged, or the lake cannot be written.
-        SchemaError: rows or aggregates are not what they should be.
+        LakeError: the file of rows is missing or damaged, or the lake cannot be written.
+        SchemaError: a schema rejects the rows or the aggregates.
         LedgerError: rows or core-seconds were lost or counted twice.
     """
 
@@ -308,21 +309,21 @@ def publish(
     rules: DocumentRules,
     timer: Timer | None = None,
 ) -> PublishedDay:
-    """Put a host-day into Redis, as ``settled``, from the aggregates that the lake keeps of it.
+    """Publish a host-day as ``settled``, from the aggregates that the lake keeps of it.
 
-    Replaces exactly what Redis has of this host and day. If the aggregates are replaced meanwhile,
-    the new ones are published.
+    This replaces exactly what Redis has of this host and day. If another run replaces the
+    aggregates meanwhile, the new aggregates are published.
 
     Args:
         lake: where the aggregates are.
         writer: the Redis to fill.
-        host_day: which.
-        rules: which entries are listed.
+        host_day: the host-day to publish.
+        rules: which entries the documents list.
         timer: gets the seconds of read, validate, document and write.
 
     Raises:
-        LakeError: there is no file of aggregates, or it is damaged.
-        SchemaError: aggregates or documents are not what they should be.
+        LakeError: the file of aggregates is missing or damaged.
+        SchemaError: a schema rejects the aggregates or the documents.
         StoreError: Redis cannot be written.
     """
     timer = timer or Timer()

@@ -1,6 +1,6 @@
 """A message to a webhook, and texts without secrets.
 
-What is reported when is decided in :mod:`snapshot_assets.orchestration.notify`.
+:mod:`snapshot_assets.orchestration.notify` decides what is reported, and when.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ def post(url: str, message: dict[str, Any]) -> None:
     """Send the message as JSON.
 
     Raises:
-        RuntimeError: the webhook does not accept it. The URL, which may hold a token, is not in it.
+        RuntimeError: the webhook does not accept the message. The error's text leaves out the URL,
+            which may hold a token.
     """
-    # At DEBUG it logs paths and queries, where a token is.
+    # At DEBUG, urllib3 logs paths and queries, which may hold a token.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     try:
-        # A redirect makes a POST a GET, which nobody would read. The answer's body is not awaited.
+        # A redirect would turn the POST into a GET without the message. The answer's body is not
+        # read.
         with requests.post(
             url, json=message, timeout=_TIMEOUT_SECONDS, allow_redirects=False, stream=True
         ) as answer:
@@ -35,7 +37,7 @@ def post(url: str, message: dict[str, Any]) -> None:
     except (requests.ConnectionError, requests.Timeout) as error:
         raise RuntimeError(f"the webhook{_at(url)} cannot be reached: {_reason(error)}") from None
     except (requests.RequestException, OSError, ValueError) as error:
-        # What these say may hold the whole URL.
+        # The text of these errors may hold the whole URL.
         problem = f"{type(error).__name__}; is SNAPSHOT_WEBHOOK_URL right?"
         raise RuntimeError(f"the webhook{_at(url)} cannot be used: {problem}") from None
     if not 200 <= code < 300:
@@ -45,12 +47,12 @@ def post(url: str, message: dict[str, Any]) -> None:
 def without_secrets(text: str, *, urls: Iterable[str], secrets: Iterable[str] = ()) -> str:
     """The text with ``***`` in place of secrets.
 
-    Our own errors never hold a password; those of other programs might.
+    The package's own errors never hold a password. Errors of other programs might.
 
     Args:
-        text: any.
-        urls: whose passwords are secrets, as they are and as they are written in URLs.
-        secrets: what else is.
+        text: any text.
+        urls: URLs whose passwords are secrets, both plain and percent-encoded.
+        secrets: further secrets.
     """
     hidden = set(secrets)
     for url in urls:
@@ -62,7 +64,7 @@ def without_secrets(text: str, *, urls: Iterable[str], secrets: Iterable[str] = 
 
 
 def _reason(error: requests.RequestException) -> str:
-    """What the system says of it. What is wrapped around that holds the path, and so the token."""
+    """The operating system's message. The errors around it hold the path, and so the token."""
     below: BaseException | None = error
     while below is not None:
         if isinstance(below, OSError) and not isinstance(below, requests.RequestException):
@@ -80,7 +82,7 @@ def _at(url: str) -> str:
 
 
 def _passwords(url: str) -> set[str]:
-    """Every password that one of our parsers sees in the URL; none of a text that is no URL."""
+    """Every password that any of the three parsers finds; nothing if the text is not a URL."""
     found: set[str] = set()
     with suppress(ValueError, sa.exc.ArgumentError):
         found.add(str(sa.make_url(url).password or ""))

@@ -1,4 +1,4 @@
-"""The commands as a person types them, in processes of their own, on real servers."""
+"""The commands as a person types them; each is a process, on real servers."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def shell(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Shell:
 
 
 def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) -> None:
-    """The table as sites have it, through the command line, to the documents and back."""
+    """The table as sites have it is settled and read back, both through the command line."""
     with ProcessSource(mariadb.url()) as source:
         load(source, [r for i, h in enumerate(("alice", "b|b")) for r in busy_host(h, seed=i)])
-    # The day is fixed, the tests run whenever they do.
+    # The day is fixed, and the test runs on any later day.
     shell.settings["SNAPSHOT_RETENTION_DAYS"] = "36500"
     first = shell.run(*SETTLE_DAY)
     assert "6 of 6 checks passed" in first
@@ -48,8 +48,10 @@ def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) 
     assert lines["alice"][3:5] == ["288", "100.0%"]
     assert lines["b|b"][-2:] == ["288", "0"]
 
-    told = shell.run("read", "alice", "--start", f"{DAY}T12:00", "--end", f"{DAY}T12:10", "--json")
-    documents = json.loads(told)
+    output = shell.run(
+        "read", "alice", "--start", f"{DAY}T12:00", "--end", f"{DAY}T12:10", "--json"
+    )
+    documents = json.loads(output)
     assert list(documents) == [str(MIDNIGHT + 43_200 + t) for t in (0, 300, 600)]
     with ProcessSource(mariadb.url(), SourceTable(rss_unit="KiB")) as source:
         rows = source.read_sql(0, 2e9, ["alice"])
@@ -65,14 +67,14 @@ def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) 
     again = shell.run(*SETTLE_DAY, "--host", "b|b")
     assert "alice" not in again
     kept = json.loads(shell.run("read", "alice", "--start", str(DAY), "--end", str(DAY), "--json"))
-    assert list(kept) == [str(MIDNIGHT)], "settling one host leaves the other"
+    assert list(kept) == [str(MIDNIGHT)], "settling one host leaves the documents of the other"
 
 
 def test_user_errors_are_one_message_and_a_code(shell: Shell, mariadb: MariaDB) -> None:
     assert "table 'processes' does not exist" in shell.run(*SETTLE_DAY, code=1)
     with ProcessSource(mariadb.url()) as source:
         load(source, [row("alice", MIDNIGHT, 1)])
-    assert "there are alice" in shell.run(*SETTLE_DAY, "--host", "alic", code=1)
+    assert "hosts with rows: alice" in shell.run(*SETTLE_DAY, "--host", "alic", code=1)
     assert "no rows in these days" in shell.run(
         "settle", "--from", "2026-03-01", "--to", "2026-03-01", code=1
     )
@@ -83,26 +85,26 @@ def test_user_errors_are_one_message_and_a_code(shell: Shell, mariadb: MariaDB) 
     assert "SNAPSHOT_START_DATE" in shell.run(
         "settle", "--from", "2020-01-01", "--to", "2020-01-02", code=2
     )
-    assert "is no day" in shell.run("settle", "--from", "x", "--to", "2999-01-01", code=2)
+    assert "is not a day" in shell.run("settle", "--from", "x", "--to", "2999-01-01", code=2)
     assert "SNAPSHOT_MAX_GAP" in shell.run("live", code=1, MAX_GAP="soon")
-    assert "nothing of 'nobody'" in shell.run("read", "nobody", code=1)
-    assert "is no time" in shell.run("read", "a", "--start", "noon", code=2)
+    assert "no documents of 'nobody'" in shell.run("read", "nobody", code=1)
+    assert "is not a time" in shell.run("read", "a", "--start", "noon", code=2)
     gone = "redis://127.0.0.1:1/0"
     assert "does not answer" in shell.run("read", "a", code=3, REDIS_URL=gone)
     wrong = mariadb.url().replace("snapshot:p", "snapshot:q")
-    told = shell.run("live", code=1, SOURCE_URL=wrong)
-    assert "password" in told
-    assert "w%23rd" not in told
+    output = shell.run("live", code=1, SOURCE_URL=wrong)
+    assert "password" in output
+    assert "w%23rd" not in output
     down = mariadb.url().replace(str(mariadb.port), "1")
     assert "does not answer" in shell.run("live", code=3, SOURCE_URL=down)
 
 
 def test_help_leads_a_newcomer(shell: Shell) -> None:
-    told = shell.run("--help")
+    output = shell.run("--help")
     for command in ("demo", "ui", "collect", "settle", "live", "restore", "read", "doctor"):
-        assert command in told
+        assert command in output
         assert "Usage" in shell.run(command, "--help")
-    assert "SNAPSHOT_SOURCE_URL" in told
+    assert "SNAPSHOT_SOURCE_URL" in output
 
 
 def test_bad_rows_stop_their_host_day_and_the_command_says_so(
@@ -111,10 +113,10 @@ def test_bad_rows_stop_their_host_day_and_the_command_says_so(
     with ProcessSource(mariadb.url()) as source:
         load(source, [r for h in ("alice", "bob") for r in busy_host(h, end=MIDNIGHT + 3600)])
         execute(source, "UPDATE processes SET rss = -1 WHERE host = 'bob' AND pid = 9")
-    told = shell.run(*SETTLE_DAY, code=1)
-    assert "1 of 2 partitions are defective" in told
-    assert "bob on 2026-11-20" in told
-    assert "rss" in told
+    output = shell.run(*SETTLE_DAY, code=1)
+    assert "1 of 2 partitions are defective" in output
+    assert "bob on 2026-11-20" in output
+    assert "rss" in output
 
 
 def test_collect_live_and_read_on_this_very_machine(redis_server: Redis, tmp_path: Path) -> None:
@@ -123,8 +125,8 @@ def test_collect_live_and_read_on_this_very_machine(redis_server: Redis, tmp_pat
     time.sleep(2)
     assert "processes of me" in shell.run("collect", "--once", "--host", "me")
     assert (tmp_path / "data" / "processes.db").exists()
-    told = shell.run("live")
-    assert "1 hosts" in told
+    output = shell.run("live")
+    assert "1 hosts" in output
     found = json.loads(shell.run("read", "me", "--json"))
     assert found
     newest = found[max(found)]
@@ -172,23 +174,23 @@ def test_doctor_names_each_trouble_with_its_fix(shell: Shell, mariadb: MariaDB) 
     with ProcessSource(mariadb.url()) as source:
         load(source, rows)
         execute(source, "INSERT INTO processes (pid, comm) VALUES (5, 'lost')")
-    told = shell.run("doctor", code=1, RSS_UNIT="bytes", LAKE="lake")
+    output = shell.run("doctor", code=1, RSS_UNIT="bytes", LAKE="lake")
     for expected in (
         "CREATE INDEX snapshot_by_snapshot_time_epoch ON processes (snapshot_time_epoch);",
         "CREATE INDEX snapshot_by_host_snapshot_time_epoch ON processes (host, snapshot_time",
         "1 rows have no host, pid or time",
-        "rss: looks like KiB, is read as bytes",
+        "rss: rss looks like KiB, but is read as bytes",
         "SNAPSHOT_RSS_UNIT=KiB",
-        "doubled seems to have two",
+        "doubled seems to have two collectors",
         "quiet has sent nothing for over an hour",
         "slow was silent for 25 minutes",
         "holds no document",
         "lake: lake can be written",
     ):
-        assert expected in told, told
-    assert "well" not in told
+        assert expected in output, output
+    assert "well" not in output
     with ProcessSource(mariadb.url()) as source:
-        for line in told.splitlines():
+        for line in output.splitlines():
             if "CREATE INDEX" in line:
                 execute(source, line.split("fix: ")[1].rstrip(";"))
         execute(source, "DELETE FROM processes WHERE host IS NULL OR host <> 'well'")
@@ -200,10 +202,10 @@ def test_doctor_names_each_trouble_with_its_fix(shell: Shell, mariadb: MariaDB) 
 
 
 def test_doctor_goes_on_when_one_thing_is_down(shell: Shell) -> None:
-    told = shell.run("doctor", code=1, REDIS_URL="redis://127.0.0.1:1/0", LAKE="/proc/nope")
-    assert "table 'processes' does not exist" in told
-    assert "does not answer" in told
-    assert "cannot write to the lake" in told
+    output = shell.run("doctor", code=1, REDIS_URL="redis://127.0.0.1:1/0", LAKE="/proc/nope")
+    assert "table 'processes' does not exist" in output
+    assert "does not answer" in output
+    assert "cannot write to the lake" in output
 
 
 def test_doctor_warns_of_eviction(shell: Shell, redis_server: Redis) -> None:

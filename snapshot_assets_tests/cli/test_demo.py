@@ -1,4 +1,4 @@
-"""The demo, end to end, and that nothing of it outlives it, whichever way it ends."""
+"""The demo, end to end; no process and no folder is left, however the demo ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from snapshot_assets_tests.support.servers import Redis
 
 @pytest.fixture
 def marker() -> str:
-    """Put into the environment of a demo, and so of everything that it starts."""
+    """A text for the environment of a demo, which every process that the demo starts inherits."""
     return f"{os.getpid()}-{time.time_ns()}"
 
 
@@ -38,7 +38,7 @@ def demo(marker: str, *arguments: str, **environment: str) -> subprocess.Popen[s
 
 
 def survivors(marker: str, patience: float = 25.0) -> list[str]:
-    """Processes with the marker that are still there after a while."""
+    """The processes with the marker that still run when the patience, in seconds, is over."""
     deadline = time.monotonic() + patience
     while True:
         alive = []
@@ -68,25 +68,25 @@ def until(process: subprocess.Popen[str], text: str) -> Iterator[str]:
 
 def test_once_shows_the_busiest_and_leaves_nothing(marker: str) -> None:
     process = demo(marker, "--once")
-    told, _ = process.communicate(timeout=150)
-    assert process.returncode == 0, told
-    assert "Settled 42 host-days, 6 checks passed" in told
+    output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, output
+    assert "Settled 42 host-days, 6 checks passed" in output
     for name in ("alice", "carol", "Busiest users", "core-hours"):
-        assert name in told
+        assert name in output
     assert not survivors(marker)
     assert not folders(process)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_it_runs_on_until_told_and_takes_everything_with_it(
+def test_it_runs_on_until_a_signal_and_takes_everything_with_it(
     marker: str, signum: signal.Signals
 ) -> None:
     process = demo(marker)
-    told = list(until(process, "Ctrl-C ends it all"))
-    (address,) = [line.split()[-1] for line in told if line.startswith("Dagster UI")]
+    lines = list(until(process, "Ctrl-C ends it all"))
+    (address,) = [line.split()[-1] for line in lines if line.startswith("Dagster UI")]
     with urllib.request.urlopen(address.split("/asset")[0] + "/server_info", timeout=10) as answer:
         assert answer.status == 200
-    (dashboard,) = [line.split()[-1] for line in told if line.startswith("Dashboard")]
+    (dashboard,) = [line.split()[-1] for line in lines if line.startswith("Dashboard")]
     with urllib.request.urlopen(f"{dashboard}pulse", timeout=10) as answer:
         pulse = json.load(answer)
     assert pulse["hosts"] >= 1
@@ -99,7 +99,7 @@ def test_it_runs_on_until_told_and_takes_everything_with_it(
         assert process.returncode == 0
         assert not folders(process)
     else:
-        assert folders(process), "nobody was left to remove it"
+        assert folders(process), "no process was left to remove it"
         with _temporary_folder() as own:
             assert own.exists()
             assert not folders(process), "the next demo does"
@@ -113,9 +113,9 @@ def test_a_given_redis_is_used_under_a_prefix_of_its_own(
         client.set("theirs", 1)
     (tmp_path / ".env").write_text("SNAPSHOT_SOURCE_TABLE=not_for_the_demo\n")
     process = demo(marker, "--once", SNAPSHOT_REDIS_URL=redis_server.url())
-    told, _ = process.communicate(timeout=150)
-    assert process.returncode == 0, told
+    output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, output
     with redis_server.client() as client:
         stats: Any = client.info("commandstats")
-        assert stats["cmdstat_hset"]["calls"] > 1_000, "it was used"
-        assert client.keys() == [b"theirs"], "and left as it was"
+        assert stats["cmdstat_hset"]["calls"] > 1_000, "the demo used this server"
+        assert client.keys() == [b"theirs"], "the demo removed its own keys"

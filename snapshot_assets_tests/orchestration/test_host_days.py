@@ -149,7 +149,7 @@ def test_a_night_with_rows_in_the_margins_alone_is_skipped(site: WatchedPipeline
 def test_late_rows_in_a_margin_make_no_partition(site: WatchedPipeline) -> None:
     edge, margin = (of(site.midnight) for of in (hosts_at_the_edge, hosts_in_the_margins))
     load(site.source, rows_at(margin), create=None)
-    assert site.look() == ([], f"{site.day}: 0 hosts looked at, nothing new")
+    assert site.look() == ([], f"{site.day}: 0 hosts compared, nothing new")
     load(site.source, rows_at(edge), create=None)
     assert site.late() == set(edge)
     assert set(known_hosts(site.instance)) == set(edge)

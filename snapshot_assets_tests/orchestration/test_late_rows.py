@@ -32,7 +32,7 @@ def test_a_day_that_no_night_settled_is_settled_once(site: WatchedPipeline) -> N
     assert set(known_hosts(site.instance)) == set(HOSTS)
     assert site.settle_day(*HOSTS)
     assert site.late() == set()
-    assert site.look()[1] == f"{site.day}: 3 hosts looked at, nothing new"
+    assert site.look()[1] == f"{site.day}: 3 hosts compared, nothing new"
 
 
 def test_rows_that_come_late_are_settled_for_their_host_alone(settled: WatchedPipeline) -> None:
@@ -112,7 +112,7 @@ def test_what_failed_is_tried_again_when_its_rows_change_or_after_hours(
     assert site.late() == {"dora"}
     assert not site.settle_day("dora")
     assert site.late(forget=False) == set()
-    assert site.look()[1].endswith("nothing new; 1 failed before and wait")
+    assert site.look()[1].endswith("nothing new; 1 failed before and wait for their next try")
 
     site.add("dora", 39_700)
     assert site.late(forget=False) == {"dora"}, "one row more"
@@ -134,7 +134,7 @@ def test_a_day_that_is_being_settled_is_left_alone(site: WatchedPipeline) -> Non
     assert site.late() == {"alice"}, "neither another day's run nor one that ended matters"
     run = site.record_run("settle", STARTED, day=str(site.day))
     site.cursor = None
-    assert site.look() == ([], f"{site.day} is being settled by run {run.run_id}")
+    assert site.look() == ([], f"run {run.run_id} settles {site.day} now")
     site.instance.delete_run(run.run_id)
     assert site.late(forget=False) == {"alice"}, "it was not tried meanwhile"
 

@@ -36,7 +36,7 @@ def test_an_emptied_redis_is_restored_and_today_is_published(settled: WatchedPip
     run = settled.instance.create_run_for_job(
         settled.defs.resolve_job_def("restore_redis"), status=STARTED, tags=dict(restore.tags)
     )
-    assert settled.look("redis_lost") == ([], f"being restored by run {run.run_id}")
+    assert settled.look("redis_lost") == ([], f"run {run.run_id} restores Redis now")
     settled.instance.delete_run(run.run_id)
     settled.instance.create_run_for_job(
         settled.defs.resolve_job_def("restore_redis"), status=FAILURE, tags=dict(restore.tags)
@@ -47,7 +47,7 @@ def test_an_emptied_redis_is_restored_and_today_is_published(settled: WatchedPip
     assert settled.run("restore_redis").success
     with settled.reader() as reader:
         assert reader.get_data("web|01", *whole(settled.day)) == documents
-    assert settled.look("redis_lost") == ([], "Redis knows that it is complete")
+    assert settled.look("redis_lost") == ([], "Redis is marked as complete")
 
 
 @pytest.mark.parametrize("before_the_first_refresh", [False, True])

@@ -80,7 +80,7 @@ class Tiny:
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
     """On SQLite, one file per run. Looks at a few runs at a time, so that it has to look twice."""
-    monkeypatch.setattr(upkeep, "_RUNS_PER_LOOK", 2)
+    monkeypatch.setattr(upkeep, "_RUNS_PER_QUERY", 2)
     home = tmp_path / "instance"
     home.mkdir()
     with dg.DagsterInstance.local_temp(str(home)) as instance:
@@ -92,7 +92,7 @@ def tiny_on_mysql(
     mariadb: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Tiny]:
     """With all events in one table."""
-    monkeypatch.setattr(upkeep, "_RUNS_PER_LOOK", 2)
+    monkeypatch.setattr(upkeep, "_RUNS_PER_QUERY", 2)
     with mariadb.connect() as connection, connection.cursor() as cursor:
         cursor.execute("DROP DATABASE IF EXISTS dagster")
         cursor.execute("CREATE DATABASE dagster CHARACTER SET utf8mb4")

@@ -177,15 +177,23 @@ def packed() -> dict[str, bytes]:
 
 def kept(text: str, version: int) -> bytes:
     """The bytes of a text as a version wrote it."""
-    if text.startswith("bucket"):
-        settled, live = (FOLDER / f"bucket.v{version}.bin").read_bytes().split(b"\n")
-        return settled if text == "bucket-settled" else live
-    return (FOLDER / f"{text}.v{version}.bin").read_bytes()
+    return _text(text, (FOLDER / _file(text, version)).read_bytes())
 
 
 def newest(text: str) -> bytes:
-    """The kept bytes of a text, in the version that is written today."""
-    return kept(text, VERSIONS[text])
+    """A text as today's code writes it."""
+    return _text(text, packed()[_file(text, VERSIONS[text])])
+
+
+def _file(text: str, version: int) -> str:
+    return f"{'bucket' if text.startswith('bucket') else text}.v{version}.bin"
+
+
+def _text(text: str, file: bytes) -> bytes:
+    if not text.startswith("bucket"):
+        return file
+    settled, live = file.split(b"\n")
+    return settled if text == "bucket-settled" else live
 
 
 if __name__ == "__main__":

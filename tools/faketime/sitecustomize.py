@@ -1,8 +1,9 @@
-"""Imported by every Python under a shifted clock: sleeps that libfaketime 0.9.10 does not break.
+"""Imported by every Python under a shifted clock: a sleep that libfaketime 0.9.10 does not break.
 
-Python sleeps until a moment of the monotonic clock. libfaketime turns that moment into one of the
-shifted clock, although the monotonic clock itself is not shifted (it must not be: MariaDB and locks
-would wait for ever), and the kernel rejects the result. Waiting for no file lasts as long.
+Python sleeps until a time of the monotonic clock. libfaketime shifts that time, although it does
+not shift the monotonic clock itself, and the kernel rejects the result. (The monotonic clock must
+not be shifted: MariaDB and locks would wait for ever.) A ``select`` without files waits equally
+long.
 """
 
 import select

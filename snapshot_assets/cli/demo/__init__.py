@@ -1,1 +1,1 @@
-"""The command ``demo``: invented machines, a Redis server of its own, and everything at once."""
+"""The command ``demo``: invented machines, a private Redis server, and the whole product."""

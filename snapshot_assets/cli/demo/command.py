@@ -1,6 +1,6 @@
-"""``snapshot-assets demo``: everything at once, on invented machines and on this one.
+"""``snapshot-assets demo``: shows the whole product, on invented machines and on this one.
 
-Only the flow of the demo is here; its parts are the product's own commands and classes.
+This module has only the flow of the demo; the parts are the product's own commands and classes.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ _SAMPLE_SECONDS = 60
 def demo(once: bool, port: int, dashboard_port: int) -> None:
     """Show everything at once, on invented machines.
 
-    Invents a week of six machines and samples this one beside them. Starts a private Redis (or
-    uses SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a source, settles the week through
-    Dagster, prints who was busiest, serves the dashboard, and goes on sampling this machine until
-    Ctrl-C. Keeps everything in a temporary folder and removes it at the end.
+    Invents a week of six machines and also samples this one. Starts a private Redis (or uses
+    SNAPSHOT_REDIS_URL, under the key prefix 'demo:'), makes a source, settles the week through
+    Dagster, prints the busiest hosts and users, serves the dashboard, and samples this machine
+    until Ctrl-C. Keeps everything in a temporary folder and removes the folder at the end.
     """
-    # SIGINT as well: a shell starts its background jobs with it ignored, and Dagster then copies
-    # that to SIGTERM.
+    # SIGINT as well: a shell starts background jobs with SIGINT ignored, and Dagster would then
+    # ignore SIGTERM, too.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
     try:
@@ -98,12 +98,12 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
     settings = Settings.load()
     with open_writer(settings) as writer:
         writer.base.ping()
-    console.print(f"Redis at {writer.address}, everything else in {folder}")
+    console.print(f"Redis is at {writer.address}, everything else in {folder}")
 
     if given is not None:
-        # Of a demo before that was killed, and of this one at its end.
-        _forget(settings, first)
-        stack.callback(_forget, settings, first)
+        # Remove what a killed demo left behind; at the end, remove what this demo has written.
+        _remove_documents(settings, first)
+        stack.callback(_remove_documents, settings, first)
 
     source = stack.enter_context(open_source(settings))
     collector = Collector(source)
@@ -126,7 +126,7 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
         raise SnapshotAssetsError("\n".join((*outcome.failures, *outcome.failed_checks)))
     console.print(
         f"Settled {len(outcome.metadata)} host-days, {outcome.checks} checks passed; "
-        f"sampling {this_machine} for a moment"
+        f"sampling {this_machine} for some seconds"
     )
     _wait_for_second_sample(collector, this_machine, now)
     _refresh(settings, lookback_seconds=now % DAY_SECONDS)
@@ -143,7 +143,7 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A folder of our own; those of demos that were killed are removed on the way."""
+    """A new folder for this demo. Also removes the folders of demos that were killed."""
     for old in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*-*"):
         owner = old.name.removeprefix(_FOLDER_PREFIX).split("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
@@ -157,7 +157,7 @@ def _temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> Iterator[None]:
-    """The demo's settings for us and our children; no ``.env`` of the user's gets in between."""
+    """The demo's settings for this process and its children, without the user's settings."""
     before, home = dict(os.environ), Path.cwd()
     for name in list(os.environ):
         if name.startswith(PREFIX):
@@ -170,7 +170,7 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
             f"{PREFIX}LAKE": str(folder / "lake"),
             f"{PREFIX}START_DATE": first.isoformat(),
             f"{PREFIX}DASHBOARD_CAPACITY": str(folder / "capacity.csv"),
-            # Nobody watches a demo for five minutes.
+            # The default of five minutes is too long for a demo.
             f"{PREFIX}LIVE_CRON": "* * * * *",
             "DAGSTER_HOME": str(folder / "dagster"),
             "DAGSTER_DISABLE_TELEMETRY": "1",
@@ -185,8 +185,8 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
         os.environ.update(before)
 
 
-def _forget(settings: Settings, first: dt.date) -> None:
-    """Leave nothing in a Redis that is not ours."""
+def _remove_documents(settings: Settings, first: dt.date) -> None:
+    """Remove everything that a demo has written to the user's Redis."""
     with open_writer(settings) as writer, suppress(StoreError):
         writer.remove_all(Window.around(Window.of_day(first).start, time.time() + BUCKET_SECONDS))
 
@@ -197,7 +197,7 @@ def _own_name() -> str:
 
 
 def _write_capacities(file: Path, this_machine: str) -> None:
-    """What the dashboard's charts end at."""
+    """Write the capacity file, which sets the upper ends of the dashboard's charts."""
     memory_gb = round(psutil.virtual_memory().total / 1e9, 1)
     with file.open("w", newline="") as output:
         rows = csv.writer(output)
@@ -210,7 +210,7 @@ def _write_capacities(file: Path, this_machine: str) -> None:
 
 
 def _wait_for_second_sample(collector: Collector, host: str, first: int) -> None:
-    """The first snapshot only begins the count; the second speaks for the time since."""
+    """Write a second snapshot, which covers the time since the first; the first covers nothing."""
     time.sleep(max(first + 5 - time.time(), 0))
     collector.write(sample_processes(host, int(time.time())))
 
@@ -226,7 +226,7 @@ def _refresh(settings: Settings, lookback_seconds: float) -> None:
 
 
 def _print_busiest(reader: RedisReader) -> None:
-    """The last 24 hours' busiest hosts and users, from nothing but the documents."""
+    """Print the busiest hosts and users of the last 24 hours, from the documents alone."""
     cores: dict[str, list[float]] = defaultdict(list)
     memory: dict[str, list[float]] = defaultdict(list)
     users: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -261,7 +261,7 @@ def _start_pages(
     dashboard_port: int,
     this_machine: str,
 ) -> None:
-    """The dashboard and Dagster's UI, and where to find them."""
+    """Start the dashboard and Dagster's UI, and print their addresses."""
     dashboard_port, port = free_port(preferred=dashboard_port), free_port(preferred=port)
     dashboard, ui = f"http://127.0.0.1:{dashboard_port}/", f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "snapshot_assets.cli", "dashboard", "--port"]
@@ -299,7 +299,7 @@ def _start(stack: ExitStack, folder: Path, name: str, command: list[str]) -> Lea
 
 def _answers(address: str) -> bool:
     try:
-        # Our own http:// address.
+        # An http:// address that this process made.
         with urllib.request.urlopen(address, timeout=2) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
@@ -307,7 +307,7 @@ def _answers(address: str) -> bool:
 
 
 def _keep_going(collector: Collector, host: str, since: int) -> None:
-    """The collectors' part; what becomes of the rows is Dagster's daemon's."""
+    """Sample this machine and the invented ones. Dagster's daemon publishes the rows."""
     done = since
     for epoch in ticks(_SAMPLE_SECONDS):
         collector.write(sample_processes(host, epoch))

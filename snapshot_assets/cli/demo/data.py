@@ -1,7 +1,7 @@
-"""A small research group's machines, invented: who runs what on which host at any moment.
+"""The invented machines of a small research group: who runs what on which host at any time.
 
-Everything is a pure function of host and time, so a week can be made in seconds and continued
-minute by minute. Used by the demo only.
+Everything is a pure function of host and time. So the demo can make a week in seconds and continue
+it minute by minute. Only the demo uses this module.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _DAEMONS = (
     ("chen", "rsession", 0.0, 31.0),  # an idle session that holds its data for days
     ("dora", "code-server", 0.03, 0.9),
 )
-# Silent for two hours on one day, as machines are at times.
+# One host is silent for two hours on one day of each week.
 _OUTAGE = ("dave", 10 * 3600, 12 * 3600)
 
 
@@ -88,7 +88,7 @@ def _jobs(machine: Machine, day: int) -> _Jobs:
     weekend = (day + 4) % 7 in (0, 6)
     count = int(60 * machine.busy * (0.5 if weekend else 1.0)) + 8
     kind = rng.integers(0, len(_WORK), count)
-    # People start things between nine and seven; some jobs wait for the night.
+    # Three quarters of the jobs start around half past one, the others at any hour.
     hour = np.where(
         rng.random(count) < 0.75, rng.normal(13.5, 3.0, count), rng.uniform(0, 24, count)
     )
@@ -107,12 +107,12 @@ def _jobs(machine: Machine, day: int) -> _Jobs:
 
 
 def demo_rows(machine: Machine, epoch: int) -> Iterator[dict[str, Any]]:
-    """The rows of one snapshot of a host; none while it is down."""
+    """The rows of one snapshot of a host; no rows while the host is down."""
     name, down, up = _OUTAGE
     day = epoch // DAY_SECONDS
     if machine.name == name and day % 7 == 2 and down <= epoch % DAY_SECONDS < up:
         return
-    # Up since the last reboot, a fortnight ago at most.
+    # The host was booted at most a fortnight ago.
     boot = (day // 14) * 14 * DAY_SECONDS - 3600
     for i, (user, comm, cores, memory) in enumerate(_DAEMONS):
         age = epoch - boot

