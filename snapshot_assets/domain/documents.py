@@ -1,6 +1,6 @@
 """From usage to the documents that Redis keeps: one JSON text per bucket and host.
 
-The layout is fixed, because other programs read the documents: see docs/documents.md. The chain:
+The format is fixed, because other programs read the documents: see docs/documents.md. The chain:
 aggregates → usage → documents. Adding a number: see CONTRIBUTING. Keys, expiry and everything else
 about Redis belong to the store.
 """
@@ -107,7 +107,7 @@ def _metas(usage: Usage) -> list[Document]:
 
 
 def _meta_texts(usage: Usage) -> list[str]:
-    """The same as JSON: numbers, and the stage in quotes."""
+    """The ``meta`` of each document as JSON text: numbers, and the stage in quotes."""
     columns = _meta_columns(usage)
     fields = ",".join(f'"{name}":' + ('"%s"' if name == "stage" else "%r") for name in columns)
     template = f"{{{fields}}}"

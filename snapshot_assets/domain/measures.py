@@ -17,7 +17,7 @@ Count = Literal["snapshots"]
 Resolution = Literal["5min", "hour", "day"]
 Owner: TypeAlias = tuple[str, str]
 Grouping: TypeAlias = tuple[str, ...]
-# A document as parsed JSON; docs/documents.md describes its layout.
+# A document as parsed JSON; docs/documents.md describes its format.
 Document: TypeAlias = dict[str, Any]
 
 MEASURES: tuple[Measure, ...] = ("cpu", "mem")

@@ -21,7 +21,7 @@ WHOLE_DAY = "day"
 COVERED = "covered"
 # This field of the state says that Redis has all settled days. Raise its number if a Redis that an
 # older version filled has to be filled again from the lake: if names of keys or fields change, or
-# if settled days lack something that readers need. A new version of a packed layout does not need a
+# if settled days lack something that readers need. A new version of a packed format does not need a
 # new number, as long as readers can read the older versions (see snapshot_assets.store.packing).
 COMPLETE = "complete:2"
 

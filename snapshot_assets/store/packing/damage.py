@@ -9,7 +9,7 @@ import pyarrow as pa
 
 
 class PackingError(ValueError):
-    """A text is damaged, of another layout, or of an unknown version; the message says which."""
+    """A text is damaged, of another format, or of an unknown version; the message says which."""
 
 
 def unknown_version(found: object, newest: int) -> PackingError:

@@ -1,4 +1,4 @@
-"""A settled day of a host's buckets as one text. Layout: docs/frames.md."""
+"""A settled day of a host's buckets as one text. Format: docs/frames.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A settled day's summary, by hour or for the whole day, as one text. Layout: docs/frames.md."""
+"""A settled day's summary, by hour or for the whole day, as one text. Format: docs/frames.md."""
 
 from __future__ import annotations
 

@@ -92,8 +92,10 @@ class FramePlans(Plans):
                 for day, day_hosts in hosts_by_day.items()
             ]
             with gc_paused():
-                for (day, day_hosts), texts in zip(hosts_by_day.items(), answers, strict=True):
-                    for host, answer in zip(day_hosts, texts, strict=True):
+                for (day, day_hosts), host_answers in zip(
+                    hosts_by_day.items(), answers, strict=True
+                ):
+                    for host, answer in zip(day_hosts, host_answers, strict=True):
                         usage = self._unpacked(host, day, requested, answer, measures)
                         if usage is not None:
                             usage = usage.between(requested[0], requested[-1])

@@ -59,7 +59,7 @@ class RedisReader(ThreadedClient):
             end_time: aware; the last bucket start wanted, included (:meth:`get_frame` excludes it).
                 Default: now.
             resolution: ``5min`` for the documents that Redis keeps. ``hour`` and ``day`` give means
-                over the covered time in the same layout, with ``resolution`` instead of
+                over the covered time in the same format, with ``resolution`` instead of
                 ``snapshots`` in ``meta``. ``auto`` chooses as in :meth:`get_frame`.
 
         Returns:

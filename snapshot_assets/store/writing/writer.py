@@ -94,9 +94,9 @@ class WriteReport:
 class SnapshotWriter(ThreadedClient):
     """Writes documents and frames to Redis, and records there how far Redis was filled.
 
-    The writer tries seven times. If the server refuses connections, as during a restart, the tries
-    take at least three seconds. If the server accepts connections and does not answer, the tries
-    take about forty seconds.
+    The writer tries seven times. If the server does not accept connections, as during a restart,
+    the tries take at least three seconds. If the server accepts connections and does not answer,
+    the tries take about forty seconds.
 
     Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. A context manager.
     """
