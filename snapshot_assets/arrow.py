@@ -1,7 +1,7 @@
 """Columns between Arrow and pandas, always in one canonical form.
 
-Text is categorical in memory and dictionary-encoded on disk; its categories are sorted and are
-those that occur, so that equal data makes equal columns whatever way it came.
+Text is categorical in memory and dictionary-encoded on disk. Categories are sorted, and each
+category occurs in the column, so equal data makes equal columns, whatever the source.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ def categorical(column: pa.ChunkedArray) -> pd.Categorical:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     encoded = column.combine_chunks().dictionary_encode()
-    names = encoded.dictionary.to_numpy(zero_copy_only=False).astype(object)
+    texts = encoded.dictionary.to_numpy(zero_copy_only=False).astype(object)
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    order = np.argsort(names, kind="stable")
-    rank = np.append(np.empty(len(names), dtype=np.int64), -1)
-    rank[order] = np.arange(len(names))
-    return pd.Categorical.from_codes(rank[codes], pd.Index(names[order], dtype="str"))
+    order = np.argsort(texts, kind="stable")
+    rank = np.append(np.empty(len(texts), dtype=np.int64), -1)
+    rank[order] = np.arange(len(texts))
+    return pd.Categorical.from_codes(rank[codes], pd.Index(texts[order], dtype="str"))
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A frame of the table's columns, text as categoricals."""
+    """The columns of an Arrow table as a DataFrame, text as categoricals."""
     return pd.DataFrame(
         {
             name: categorical(column) if _is_text(column.type) else column.to_pandas()
@@ -34,9 +34,9 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     )
 
 
-def to_arrow(frame: pd.DataFrame) -> pa.Table:
+def to_arrow(table: pd.DataFrame) -> pa.Table:
     """The inverse of :func:`to_pandas`; the index is left out."""
-    return pa.table([_to_arrow(frame[name]) for name in frame.columns], names=list(frame.columns))
+    return pa.table([_to_arrow(table[name]) for name in table.columns], names=list(table.columns))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -46,6 +46,6 @@ def _is_text(kind: pa.DataType) -> bool:
 def _to_arrow(column: pd.Series) -> pa.Array:
     if not isinstance(column.dtype, pd.CategoricalDtype):
         return pa.Array.from_pandas(column)
-    names = pa.array(column.cat.categories.tolist(), pa.string())
+    texts = pa.array(column.cat.categories.tolist(), pa.string())
     codes = column.cat.codes.to_numpy()
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=codes < 0), names)
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=codes < 0), texts)

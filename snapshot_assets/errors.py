@@ -1,52 +1,52 @@
-"""The errors that a person is meant to read.
+"""The errors that a person is meant to read, and the check that an extra is installed.
 
-Every message names the culprit and the fix. The command line prints them without a traceback, and
-the assets decide by their class whether trying again can help. Programming errors do not belong
-here: they keep their traceback. Here, too: the message that an extra is not installed.
+Every message names the cause and the fix. The command line prints these errors without a traceback.
+The assets decide by the class of an error whether another try can help. Programming errors do not
+belong here, because they keep their traceback.
 """
 
 from importlib.util import find_spec
 
 _PIPELINE = ("connectorx", "dagster", "fsspec", "pandera", "psutil", "requests", "sqlalchemy")
 _DASHBOARD = ("dash", "dash_ag_grid", "flask", "flask_compress", "prometheus_client", "waitress")
-# The modules by which an extra is known to be installed; pyproject.toml has all that it brings.
+# An extra counts as installed if these modules are; pyproject.toml lists all its packages.
 EXTRAS = {
     "pipeline": _PIPELINE,
     "dashboard": _DASHBOARD,
-    "demo": (*_PIPELINE, *_DASHBOARD),  # its own Redis only where the machine has none
+    "demo": (*_PIPELINE, *_DASHBOARD),  # its Redis is needed only on a machine without Redis
 }
 
 
 class SnapshotAssetsError(Exception):
-    """Something that the operator can put right; trying again unchanged will not help."""
+    """An error that the operator can fix; another try without a fix does not help."""
 
 
 class OutageError(SnapshotAssetsError):
-    """A server that did not answer: the same call may well work later, so it is retried."""
+    """A server did not answer. The same call may work later, so Dagster retries the step."""
 
 
 class MissingExtraError(SnapshotAssetsError, ImportError):
-    """A part of the package whose extra is not installed; the message names the extra."""
+    """A class or command needs an extra that is not installed; the message names the extra."""
 
 
-def require_extra(extra: str, what: str) -> None:
-    """Go on only if an extra of the package is installed; none of its modules is imported.
+def require_extra(extra: str, needed_by: str) -> None:
+    """Raise an error unless an extra of the package is installed. No module is imported.
 
     Args:
         extra: a key of :data:`EXTRAS`.
-        what: the class or command that needs it, for the message.
+        needed_by: the class or command that needs the extra, for the message.
 
     Raises:
-        MissingExtraError: it is not, or not whole.
+        MissingExtraError: at least one module of the extra is missing.
     """
     if any(find_spec(module) is None for module in EXTRAS[extra]):
         raise MissingExtraError(
-            f"{what} needs the extra {extra}: pip install 'snapshot-assets[{extra}]'"
+            f"{needed_by} needs the extra {extra}: pip install 'snapshot-assets[{extra}]'"
         )
 
 
 class SettingsError(SnapshotAssetsError):
-    """A setting that cannot be used; the message names the environment variable."""
+    """The value of a setting is not usable; the message names the environment variable."""
 
 
 class SourceError(SnapshotAssetsError):
@@ -58,7 +58,10 @@ class SourceOutageError(SourceError, OutageError):
 
 
 class StoreError(SnapshotAssetsError):
-    """Redis answered, but refused: wrong password, wrong type, read-only, out of memory."""
+    """Redis rejects a command or the connection, or holds data that cannot be read.
+
+    For example a wrong password, a key of another type, a read-only replica, or no memory left.
+    """
 
 
 class StoreOutageError(StoreError, OutageError):
@@ -66,4 +69,4 @@ class StoreOutageError(StoreError, OutageError):
 
 
 class LakeError(SnapshotAssetsError):
-    """A Parquet file of the lake is missing or is not what it should be."""
+    """The lake or a file of the lake cannot be read or written, or a file is missing or damaged."""

@@ -1,7 +1,7 @@
 """The settings, read from the environment and from ``.env``, here and nowhere else.
 
-A wrong value is a :class:`~snapshot_assets.errors.SettingsError` that names the variable. Values
-become the plain objects that the layers below take; what those mean is told there.
+A wrong value raises a :class:`~snapshot_assets.errors.SettingsError` that names the variable. This
+module turns values into plain objects for the layers below, which document their meaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from snapshot_assets.store.layout import Retention
 
 PREFIX = "SNAPSHOT_"
 _SECONDS_PER_DAY = 86_400
-# Set by every client, or by proxies for other ends: no proof of who somebody is.
+# Any client can set these headers, or proxies use them for another purpose. None of them proves who
+# the user is.
 _NO_USER_HEADERS = re.compile(
     r"authorization|cookie|forwarded|from|host|origin|referer|user-agent|via|"
     r"x-forwarded-(by|for|host|port|proto)|x-real-ip",
@@ -179,7 +180,7 @@ class Settings(BaseSettings):
     )
     dashboard_open_metrics: bool = Field(False, description="Serve `/metrics` without a login")
     dashboard_poll: float = Field(
-        15, ge=1, le=3_600, description="An open page asks for news this often, seconds"
+        15, ge=1, le=3_600, description="An open page polls for new data this often, seconds"
     )
     dashboard_stale: float = Field(
         900, gt=0, description="Pages warn if the newest bucket ended longer ago, seconds"
@@ -196,7 +197,7 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as errors:
             lines = [
-                f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_told(e)}"
+                f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_described(e)}"
                 for e in errors.errors(include_url=False)
             ]
             raise SettingsError("\n".join(lines)) from None
@@ -215,7 +216,7 @@ class Settings(BaseSettings):
             return value
         pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
         if any("=" not in pair for pair in pairs):
-            raise ValueError("write ours=theirs, separated by commas")
+            raise ValueError("write column=your_name, separated by commas, such as comm=command")
         return {k.strip(): v.strip() for k, v in (pair.split("=", 1) for pair in pairs)}
 
     @field_validator("source_columns")
@@ -224,9 +225,9 @@ class Settings(BaseSettings):
         known = {*COLUMNS, "snapshot_datetime"}
         if unknown := sorted(set(value) - known):
             raise ValueError(
-                f"no column {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+                f"no column {', '.join(unknown)}; the columns are {', '.join(sorted(known))}"
             )
-        if empty := sorted(ours for ours, theirs in value.items() if not theirs):
+        if empty := sorted(column for column, physical in value.items() if not physical):
             raise ValueError(f"no name given for {', '.join(empty)}")
         return value
 
@@ -245,7 +246,7 @@ class Settings(BaseSettings):
                 ZoneInfo(value)
             except (KeyError, ValueError, OSError):
                 raise ValueError(
-                    f"no time zone {value!r}; write for example Europe/Berlin"
+                    f"there is no time zone {value!r}; write, for example, Europe/Berlin"
                 ) from None
         return value
 
@@ -265,12 +266,13 @@ class Settings(BaseSettings):
     def _header(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        # Servers drop headers with an underscore, which others could pass off as a dash.
+        # WSGI does not distinguish "_" from "-", so a client could send the other spelling. Servers
+        # therefore drop headers with an underscore.
         if not re.fullmatch(r"[A-Za-z0-9-]+", value):
             raise ValueError("write a header of letters, digits and dashes, such as X-Remote-User")
         if _NO_USER_HEADERS.fullmatch(value):
             raise ValueError(
-                "this one is not the proxy's alone; choose another, such as X-Remote-User"
+                "others than the proxy set this header too; choose another, such as X-Remote-User"
             )
         return value
 
@@ -288,12 +290,14 @@ class Settings(BaseSettings):
                     f"write addresses or networks, such as 127.0.0.1,10.1.0.0/24: {error}"
                 ) from None
             if network.prefixlen == 0:
-                raise ValueError("this would believe everybody; name the proxies' addresses")
+                raise ValueError(
+                    "this network contains every client; write the addresses of the proxies"
+                )
             networks.append(network)
         return tuple(networks)
 
     def is_set(self, name: str) -> bool:
-        """Whether the environment or ``.env`` gives this setting, rather than its default."""
+        """Whether the environment or ``.env`` sets this setting."""
         return name in self.model_fields_set
 
     # --- the objects that the layers below take -------------------------------------------------
@@ -304,7 +308,7 @@ class Settings(BaseSettings):
         return SourceTable(self.source_table, self.source_columns, self.rss_unit, zone)
 
     def accounting(self) -> AccountingRules:
-        """The knobs of the accounting."""
+        """The rules of the accounting."""
         return AccountingRules(
             max_gap_seconds=self.max_gap,
             excluded_users=self.exclude_users,
@@ -312,7 +316,7 @@ class Settings(BaseSettings):
         )
 
     def documents(self) -> DocumentRules:
-        """The knobs of the documents."""
+        """The rules of the documents."""
         return DocumentRules(self.cpu_threshold, self.mem_threshold)
 
     def live(self) -> LiveRules:
@@ -320,20 +324,21 @@ class Settings(BaseSettings):
         return LiveRules(self.live_lookback, self.live_limit)
 
     def dashboard(self) -> DashboardOptions:
-        """How the pages are served.
+        """How the dashboard serves the pages.
 
         Raises:
-            SettingsError: settings that need one another are not set together.
+            SettingsError: the user header and the trusted proxies are not set together.
         """
         header, proxies = "SNAPSHOT_DASHBOARD_USER_HEADER", "SNAPSHOT_DASHBOARD_TRUSTED_PROXIES"
         if self.dashboard_user_header and not self.dashboard_trusted_proxies:
             raise SettingsError(
-                f"{proxies}: is needed with {header}, or everybody could name any user; write the "
-                "addresses that the reverse proxy connects from, such as 127.0.0.1"
+                f"{proxies}: is needed with {header}, because otherwise any client could name any "
+                "user; write the addresses that the reverse proxy connects from, such as 127.0.0.1"
             )
         if self.dashboard_trusted_proxies and not self.dashboard_user_header:
             raise SettingsError(
-                f"{header}: is needed with {proxies}; name the header in which they tell the user"
+                f"{header}: is needed with {proxies}; write the header in which the proxies name "
+                "the user"
             )
         return DashboardOptions(
             title=self.dashboard_title,
@@ -359,7 +364,7 @@ class Settings(BaseSettings):
         }
 
     def retention(self) -> Retention:
-        """How long Redis keeps what; a coarser form at least as long as the finer ones."""
+        """How long Redis keeps each form; a coarser form at least as long as a finer form."""
         documents = round(self.retention_days * _SECONDS_PER_DAY)
         frames = max(documents, round(self.frame_retention_days * _SECONDS_PER_DAY))
         hours = max(frames, round(self.hour_retention_days * _SECONDS_PER_DAY))
@@ -368,7 +373,7 @@ class Settings(BaseSettings):
 
 
 def describe_settings() -> list[tuple[str, str, str]]:
-    """Variable, default and meaning of each setting, for help and docs."""
+    """Variable, default (empty if there is none) and meaning of each setting, for the docs."""
     rows = []
     for name, info in Settings.model_fields.items():
         default = info.get_default(call_default_factory=True, validated_data={})
@@ -379,10 +384,10 @@ def describe_settings() -> list[tuple[str, str, str]]:
     return rows
 
 
-def _told(error: Any) -> str:
+def _described(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     given = error.get("input")
-    # Secrets fail only by type; their text is never shown.
+    # URLs may hold passwords, so their values are never shown.
     if error["loc"] and str(error["loc"][0]).endswith("_url"):
         return message
     return f"{message} (it is {given!r})"

@@ -1,4 +1,4 @@
-"""One small timer: how long each step took, for the log and for asset metadata."""
+"""A timer that adds up how long each step took, for the log and for asset metadata."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ log = logging.getLogger(__name__)
 
 
 class Timer:
-    """Adds up the seconds of named steps; the same name again adds to its sum.
+    """Adds up the seconds of named steps; a repeated step adds to its sum.
+
+    Attributes:
+        seconds: step to seconds, in the order in which the steps first ended.
 
     >>> timer = Timer()
     >>> with timer("read"):
@@ -25,7 +28,7 @@ class Timer:
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
-        """Time one step, also one that fails."""
+        """Time one step, even if the step fails."""
         begun = time.perf_counter()
         try:
             yield

@@ -1,6 +1,6 @@
-"""What the numbers mean: pure functions over frames.
+"""What the numbers mean: pure functions over rows, aggregates and usage.
 
-Here live time, the stages' schemas, the accounting and the documents. Dagster, Redis, SQL, files,
-the clock and the environment must stay out; a lint rule holds that line.
-Read :mod:`snapshot_assets.domain.accounting` first: it is the product.
+This package defines time, schemas, accounting, the ledger, usage, summaries and documents. Dagster,
+Redis, SQL, files, the clock and the environment must stay out; the linters enforce this.
+Read :mod:`snapshot_assets.domain.accounting` first: it is the core of the product.
 """

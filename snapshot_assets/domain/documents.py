@@ -1,8 +1,8 @@
 """From usage to the documents that Redis keeps: one JSON text per bucket and host.
 
-The layout is fixed, other programs read it: see docs/documents.md. The chain: aggregates → usage →
-documents. Adding a number: see CONTRIBUTING. Keys, expiry and everything else about Redis is the
-store's business.
+The format is fixed, because other programs read the documents: see docs/documents.md. The chain:
+aggregates → usage → documents. Adding a number: see CONTRIBUTING. Keys, expiry and everything else
+about Redis belong to the store.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from snapshot_assets.domain.measures import Document, Measure, Resolution
 from snapshot_assets.domain.time import bucket_iso
 from snapshot_assets.domain.usage import MICRO, Entries, Ints, Usage
 
-# How the text of every settled document ends, by which a live refresh knows to leave it alone.
+# The text of every settled document ends like this. A live refresh checks the ending and does not
+# overwrite settled documents.
 SETTLED_ENDING = '"stage":"settled"}}'
 # The names of the numbers in the cpu and in the mem part.
 _FIELDS: tuple[tuple[Measure, str], ...] = (("cpu", "cpu_norm"), ("mem", "rss"))
 
 
 def documents(usage: Usage) -> pd.DataFrame:
-    """Write down what was used, a document for each bucket and host.
+    """Write the usage as documents, one for each bucket and host.
 
-    The text is put together from pieces that are encoded once per (host, username, comm): building
-    a dict per entry first took eight times as long, nearly all of it in the garbage collector.
+    The text is put together from pieces that are encoded once per (host, username, comm). Building
+    a dict for each entry took eight times as long, nearly all of it in the garbage collector.
 
     Args:
         usage: any hosts and buckets.
 
     Returns:
-        A :class:`~snapshot_assets.domain.schemas.SnapshotDocuments` frame in the order of the
-        usage. ``other`` is the rounded total minus the rounded entries, so each document sums up
-        to the last digit. The largest entries come first, equal ones by username and comm.
+        One row per document, as the schema
+        :class:`~snapshot_assets.domain.schemas.SnapshotDocuments`, in the order of the usage.
+        ``other`` is the rounded total minus the rounded entries, so each document adds up to the
+        last digit. The largest entries come first; equal entries are ordered by username and comm.
     """
     cpu, mem = _parts(usage)
     bodies = [
@@ -63,7 +65,7 @@ def documents(usage: Usage) -> pd.DataFrame:
 
 
 def sums_up(document: Mapping[str, Any]) -> bool:
-    """Whether the entries and ``other`` of a parsed document are its total, in millionths."""
+    """Whether entries and ``other`` of a parsed document add up to the total, in millionths."""
     for part, field in (("cpu", "cpu_norm"), ("mem", "rss")):
         listed = [*document[part]["user"], document[part]["other"]]
         total = round(document[part]["command"][field] * MICRO)
@@ -73,15 +75,15 @@ def sums_up(document: Mapping[str, Any]) -> bool:
 
 
 def parsed_documents(usage: Usage, resolution: Resolution = "5min") -> list[Document]:
-    """What each text of :func:`documents` says, without writing the text and parsing it again.
+    """The documents of :func:`documents` as dictionaries, without writing and parsing JSON text.
 
     Args:
         usage: any hosts and buckets, or longer intervals.
-        resolution: of the usage. Of longer intervals no counts are known: ``meta`` has the
-            resolution instead.
+        resolution: of the usage. Intervals longer than a bucket have no counts, and their ``meta``
+            has the resolution instead.
 
     Returns:
-        A dictionary for each bucket and host, in the order of the usage.
+        A dictionary for each bucket (or interval) and host, in the order of the usage.
     """
     cpu, mem = _parts(usage)
     metas = _metas(usage)
@@ -105,7 +107,7 @@ def _metas(usage: Usage) -> list[Document]:
 
 
 def _meta_texts(usage: Usage) -> list[str]:
-    """The same as JSON: numbers, and the stage in quotes."""
+    """The ``meta`` of each document as JSON text: numbers, and the stage in quotes."""
     columns = _meta_columns(usage)
     fields = ",".join(f'"{name}":' + ('"%s"' if name == "stage" else "%r") for name in columns)
     template = f"{{{fields}}}"
@@ -126,7 +128,7 @@ class _Part:
 
     def __init__(self, usage: Usage, measure: Measure, field: str, timestamps: list[str]) -> None:
         listed = usage.entries[measure]
-        # Owners are sorted, so that their position decides between equals.
+        # Owners are sorted, so their positions order entries of equal size.
         listed = listed.at(np.lexsort((listed.owner_index, -listed.micro, listed.bucket_index)))
         self.total = usage.totals[measure]
         self.other = usage.others(measure)
@@ -156,7 +158,7 @@ class _Part:
         return texts
 
     def dicts(self) -> list[Document]:
-        """The part for each document, as :meth:`texts` has it."""
+        """The part of each document as a dictionary; the same content as :meth:`texts`."""
         field, usage = self._field, self._usage
         owners = [usage.owners[i] for i in self._listed.owner_index.tolist()]
         hosts = [usage.hosts[i] for i in usage.host_index.tolist()]
@@ -181,7 +183,7 @@ class _Part:
         ]
 
     def _each(self) -> Iterator[tuple[slice, float, float, str]]:
-        """For each document: the rows of its entries, total, other, timestamp."""
+        """For each document: the slice of its entries, total, other, timestamp."""
         ends = np.cumsum(self.entries)
         return zip(
             map(slice, (ends - self.entries).tolist(), ends.tolist()),
@@ -193,7 +195,7 @@ class _Part:
 
 
 def _owner_texts(usage: Usage, listed: Entries) -> list[str]:
-    """For each entry the JSON between its number and its timestamp's digits."""
+    """For each entry the JSON text between the number and the digits of the timestamp."""
     width = max(len(usage.owners), 1)
     keys, code = np.unique(
         usage.host_index[listed.bucket_index] * width + listed.owner_index, return_inverse=True
@@ -209,5 +211,5 @@ def _owner_texts(usage: Usage, listed: Entries) -> list[str]:
     return found
 
 
-# Python's own encoder writes numbers with all their digits, always in the same way.
+# Python's own encoder writes numbers with all digits, always in the same way.
 _text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

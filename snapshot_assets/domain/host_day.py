@@ -1,7 +1,7 @@
-"""The host-day: what is settled, kept in the lake and counted as one piece of work.
+"""The host-day: the unit that is settled and that the lake keeps in one file.
 
-How Dagster names one is decided in :mod:`snapshot_assets.orchestration.partitions`, and how a file
-is called in :mod:`snapshot_assets.lake.lake`.
+:mod:`snapshot_assets.orchestration.partitions` decides how Dagster names a host-day, and
+:mod:`snapshot_assets.lake.lake` decides the name of the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from snapshot_assets.domain.time import Window
 
 
 class HostDay(NamedTuple):
-    """A host's UTC day. They sort by day, then by host."""
+    """A host's UTC day. Host-days sort by day, then by host."""
 
     day: dt.date
     host: str

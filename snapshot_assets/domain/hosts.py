@@ -1,7 +1,8 @@
-"""Host names are data: they may hold ``|``, ``/``, ``..``, quotes, anything. Two safe spellings.
+"""Two safe spellings of host names, which may hold ``|``, ``/``, ``..``, quotes or anything else.
 
-A *partition key* keeps names readable and only encodes what Dagster reserves; a *file name* also
-survives file systems that ignore case. Both are percent-encodings, so different hosts never meet.
+A *partition key* keeps names readable and only encodes what Dagster reserves. A *file name* also
+survives file systems that ignore case. Both are percent-encodings, so two hosts never get the same
+spelling.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import hashlib
 import re
 from urllib.parse import unquote
 
-# "|" joins dimensions, "..." ranges, "," lists on command lines; "/" and quotes break page URLs.
+# Dagster joins dimensions with "|", ranges with "..." and lists on command lines with ",". A "/" or
+# a quote breaks the URLs of its pages.
 _RESERVED_IN_KEYS = re.compile(r"""[%|,/\\'"\[\]\x00-\x1f\x7f-\x9f]|\.(?=\.)|^\s|\s$|^$""")
 _SAFE_IN_FILE_NAMES = re.compile(r"[a-z0-9_.-]")
 _LONGEST_FILE_NAME = 200
-# What the empty name becomes: no percent-encoding produces it.
+# The spelling of the empty name; no percent-encoding produces a lone percent sign.
 _EMPTY = "%"
 
 
 def partition_key(host: str) -> str:
-    """The host as a partition key; :func:`host_of_partition_key` gives it back."""
+    """The host as a partition key; :func:`host_of_partition_key` is the inverse."""
     if not host:
         return _EMPTY
     return _RESERVED_IN_KEYS.sub(lambda match: _percent(match[0]), host)
@@ -31,7 +33,7 @@ def host_of_partition_key(key: str) -> str:
 
 
 def file_name(host: str) -> str:
-    """The host as one path component, at most 200 characters, unlike that of any other host."""
+    """The host as one path component of at most 200 characters, different for each host."""
     if not host:
         return _EMPTY
     encoded = "".join(
@@ -41,7 +43,7 @@ def file_name(host: str) -> str:
         encoded = _percent(".") + encoded[1:]
     if len(encoded) > _LONGEST_FILE_NAME:
         digest = hashlib.sha256(host.encode()).hexdigest()[:32]
-        # "~" is always encoded, so that a shortened name is never another's full name.
+        # "~" is always encoded, so a shortened name never equals the full name of another host.
         encoded = f"{encoded[: _LONGEST_FILE_NAME - len(digest) - 1]}~{digest}"
     return encoded
 

@@ -1,7 +1,7 @@
 """The ledger: what became of every row read and of every CPU-second found.
 
-It is published with every partition, so that anybody can see that the numbers are complete. How
-rows get their class is decided in :mod:`snapshot_assets.domain.accounting`.
+Each partition is published with its ledger, so that anybody can check that the numbers are
+complete. :mod:`snapshot_assets.domain.accounting` decides the class of each row.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import pandas as pd
 
 from snapshot_assets.errors import SnapshotAssetsError
 
-# Sums over a day in another order differ by rounding only.
+# Two sums of the same numbers in different orders differ by rounding only.
 _RELATIVE_ROUNDING = 1e-9
 
 
 class LedgerError(SnapshotAssetsError):
-    """Rows or CPU-seconds were lost or counted twice: a bug of ours, and nothing is published."""
+    """Rows or CPU-seconds were lost or counted twice, by a bug here. Nothing is published."""
 
 
 class Imbalance(NamedTuple):
-    """Something that does not add up."""
+    """A sum that is not what it should be: the problem, the expected number, the number found."""
 
     problem: str
     expected: float
@@ -32,7 +32,7 @@ class Imbalance(NamedTuple):
 
 
 class RowClass(IntEnum):
-    """The one class that each row read lands in."""
+    """The classes of rows. Each row read has exactly one class."""
 
     ATTRIBUTED = 0
     GAP = 1
@@ -55,15 +55,16 @@ class Ledger:
     """Counts and CPU of one window.
 
     Attributes:
-        rows_read: rows handed in, from the window and from the margins around it.
-        rows: rows read by class; they sum to ``rows_read``.
-        window_rows: the same for the rows whose snapshot lies in the window, so that the ledgers
-            of consecutive days add up to the table.
-        attributed_cpu_seconds: core-seconds of attributed spans that fall in the window.
+        rows_read: rows that the accounting got, from the window and from the margins around it.
+        rows: number of rows by class; the numbers add up to ``rows_read``.
+        window_rows: number of rows by class, only rows whose snapshot lies in the window, so that
+            the ledgers of consecutive days add up to the table.
+        attributed_cpu_seconds: core-seconds of attributed spans, only the part in the window.
         excluded_cpu_seconds: the same for excluded accounts, which no document shows.
-        gap_cpu_seconds: core-seconds used across gaps by rows in the window; never spread.
-        covered_seconds: time that snapshots speak for, summed over hosts.
-        buckets: covered (bucket, host) pairs.
+        gap_cpu_seconds: core-seconds that rows in the window used across gaps. No bucket gets any
+            of them.
+        covered_seconds: covered time in the window, summed over hosts.
+        buckets: number of covered (bucket, host) pairs.
     """
 
     rows_read: int = 0
@@ -84,18 +85,18 @@ class Ledger:
     def touches_window(self) -> bool:
         """Whether a row or a covered second lies in the window.
 
-        That is the rule of :meth:`~snapshot_assets.domain.rules.AccountingRules.own_range`: a
-        host-day of which this is untrue does not exist, although somebody asked for it.
+        This is the rule of :meth:`~snapshot_assets.domain.rules.AccountingRules.own_range`. If it
+        is false, the host-day does not exist, even if somebody requested that host and day.
         """
         return any(self.window_rows.values()) or self.covered_seconds > 0
 
     def imbalances(self, rows: int, aggregates: pd.DataFrame) -> list[Imbalance]:
-        """What does not add up; nothing, unless there is a bug.
+        """Everything that does not add up; empty unless there is a bug.
 
         Args:
-            rows: how many were read.
-            aggregates: a :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates` frame, which
-                has to hold all attributed core-seconds.
+            rows: number of rows that were read.
+            aggregates: as the schema :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates`;
+                they have to hold all attributed core-seconds.
         """
         found = []
         if not self.balanced or self.rows_read != rows:
@@ -104,19 +105,26 @@ class Ledger:
         held = float((aggregates["cpu_norm"] * aggregates["covered_seconds"]).sum())
         expected = self.attributed_cpu_seconds
         if abs(held - expected) > _RELATIVE_ROUNDING * max(expected, 1.0):
-            problem = "core-seconds of the buckets are not those of the ledger"
+            problem = "core-seconds of the buckets differ from those of the ledger"
             found.append(Imbalance(problem, expected, held))
         return found
 
     def require_balance(self, rows: int, aggregates: pd.DataFrame, subject: str) -> None:
-        """Refuse what does not add up.
+        """Raise an error unless everything adds up.
+
+        Args:
+            rows: as in :meth:`imbalances`.
+            aggregates: as in :meth:`imbalances`.
+            subject: what was accounted, for the error.
 
         Raises:
             LedgerError: with every imbalance of the subject.
         """
         if found := self.imbalances(rows, aggregates):
-            told = "; ".join(f"{i.problem} ({i.expected:g} expected, {i.found:g})" for i in found)
-            raise LedgerError(f"{subject}: {told}. Nothing was published; please report this")
+            details = "; ".join(
+                f"{i.problem} ({i.expected:g} expected, {i.found:g} found)" for i in found
+            )
+            raise LedgerError(f"{subject}: {details}. Nothing was published; please report this")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
@@ -129,7 +137,7 @@ class Ledger:
 
     @classmethod
     def total(cls, ledgers: Iterable[Ledger]) -> Ledger:
-        """The sum of several, for example of a day's hosts."""
+        """The sum of several ledgers, for example of all hosts of a day."""
         total = cls()
         for ledger in ledgers:
             total = cls(

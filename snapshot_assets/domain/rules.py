@@ -1,6 +1,6 @@
-"""The knobs of the accounting, the documents and the live path, with their defaults and units.
+"""The rules of the accounting, the documents and the live path, with their defaults and units.
 
-Values only: where they are read from is the business of :mod:`snapshot_assets.settings`.
+Values only: :mod:`snapshot_assets.settings` reads them from the environment.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ class AccountingRules:
     """How rows become core-seconds and bytes.
 
     Attributes:
-        max_gap_seconds: snapshots further apart than this leave a gap, of which nothing is said.
+        max_gap_seconds: snapshots further apart than this leave a gap, which is not covered.
         slack_seconds: by how much ``etimes`` and the snapshot's time may disagree.
-        excluded_users: account names, or shell patterns such as ``systemd-*``, that are counted
-            in the ledger but left out of CPU and memory.
-        drop_idle_memory: leave out the memory of rows whose own span, if not across a gap, used no
-            CPU.
+        excluded_users: account names, or shell patterns such as ``systemd-*``. The ledger counts
+            their rows; CPU and memory leave them out.
+        drop_idle_memory: leave out the memory of rows whose span is attributed and used no CPU. A
+            row without an attributed span (first seen, or across a gap) keeps its memory.
     """
 
     max_gap_seconds: float = 900
@@ -32,21 +32,22 @@ class AccountingRules:
     def read_range(self, window: Window) -> tuple[float, float]:
         """The half-open range of snapshot times that can change the window's buckets.
 
-        A span that reaches into the window ends less than ``max_gap`` after it. Before it, a row's
-        predecessor must be seen as long as taking it for absent could turn a continued process
-        into a born one, which two slacks beyond ``max_gap`` exclude.
+        After the window, the range reaches ``max_gap`` further: a span that overlaps the window
+        ends less than ``max_gap`` after the window. Before the window, the range reaches back by
+        ``max_gap`` and two slacks. If a row's predecessor were missing, a continued process could
+        be mistaken for a newly born one; further back than this, that can no longer happen.
         """
         before = self.max_gap_seconds + 2 * self.slack_seconds
         return window.start - before, window.end + self.max_gap_seconds
 
     @staticmethod
     def own_range(window: Window) -> tuple[float, float]:
-        """The half-open range of snapshot times that make the window a host's own.
+        """The half-open range of snapshot times by which a host-day exists: the window itself.
 
-        This is the rule for which host-days exist: a row or a covered second lies in the day.
-        Covered seconds lie between two snapshots at most ``max_gap`` apart, which is a day at most.
-        So a day with a covered second also has a row: one of the two snapshots lies in the day.
-        Rows that only touch the margins, which :meth:`read_range` adds, make no host-day.
+        A host-day exists if a row or a covered second lies in the day. Covered seconds lie between
+        two snapshots at most ``max_gap`` apart, and ``max_gap`` is at most a day. So a day with a
+        covered second also has a row, because one of the two snapshots lies in the day. A host with
+        rows only in the margins that :meth:`read_range` adds has no host-day.
         """
         return float(window.start), float(window.end)
 
@@ -60,8 +61,8 @@ class DocumentRules:
     """Which (username, comm) pairs a document lists by name; the rest adds up in ``other``.
 
     Attributes:
-        cpu_threshold_cores: listed when the average cores are above this.
-        mem_threshold_gb: listed when the memory is above this, in GB (1e9 bytes).
+        cpu_threshold_cores: a pair is listed if its average cores are above this.
+        mem_threshold_gb: a pair is listed if its average memory is above this, GB (1e9 bytes).
     """
 
     cpu_threshold_cores: float = 0.05
@@ -70,12 +71,13 @@ class DocumentRules:
 
 @dataclass(frozen=True, slots=True)
 class LiveRules:
-    """How far back a refresh reaches.
+    """How far back a live refresh reaches.
 
     Attributes:
-        lookback_seconds: buckets this far before the last refresh are published again, for rows
-            that come late.
-        limit_seconds: never further back than this; what is older is the settled path's.
+        lookback_seconds: a refresh starts this long before the end of the last refresh, for rows
+            that arrive late.
+        limit_seconds: a refresh never reaches further back than this. The settled path publishes
+            older buckets.
     """
 
     lookback_seconds: float = 1_800

@@ -1,7 +1,7 @@
-"""Is the source being written as it should be? Findings about recent snapshots, host by host.
+"""How collectors sample hosts: cadence, duplicate rows and the unit of ``rss``.
 
-Pure functions for the doctor and for checks. What is done about a finding is said by whoever shows
-it.
+Pure functions for the doctor and for checks. A finding says what is wrong; the caller that shows
+the finding says what to do.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from snapshot_assets.domain.time import BUCKET_SECONDS
 
 _PAGE_BYTES = 4096
 _KIB = 1024
-# Below this share of page-sized values, rss is not in the unit it is said to be in.
+# A unit is recognised when at least this share of the values are whole pages in that unit.
 _MOSTLY = 0.9
-# From so many times a bucket's length on, buckets share a snapshot with others.
+# With intervals longer than this many bucket lengths, some buckets have no snapshot of their own.
 _SLOW = 1.1
 
 
 @dataclass(frozen=True, slots=True)
 class HostCadence:
-    """How one host is being sampled.
+    """How one host is sampled.
 
     Attributes:
-        host: its name.
-        snapshots: distinct snapshot times in the frame.
-        median_interval_seconds: between snapshots; NaN for fewer than two.
-        longest_interval_seconds: the longest silence between two; NaN for fewer than two.
-        newest_epoch: the last snapshot.
-        duplicate_rows: rows whose (host, pid, time) was there already.
-        crowded_snapshots: snapshots less than a quarter of the median interval after another, as
-            two collectors make them.
+        host: host name.
+        snapshots: number of distinct snapshot times.
+        median_interval_seconds: between consecutive snapshots; NaN for fewer than two.
+        longest_interval_seconds: between consecutive snapshots; NaN for fewer than two.
+        newest_epoch: time of the newest snapshot, epoch seconds.
+        duplicate_rows: rows that repeat the (host, pid, time) of another row.
+        crowded_snapshots: snapshots that follow another within a quarter of the typical interval
+            (the upper quartile), as with two collectors.
     """
 
     host: str
@@ -46,14 +46,14 @@ class HostCadence:
 
     @property
     def has_two_collectors(self) -> bool:
-        """Whether the rows or their times look as if two programs wrote them."""
+        """Whether rows or snapshot times suggest that two programs write for this host."""
         return self.duplicate_rows > 0 or self.crowded_snapshots > self.snapshots // 4
 
     def problems(self, max_gap_seconds: float) -> list[str]:
-        """What is wrong with how the host is sampled, in words; nothing if all is well.
+        """What is wrong with how the host is sampled, one text per problem; empty if all is well.
 
         Args:
-            max_gap_seconds: a longer silence leaves a gap.
+            max_gap_seconds: a longer interval leaves a gap.
         """
         found = []
         if self.longest_interval_seconds > max_gap_seconds:
@@ -69,15 +69,15 @@ class HostCadence:
 
 
 def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
-    """The cadence of each host, by name.
+    """The cadence of each host, ordered by host name.
 
     Args:
-        snapshots: one row per snapshot: ``host``, ``snapshot_time_epoch``, ``rows`` (how many it
-            has) and ``pids`` (how many different ones), in any order.
+        snapshots: one row per snapshot, in any order: ``host``, ``snapshot_time_epoch``, ``rows``
+            (number of rows in the snapshot) and ``pids`` (number of distinct pids).
     """
     found = []
-    for host, of_host in snapshots.groupby("host", observed=True):
-        times = np.sort(of_host["snapshot_time_epoch"].to_numpy())
+    for host, host_snapshots in snapshots.groupby("host", observed=True):
+        times = np.sort(host_snapshots["snapshot_time_epoch"].to_numpy())
         intervals = np.diff(times)
         median = float(np.median(intervals)) if len(intervals) else float("nan")
         found.append(
@@ -87,7 +87,7 @@ def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
                 median_interval_seconds=median,
                 longest_interval_seconds=float(intervals.max()) if len(intervals) else float("nan"),
                 newest_epoch=float(times[-1]),
-                duplicate_rows=int((of_host["rows"] - of_host["pids"]).sum()),
+                duplicate_rows=int((host_snapshots["rows"] - host_snapshots["pids"]).sum()),
                 crowded_snapshots=int((intervals < _typical(intervals) / 4).sum()),
             )
         )
@@ -95,22 +95,26 @@ def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
 
 
 def _typical(intervals: np.ndarray) -> float:
-    """The cadence that a single collector would have.
+    """The interval that a single collector would leave, seconds.
 
-    Two interleaved ones make every other interval short: the upper quartile sees through that.
+    Two interleaved collectors make every other interval short. The upper quartile ignores the short
+    intervals.
     """
     return float(np.quantile(intervals, 0.75)) if len(intervals) else 0.0
 
 
 def likely_rss_unit(rows: pd.DataFrame, configured: str) -> str | None:
-    """The unit in which the source's ``rss`` seems to be, or None where it cannot be told.
+    """The unit that the source's ``rss`` seems to have; None if the values do not show a unit.
 
-    The kernel counts memory in pages of 4096 bytes. Bytes are therefore multiples of 4096, KiB
-    multiples of 4 that are mostly none of 4096.
+    The kernel counts memory in pages of 4096 bytes. Values in bytes are therefore multiples of
+    4096. Values in KiB are multiples of 4, and most of them are not multiples of 4096.
 
     Args:
-        rows: a raw frame; its ``rss`` is in bytes if ``configured`` is right.
+        rows: raw rows; ``rss`` is in bytes if ``configured`` is right.
         configured: ``bytes`` or ``KiB``.
+
+    Returns:
+        ``bytes``, ``KiB``, or None; always None for fewer than 20 rows with memory.
     """
     rss = rows["rss"].to_numpy()
     source = rss[rss > 0] // (_KIB if configured == "KiB" else 1)

@@ -1,7 +1,7 @@
-"""What a frame looks like at each stage: one strict Pandera model each, and one way to validate.
+"""The schemas: strict Pandera models of raw rows, aggregates and documents, and how to validate.
 
 Column names carry their units. Every boundary of the pipeline calls :func:`validate`; a violation
-is a :class:`SchemaError` that says stage, rows, check and sample. No computation lives here.
+raises a :class:`SchemaError` that says schema, rows, check and sample. No computation lives here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import pandera.pandas as pa
 from snapshot_assets.domain.time import BUCKET_SECONDS
 from snapshot_assets.errors import SnapshotAssetsError
 
-# Bounds that only a wrong unit can break: milliseconds taken for seconds, pages for bytes.
+# Only values in a wrong unit exceed these bounds: milliseconds instead of seconds, pages instead of
+# bytes.
 _EARLIEST_EPOCH = 946_684_800  # 2000-01-01
 _LATEST_EPOCH = 4_102_444_800  # 2100-01-01
 _LONGEST_UPTIME_SECONDS = 40 * 366 * 86_400
@@ -28,7 +29,7 @@ UTC_BUCKET = pd.DatetimeTZDtype("us", "UTC")
 
 
 class _Schema(pa.DataFrameModel):
-    """What all stages share: exactly these columns, these dtypes, nothing coerced."""
+    """What all schemas share: exactly these columns, in this order, with these dtypes."""
 
     class Config:
         strict = True
@@ -37,7 +38,7 @@ class _Schema(pa.DataFrameModel):
 
 
 class RawProcessRows(_Schema):
-    """One row per process per snapshot, as the source has it; duplicates are still in.
+    """One row per process per snapshot, as the source has it, including duplicates.
 
     Order: host, snapshot_time_epoch, pid, cputimes, rss.
     """
@@ -52,7 +53,7 @@ class RawProcessRows(_Schema):
     username: pd.CategoricalDtype = pa.Field(description="Owner of the process")
     comm: pd.CategoricalDtype = pa.Field(description="Command name")
     cputimes: np.float64 = pa.Field(
-        ge=0, lt=np.inf, description="CPU seconds used since the process started"
+        ge=0, lt=np.inf, description="CPU-seconds used since the process started"
     )
     rss: np.int64 = pa.Field(ge=0, lt=_LARGEST_RSS_BYTES, description="Resident memory in bytes")
     etimes: np.float64 = pa.Field(
@@ -66,8 +67,8 @@ class RawProcessRows(_Schema):
 class FiveMinuteAggregates(_Schema):
     """One row per bucket, host, username and comm that used CPU or memory.
 
-    A covered bucket in which nobody used anything has a single row without username and comm, so
-    that an idle host is a zero; a bucket that was not covered has no row.
+    A covered bucket without any use has a single row of zeros, without username and comm. A bucket
+    that no snapshot covers has no row.
     Key and order: bucket_start, host, username, comm.
     """
 
@@ -85,44 +86,46 @@ class FiveMinuteAggregates(_Schema):
         nullable=True, description="Command name; missing in the one row of an idle bucket"
     )
     cpu_norm: np.float64 = pa.Field(
-        ge=0, lt=np.inf, description="Average cores busy while the host was looked at"
+        ge=0, lt=np.inf, description="Average cores busy over the covered seconds"
     )
     rss_gb: np.float64 = pa.Field(
-        ge=0, lt=np.inf, description="Average resident memory while looked at, GB (1e9 bytes)"
+        ge=0, lt=np.inf, description="Average resident memory over the covered seconds, GB (1e9 B)"
     )
     covered_seconds: np.float64 = pa.Field(
         gt=0,
         le=BUCKET_SECONDS + _COVER_ROUNDING,
-        description="Seconds of the bucket that snapshots speak for; the same in all its rows",
+        description="Covered seconds of the bucket; the same in all rows of bucket and host",
     )
     snapshots: np.int64 = pa.Field(
-        ge=1, description="Snapshots whose span overlaps the bucket; the same in all its rows"
+        ge=1,
+        description="Snapshots whose span overlaps the bucket; the same in all rows of bucket "
+        "and host",
     )
 
     @pa.dataframe_check(name="bucket_start is a multiple of 300 s")
-    def _aligned(cls, frame: pd.DataFrame) -> pd.Series:
-        microseconds = frame["bucket_start"].dt.as_unit("us").astype("int64")
+    def _aligned(cls, aggregates: pd.DataFrame) -> pd.Series:
+        microseconds = aggregates["bucket_start"].dt.as_unit("us").astype("int64")
         return microseconds % (BUCKET_SECONDS * 1_000_000) == 0
 
     @pa.dataframe_check(name="one cover per bucket and host")
-    def _one_cover(cls, frame: pd.DataFrame) -> pd.Series:
-        cover = frame.groupby(["bucket_start", "host"], observed=True)["covered_seconds"]
+    def _one_cover(cls, aggregates: pd.DataFrame) -> pd.Series:
+        cover = aggregates.groupby(["bucket_start", "host"], observed=True)["covered_seconds"]
         return cover.transform("nunique") == 1
 
     @pa.dataframe_check(name="no row without use, but for the one row of an idle bucket")
-    def _idle_rows(cls, frame: pd.DataFrame) -> pd.Series:
-        used = ((frame["cpu_norm"] != 0) | (frame["rss_gb"] != 0)).to_numpy()
-        username = frame["username"].notna().to_numpy()
-        comm = frame["comm"].notna().to_numpy()
+    def _idle_rows(cls, aggregates: pd.DataFrame) -> pd.Series:
+        used = ((aggregates["cpu_norm"] != 0) | (aggregates["rss_gb"] != 0)).to_numpy()
+        username = aggregates["username"].notna().to_numpy()
+        comm = aggregates["comm"].notna().to_numpy()
         right = used & username & comm
         if not right.all():
-            alone = ~frame.duplicated(["bucket_start", "host"], keep=False).to_numpy()
+            alone = ~aggregates.duplicated(["bucket_start", "host"], keep=False).to_numpy()
             right |= ~used & ~username & ~comm & alone
-        return pd.Series(right, index=frame.index)
+        return pd.Series(right, index=aggregates.index)
 
 
 class SnapshotDocuments(_Schema):
-    """One document per bucket and host, as Redis gets it. Key and order: bucket_start, host."""
+    """One row per document, that is per bucket and host. Key and order: bucket_start, host."""
 
     class Config:
         unique: ClassVar = ["bucket_start", "host"]
@@ -136,32 +139,31 @@ class SnapshotDocuments(_Schema):
     rss_gb_listed: np.float64 = pa.Field(ge=0, lt=np.inf, description="GB of the entries")
     rss_gb_other: np.float64 = pa.Field(lt=np.inf, description="GB that no entry lists")
     entries: np.int64 = pa.Field(ge=0, description="Entries listed, of CPU and of memory")
-    coverage: np.float64 = pa.Field(gt=0, le=1, description="Share of the bucket looked at")
+    coverage: np.float64 = pa.Field(gt=0, le=1, description="Covered share of the bucket")
     body: object = pa.Field(description="The document: JSON text in UTF-8")
 
     @pa.dataframe_check(name="cpu: listed and other add up to the total")
-    def _cpu_adds_up(cls, frame: pd.DataFrame) -> pd.Series:
-        return _adds_up(frame, "cpu_norm")
+    def _cpu_adds_up(cls, documents: pd.DataFrame) -> pd.Series:
+        return _adds_up(documents, "cpu_norm")
 
     @pa.dataframe_check(name="mem: listed and other add up to the total")
-    def _mem_adds_up(cls, frame: pd.DataFrame) -> pd.Series:
-        return _adds_up(frame, "rss_gb")
+    def _mem_adds_up(cls, documents: pd.DataFrame) -> pd.Series:
+        return _adds_up(documents, "rss_gb")
 
 
-def _adds_up(frame: pd.DataFrame, total: str) -> pd.Series:
-    """Whether listed and other are the total, counted in millionths.
+def _adds_up(documents: pd.DataFrame, total: str) -> pd.Series:
+    """Whether listed and other add up to the total, in millionths.
 
-    Each rounded entry may differ from the truth by half a millionth, and so may the total;
-    ``other`` absorbs the differences and can therefore fall below zero by as much.
+    Rounding changes each entry and the total by up to half a millionth. ``other`` absorbs these
+    differences, so it can be below zero by their sum.
     """
-    micro = {
-        name: (frame[name] * 1e6).round() for name in (total, f"{total}_listed", f"{total}_other")
-    }
+    columns = (total, f"{total}_listed", f"{total}_other")
+    micro = {column: (documents[column] * 1e6).round() for column in columns}
     closes = micro[f"{total}_listed"] + micro[f"{total}_other"] == micro[total]
-    return closes & (micro[f"{total}_other"] >= -(frame["entries"] + 1) / 2)
+    return closes & (micro[f"{total}_other"] >= -(documents["entries"] + 1) / 2)
 
 
-# Pandera's names of structural checks, as a person would say them.
+# Pandera's names of structural checks, in plain words.
 _PLAIN = {
     "column_in_schema": "unexpected column",
     "column_in_dataframe": "missing column",
@@ -172,7 +174,14 @@ _PLAIN = {
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule of a stage: how many rows break it, and a few of them as text."""
+    """One broken rule of a schema.
+
+    Attributes:
+        column: the column that the rule is about; empty for a rule about whole rows.
+        check: the rule.
+        rows: number of rows that break the rule; 0 for a rule about the whole table.
+        sample: up to three of these rows as text, or up to five values.
+    """
 
     column: str
     check: str
@@ -182,70 +191,70 @@ class Violation:
     def __str__(self) -> str:
         where = f"{self.column}: " if self.column else ""
         shown = f", e.g. {'; '.join(self.sample)}" if self.sample else ""
-        count = f"{self.rows:,} row{'s' if self.rows != 1 else ''}" if self.rows else "the frame"
+        count = f"{self.rows:,} row{'s' if self.rows != 1 else ''}" if self.rows else "the table"
         return f"{where}{self.check} ({count}{shown})"
 
 
 class SchemaError(SnapshotAssetsError):
-    """A frame that is not what its stage promises. Nothing was written.
+    """A table that does not conform to its schema. Nothing was written.
 
     Attributes:
-        stage: name of the stage's model.
-        subject: what the frame was about, for example a host and a day.
-        rows: rows in the frame.
-        violations: the rules that it breaks.
+        schema: name of the schema.
+        subject: what the table was about, for example a host and a day.
+        rows: number of rows in the table.
+        violations: the rules that the table breaks.
     """
 
-    def __init__(self, stage: str, subject: str, rows: int, violations: list[Violation]) -> None:
-        self.stage = stage
+    def __init__(self, schema: str, subject: str, rows: int, violations: list[Violation]) -> None:
+        self.schema = schema
         self.subject = subject
         self.rows = rows
         self.violations = violations
         lines = "".join(f"\n  - {violation}" for violation in violations)
         super().__init__(
-            f"{stage} of {subject}: {rows:,} rows break {len(violations)} "
+            f"{schema} of {subject}: {rows:,} rows break {len(violations)} "
             f"rule{'s' if len(violations) != 1 else ''}; nothing was written{lines}"
         )
 
 
-def validate(stage: type[_Schema], frame: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """Hand the frame back if it is what the stage promises.
+def validate(schema: type[_Schema], table: pd.DataFrame, subject: str) -> pd.DataFrame:
+    """Return the table if it conforms to the schema.
 
     Args:
-        stage: one of the models of this module.
-        frame: the frame to look at; it is not changed.
-        subject: what it is about, for the error.
+        schema: one of the schemas of this module.
+        table: the table to validate; it is not changed.
+        subject: what the table is about, for the error.
 
     Raises:
         SchemaError: every broken rule at once, with counts and a sample.
     """
-    # Rows are counted and shown by position, whatever labels the frame has put together.
-    rows = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(drop=True)
-    violations = _nullable_numbers(stage, rows)
+    # Rows are counted and shown by position, because the table's labels need not be unique.
+    rows = table if isinstance(table.index, pd.RangeIndex) else table.reset_index(drop=True)
+    violations = _nullable_numbers(schema, rows)
     try:
-        stage.validate(rows, lazy=True)
+        schema.validate(rows, lazy=True)
     except pa.errors.SchemaErrors as errors:
         violations += _violations(rows, errors.failure_cases)
     if violations:
-        raise SchemaError(stage.__name__, subject, len(frame), violations)
-    return frame
+        raise SchemaError(schema.__name__, subject, len(table), violations)
+    return table
 
 
-def _nullable_numbers(stage: type[_Schema], frame: pd.DataFrame) -> list[Violation]:
-    """Columns of pandas' nullable types, which Pandera takes for the plain ones."""
+def _nullable_numbers(schema: type[_Schema], table: pd.DataFrame) -> list[Violation]:
+    """Columns of pandas' nullable types, which Pandera does not distinguish from NumPy's types."""
     found = []
-    for name, column in stage.to_schema().columns.items():
+    for name, column in schema.to_schema().columns.items():
         plain = getattr(column.dtype, "type", None)
-        if name not in frame.columns or not isinstance(plain, np.dtype):
+        if name not in table.columns or not isinstance(plain, np.dtype):
             continue
-        dtype = frame[name].dtype
+        dtype = table[name].dtype
         if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype):
             found.append(Violation(str(name), f"dtype('{plain}')", 0, (str(dtype),)))
     return found
 
 
-def _violations(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Violation]:
-    # A rule of the whole row fails once, not once for each column that the row has.
+def _violations(table: pd.DataFrame, cases: pd.DataFrame) -> list[Violation]:
+    # Pandera reports a rule about whole rows once for each column; here it counts once.
     column_of = cases["column"].where(cases["schema_context"] == "Column", "")
     found = []
     for (check, column), group in cases.groupby(
@@ -253,17 +262,17 @@ def _violations(frame: pd.DataFrame, cases: pd.DataFrame) -> list[Violation]:
     ):
         positions = pd.to_numeric(group["index"], errors="coerce").dropna().astype(int).unique()
         if len(positions):
-            sample = tuple(_row_text(frame, position) for position in positions[:3])
+            sample = tuple(_row_text(table, position) for position in positions[:3])
         else:
             sample = tuple(str(case) for case in group["failure_case"].unique()[:5])
-        name = "" if pd.isna(column) or column == frame.index.name else str(column)
-        if name not in frame.columns:
+        name = "" if pd.isna(column) or column == table.index.name else str(column)
+        if name not in table.columns:
             name = ""
         found.append(Violation(name, _PLAIN.get(check, str(check)), len(positions), sample))
     return found
 
 
-def _row_text(frame: pd.DataFrame, position: int) -> str:
-    row = frame.iloc[position]
+def _row_text(table: pd.DataFrame, position: int) -> str:
+    row = table.iloc[position]
     values = {name: getattr(value, "item", lambda v=value: v)() for name, value in row.items()}
     return "{" + ", ".join(f"{k}={v!r}" for k, v in values.items() if k != "body") + "}"

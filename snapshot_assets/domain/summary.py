@@ -1,8 +1,9 @@
-"""The same use at any resolution: what adds up is added, what peaks is compared.
+"""Usage at any resolution: sums are added, peaks are compared.
 
-A *summary* holds, for each interval of one host, the covered time, unit-seconds and the highest
-5-minute value. Unit-seconds are whole millionths, so whichever resolution is summed up, the sum is
-the same. A mean is unit-seconds by covered seconds, never a mean of means.
+A *summary* holds, for each interval of one host, the covered time, the unit-seconds (core-seconds
+or GB-seconds) and the highest 5-minute value. Unit-seconds are whole millionths, so every
+resolution has the same sum. A mean is unit-seconds divided by covered seconds, never a mean of
+means.
 
 The chain: aggregates → usage → documents | packing ← summary. A summary is made of a
 :class:`~snapshot_assets.domain.usage.Usage`; :mod:`snapshot_assets.store.packing` turns it into
@@ -30,9 +31,9 @@ from snapshot_assets.domain.measures import (
 from snapshot_assets.domain.time import BUCKET_SECONDS
 from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, Usage
 
-# What is not listed by name. No account can have parentheses in its name.
+# Stands for all use that no entry lists. No account can have parentheses in its name.
 OTHER = "(other)"
-# Mean, peak and sum, by measure.
+# The columns of mean, peak and sum, by measure.
 COLUMNS: Mapping[Measure, tuple[str, str, str]] = {
     "cpu": ("cores_mean", "cores_peak", "core_seconds"),
     "mem": ("gb_mean", "gb_peak", "gb_seconds"),
@@ -41,7 +42,12 @@ COLUMNS: Mapping[Measure, tuple[str, str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """Millionths of a core or of a GB: times seconds, and at most at once for 5 minutes."""
+    """Use by interval, or by interval and name, int64.
+
+    Attributes:
+        seconds: unit-seconds: millionths of a core or of a GB, times seconds.
+        peak: highest 5-minute value, millionths of a core or of a GB.
+    """
 
     seconds: Ints
     peak: Ints
@@ -49,12 +55,12 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Who used how much, ordered by interval and name.
+    """Use by interval and name, ordered by both. Each array has one element for each such pair.
 
     Attributes:
-        interval_index: position of the interval.
-        name_index: position in the summary's names of this grouping.
-        amount: how much.
+        interval_index: position of the interval in the summary.
+        name_index: position in :meth:`Summary.names` of this grouping.
+        amount: what the name used in the interval.
     """
 
     interval_index: Ints
@@ -64,7 +70,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One measure of a summary: all, the rest that is not listed, and the groupings."""
+    """One measure of a summary.
+
+    Attributes:
+        total: all use, by interval.
+        other: use that no entry lists, by interval.
+        groups: listed use, by grouping.
+    """
 
     total: Amount
     other: Amount
@@ -73,15 +85,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The covered intervals of one host, ascending.
+    """The covered intervals of one host, ascending. Each array has one element for each interval.
 
     Attributes:
         step_seconds: length of an interval.
         owners: (username, comm), sorted.
         start: epoch second at which the interval starts.
-        covered: millionths of a bucket (0.3 ms) that are covered.
-        settled: whether all its buckets are settled.
-        parts: by measure; only the requested ones.
+        covered: covered time, in millionths of a bucket (0.3 ms each).
+        settled: whether all buckets of the interval are settled.
+        parts: by measure; only the requested measures.
     """
 
     step_seconds: int
@@ -92,7 +104,7 @@ class Summary:
     parts: Mapping[Measure, Part]
 
     def names(self, grouping: Grouping) -> list[tuple[str, ...]]:
-        """What the names of a group refer to, sorted."""
+        """The names that ``name_index`` of this grouping refers to, sorted."""
         if grouping == GROUPINGS[0]:
             return list(self.owners)
         position = GROUPINGS[0].index(grouping[0])
@@ -110,8 +122,8 @@ def summarise(
     Args:
         usage: buckets of one host, ascending.
         resolution: of the result.
-        measures: which are wanted.
-        groupings: which breakdowns are wanted.
+        measures: the measures of the result.
+        groupings: the breakdowns of the result.
     """
     parts = {}
     for measure in measures:
@@ -127,8 +139,8 @@ def summarise(
         parts[measure] = Part(
             total=whole,
             other=remainder(whole, pairs, usage.others(measure)),
-            # Within a bucket what a user's commands use is used at once.
-            groups={grouping: _at_once(usage.owners, pairs, grouping) for grouping in groupings},
+            # Within a bucket, the values of a user's commands add up to the user's value.
+            groups={grouping: _grouped(usage.owners, pairs, grouping) for grouping in groupings},
         )
     fine = Summary(
         step_seconds=BUCKET_SECONDS,
@@ -142,7 +154,10 @@ def summarise(
 
 
 def coarsened(summary: Summary, resolution: Resolution) -> Summary:
-    """The same at a coarser resolution; sums are equal, peaks are those of the 5 minutes."""
+    """The summary at a coarser resolution.
+
+    Sums stay equal. Each peak is still the highest 5-minute value.
+    """
     step = STEP_SECONDS[resolution]
     if step == summary.step_seconds or not len(summary.start):
         return replace(summary, step_seconds=step)
@@ -172,21 +187,24 @@ def coarsened(summary: Summary, resolution: Resolution) -> Summary:
 
 
 def regrouped(owners: Sequence[Owner], pairs: Group, grouping: Grouping) -> Group:
-    """Pairs by user or by command; of the peaks only the highest is known."""
-    return _at_once(owners, pairs, grouping, np.maximum)
+    """The (username, comm) pairs added up by user or by command.
+
+    The peak of a user or command is at least the highest peak of a pair; this lower bound is given.
+    """
+    return _grouped(owners, pairs, grouping, np.maximum)
 
 
 def remainder(total: Amount, pairs: Group, peak: Ints) -> Amount:
-    """What no pair lists, with its own peak."""
+    """The total minus the listed pairs, with the given peak: peaks cannot be subtracted."""
     listed = np.zeros(len(total.seconds), dtype=np.int64)
     np.add.at(listed, pairs.interval_index, pairs.amount.seconds)
     return Amount(seconds=total.seconds - listed, peak=peak)
 
 
 def averaged(host: str, summary: Summary) -> Usage:
-    """The means of a host's intervals, rounded to millionths, as if each were a bucket.
+    """The means of a host's intervals, rounded to millionths, as if each interval were a bucket.
 
-    Its coverage is the share of the whole interval; it has no counts.
+    ``coverage`` is the covered share of the whole interval, and ``counts`` is empty.
     """
     covered_seconds = summary.covered * BUCKET_SECONDS / MICRO
     totals, entries = {}, {}
@@ -217,17 +235,17 @@ def tidy(
     by: Grouping,
     resolution: Resolution,
 ) -> pd.DataFrame:
-    """One frame of the summaries of several hosts.
+    """One frame from the summaries of several hosts.
 
     Args:
-        summaries: host and summary; the hosts in order, and the summaries of each in the order of
+        summaries: host and summary; the hosts in order, and the summaries of a host in the order of
             time. All hold the measure, and the grouping unless ``by`` is empty.
-        measure: which.
-        by: names to break down by; none for the host's total.
+        measure: the measure that the frame shows.
+        by: what each interval is broken down by; empty for the host's total.
         resolution: of the summaries.
 
     Returns:
-        As :meth:`snapshot_assets.store.reading.reader.RedisReader.get_frame` says.
+        The rows that :meth:`snapshot_assets.store.reading.reader.RedisReader.get_frame` describes.
     """
     mean, peak, unit_seconds = COLUMNS[measure]
     stacked = _Stacked(summaries, measure, by)
@@ -259,7 +277,7 @@ def tidy(
 
 
 class _Stacked:
-    """Summaries one below the other; in each interval the rest comes after what is listed."""
+    """Summaries one below the other; in each interval the rest comes after the listed names."""
 
     def __init__(
         self, summaries: Sequence[tuple[str, Summary]], measure: Measure, by: Grouping
@@ -334,7 +352,7 @@ def _mean(micro_seconds: Ints, covered_seconds: npt.NDArray[np.float64]) -> Ints
 
 def _unit_seconds(micro: Ints, coverage: Ints) -> Ints:
     """Millionths times covered seconds, rounded to whole ones, for each bucket."""
-    # 300 s by a million; for 24 TB the product stays far below the largest integer.
+    # Times 300 s, divided by a million; for 24 TB the product stays far below the largest integer.
     return (micro * coverage * 3 + 5_000) // 10_000
 
 
@@ -345,10 +363,10 @@ def _reduced(amount: Amount, firsts: Ints) -> Amount:
     )
 
 
-def _at_once(
+def _grouped(
     owners: Sequence[Owner], pairs: Group, grouping: Grouping, peaks: np.ufunc = np.add
 ) -> Group:
-    """Pairs by user or by command, their peaks added or compared."""
+    """Pairs added up by user or by command; ``peaks`` says whether peaks are added or compared."""
     if grouping == GROUPINGS[0]:
         return pairs
     position = GROUPINGS[0].index(grouping[0])
@@ -358,13 +376,13 @@ def _at_once(
 
 
 def _collected(group: Group, peaks: np.ufunc) -> Group:
-    """What lies in the same interval under the same name, as one."""
+    """The group with one element for each interval and name, its elements combined."""
     interval, name = group.interval_index, group.name_index
     if not len(interval):
         return group
     key = interval * (int(name.max()) + 1) + name
     seconds, peak = group.amount.seconds, group.amount.peak
-    # Users are in order already, because pairs are.
+    # Pairs are ordered by username first, so users need no sorting.
     if (key[1:] < key[:-1]).any():
         order = np.argsort(key, kind="stable")
         key, interval, name = key[order], interval[order], name[order]
@@ -375,7 +393,7 @@ def _collected(group: Group, peaks: np.ufunc) -> Group:
 
 
 def _firsts(values: Ints) -> Ints:
-    """Where another value begins."""
+    """The positions at which a value differs from the value before; 0 is the first."""
     differs = np.ones(len(values), dtype=np.bool_)
     np.not_equal(values[1:], values[:-1], out=differs[1:])
     return np.flatnonzero(differs)

@@ -2,8 +2,8 @@
 
 A *bucket* is named by its start: ``[start, start + 300)``. A *window* is a half-open range of whole
 buckets. Other modules take a bucket's length from :data:`BUCKET_SECONDS` and its name from
-:func:`bucket_iso`. Whole arrays of times are cut into buckets in
-:mod:`snapshot_assets.domain.accounting`.
+:func:`bucket_iso`. :mod:`snapshot_assets.domain.accounting` assigns whole arrays of times to
+buckets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DAY_SECONDS = 86_400
 
 
 def bucket_start(epoch_seconds: float) -> int:
-    """The start of the bucket that holds this time."""
+    """The start of the bucket that holds this time, epoch seconds."""
     return math.floor(epoch_seconds / BUCKET_SECONDS) * BUCKET_SECONDS
 
 
@@ -30,15 +30,20 @@ def bucket_iso(start: int) -> str:
     return dt.datetime.fromtimestamp(start, dt.UTC).isoformat()
 
 
-def epoch(time: dt.datetime, name: str = "time") -> float:
+def epoch(time: dt.datetime, argument: str = "time") -> float:
     """Epoch seconds of an aware datetime.
 
+    Args:
+        time: the datetime.
+        argument: what the caller's argument is called, for the error.
+
     Raises:
-        ValueError: the datetime is naive; a guess of its zone would be wrong twice a year.
+        ValueError: the datetime is naive. Its time zone is not guessed, because a wrong guess
+            shifts the result by hours.
     """
     if time.tzinfo is None or time.utcoffset() is None:
         raise ValueError(
-            f"{name} {time.isoformat()} has no time zone: pass an aware datetime, "
+            f"{argument} {time.isoformat()} has no time zone: pass an aware datetime, "
             "for example datetime(2026, 11, 22, 12, tzinfo=timezone.utc)"
         )
     return time.timestamp()
@@ -80,16 +85,16 @@ class Window:
         return [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
 
     def slices(self, seconds: int) -> Iterator[Self]:
-        """The window in consecutive parts of at most so many seconds, a multiple of 300."""
+        """Consecutive parts of the window, each at most ``seconds`` long (a multiple of 300)."""
         for start in range(self.start, self.end, seconds):
             yield type(self)(start, min(start + seconds, self.end))
 
     def encode(self, starts: Iterable[int]) -> str:
-        """Some of the window's buckets as a short text: one bit each, in hexadecimal."""
+        """Some of the window's buckets as a short text: one bit for each bucket, in hexadecimal."""
         return f"{sum(1 << ((start - self.start) // BUCKET_SECONDS) for start in set(starts)):x}"
 
     def decode(self, text: str) -> list[int]:
-        """The inverse of :meth:`encode`, ascending."""
+        """The inverse of :meth:`encode`: bucket starts, ascending."""
         bits = int(text, 16)
         return [start for i, start in enumerate(self.buckets()) if bits >> i & 1]
 

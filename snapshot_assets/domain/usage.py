@@ -1,10 +1,10 @@
-"""What hosts used, bucket by bucket, in whole millionths: the ground of documents and frames.
+"""What hosts used, bucket by bucket, in whole millionths: the source of documents and frames.
 
 The chain: aggregates → usage → documents | packing ← summary. Aggregates are rounded once, here.
 :mod:`snapshot_assets.domain.documents` writes usage as JSON, :mod:`snapshot_assets.domain.summary`
-adds it up by hour and day, and :mod:`snapshot_assets.store.packing` turns usage and summaries into
-bytes. All of them add whole numbers, so all forms agree to the last digit. Adding a number: see
-CONTRIBUTING.
+adds usage up by hour and day, and :mod:`snapshot_assets.store.packing` turns usage and summaries
+into bytes. All of them add whole numbers, so all forms agree to the last digit. Adding a number:
+see CONTRIBUTING.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from snapshot_assets.domain.measures import COUNTS, MEASURES, Count, Measure, Owner, Stage
 from snapshot_assets.domain.rules import DocumentRules
-from snapshot_assets.domain.time import BUCKET_SECONDS
+from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -32,11 +32,11 @@ MICRO = 10**DECIMALS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
-    """What is listed by name, ordered by bucket, username and comm.
+    """The owners that buckets list by name: one element per entry, by bucket, username and comm.
 
     Attributes:
         bucket_index: position of the bucket in the :class:`Usage`.
-        owner_index: position of (username, comm) in its owners.
+        owner_index: position of (username, comm) in the owners of the :class:`Usage`.
         micro: millionths of a core or of a GB.
     """
 
@@ -45,7 +45,7 @@ class Entries:
     micro: Ints
 
     def at(self, rows: Rows) -> Entries:
-        """These rows, in this order."""
+        """The entries at these positions, in this order."""
         return Entries(
             bucket_index=self.bucket_index[rows],
             owner_index=self.owner_index[rows],
@@ -55,19 +55,19 @@ class Entries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The covered buckets of hosts; one position for each bucket of each host.
+    """The covered buckets of hosts. Each array has one element for each bucket of each host.
 
     Attributes:
-        hosts: names, any order.
+        hosts: host names, in any order.
         owners: (username, comm) that entries refer to, sorted.
         host_index: position in ``hosts``.
         start: epoch second at which the bucket starts.
-        coverage: covered share of the bucket, in millionths; at least one.
-        counts: by count, for example how many snapshots speak for the bucket; empty if the
-            intervals are longer than a bucket.
-        settled: whether the day was accounted as a whole.
-        totals: by measure, millionths of a core or of a GB.
-        entries: by measure.
+        coverage: covered share of the bucket, in millionths; at least 1.
+        counts: an array for each count, for example the number of snapshots whose span overlaps the
+            bucket; empty if the intervals are longer than a bucket.
+        settled: whether the bucket is settled rather than live.
+        totals: an array for each measure, millionths of a core or of a GB.
+        entries: for each measure the entries of all buckets.
     """
 
     hosts: tuple[str, ...]
@@ -84,9 +84,9 @@ class Usage:
         return len(self.start)
 
     def others(self, measure: Measure) -> Ints:
-        """What no entry lists: the total minus the entries, millionths.
+        """For each bucket the total minus the listed entries, millionths.
 
-        Each entry is rounded on its own, so this can be a few millionths below zero.
+        Each entry is rounded on its own, so the result can be a few millionths below zero.
         """
         entries = self.entries[measure]
         listed = np.zeros(len(self), dtype=np.int64)
@@ -94,21 +94,21 @@ class Usage:
         return self.totals[measure] - listed
 
     def select(self, chosen: Bools) -> Usage:
-        """The chosen positions only, in the same order, with all owners."""
+        """The buckets for which ``chosen`` is true, in the same order, with all owners."""
         if chosen.all():
             return self
         return self.at(np.flatnonzero(chosen))
 
     def between(self, first: int, last: int) -> Usage:
-        """The buckets that start from ``first`` to ``last``, both included; of one host in order.
+        """The buckets that start from ``first`` to ``last``, both included.
 
-        They lie side by side, which spares looking at each.
+        The usage must be of one host and ascending, so that a binary search finds both ends.
         """
         low, high = np.searchsorted(self.start, [first, last + 1]).tolist()
         return self if high - low == len(self) else self._part(low, high)
 
     def _part(self, low: int, high: int) -> Usage:
-        """The positions from ``low`` up to ``high``; the entries are ordered by them."""
+        """The buckets at the positions from ``low`` up to ``high``, excluding ``high``."""
         entries = {}
         for measure in MEASURES:
             found = self.entries[measure]
@@ -117,7 +117,7 @@ class Usage:
         return self._rows(slice(low, high), entries)
 
     def _rows(self, rows: Rows, entries: Mapping[Measure, Entries]) -> Usage:
-        """These positions, with the entries that refer to them."""
+        """The buckets at these positions, with these entries, which refer to the new positions."""
         return Usage(
             hosts=self.hosts,
             owners=self.owners,
@@ -131,8 +131,8 @@ class Usage:
         )
 
     def by_host_day(self) -> Iterator[tuple[str, int, Usage]]:
-        """Each host and UTC day with its buckets in order: host, day's epoch second, usage."""
-        day = self.start // 86_400
+        """The usage by host and UTC day: host, epoch second of the day, buckets, ascending."""
+        day = self.start // DAY_SECONDS
         order = np.lexsort((self.start, self.host_index))
         changes = np.flatnonzero(
             (np.diff(self.host_index[order]) != 0) | (np.diff(day[order]) != 0)
@@ -140,17 +140,17 @@ class Usage:
         whole = self if _ascending(order) else self.at(order)
         bounds = [0, *(changes + 1).tolist(), len(self)] if len(self) else [0]
         for first, last in pairwise(bounds):
-            name = self.hosts[whole.host_index[first]]
+            host = self.hosts[whole.host_index[first]]
             part = whole._part(first, last)
             host_index = np.zeros(last - first, dtype=np.int64)
             yield (
-                name,
-                int(part.start[0] // 86_400 * 86_400),
-                replace(part, hosts=(name,), host_index=host_index),
+                host,
+                int(part.start[0] // DAY_SECONDS * DAY_SECONDS),
+                replace(part, hosts=(host,), host_index=host_index),
             )
 
     def with_needed_owners(self) -> Usage:
-        """The same, without owners that no entry refers to."""
+        """The same usage without the owners that no entry refers to."""
         needed = np.unique(np.concatenate([self.entries[m].owner_index for m in MEASURES]))
         if len(needed) == len(self.owners):
             return self
@@ -164,7 +164,7 @@ class Usage:
         )
 
     def at(self, positions: Ints) -> Usage:
-        """These positions, in this order."""
+        """The buckets at these positions, in this order."""
         place = np.full(len(self), -1, dtype=np.int64)
         place[positions] = np.arange(len(positions))
         entries = {}
@@ -178,16 +178,17 @@ class Usage:
 
 
 def usage_from_aggregates(aggregates: pd.DataFrame, rules: DocumentRules, stage: Stage) -> Usage:
-    """Round the aggregates of any hosts and buckets to millionths, and choose what is listed.
+    """Round the aggregates of any hosts and buckets to millionths, and choose the entries.
 
     Args:
-        aggregates: a :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates` frame in its
-            order.
+        aggregates: as the schema :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates`, in
+            the order of that schema.
         rules: which (username, comm) are listed by name.
-        stage: ``live`` while rows may still arrive, ``settled`` once the day is over.
+        stage: ``live`` for what was accounted so far, ``settled`` once the day is over.
 
     Returns:
-        The buckets in the order of the frame. Totals are rounded once, from the unrounded values.
+        The buckets in the order of the aggregates. Totals are rounded once, from the unrounded
+        values.
     """
     first_rows = np.flatnonzero(~aggregates.duplicated(["bucket_start", "host"]).to_numpy())
     heads = aggregates.iloc[first_rows]
@@ -228,10 +229,10 @@ def usage_from_aggregates(aggregates: pd.DataFrame, rules: DocumentRules, stage:
 
 
 def joined(usages: Sequence[Usage]) -> Usage:
-    """Several of one host as one, in the order of time.
+    """The usage of several parts of one host, in the order of time.
 
     Raises:
-        ValueError: two of them have the same bucket.
+        ValueError: two parts have the same bucket.
     """
     if len(usages) == 1:
         return usages[0]
@@ -242,7 +243,7 @@ def joined(usages: Sequence[Usage]) -> Usage:
     for measure in MEASURES:
         found = [part.entries[measure] for part in usages]
         owner_index = [
-            np.array([place[name] for name in part.owners], dtype=np.int64)[entries.owner_index]
+            np.array([place[owner] for owner in part.owners], dtype=np.int64)[entries.owner_index]
             for part, entries in zip(usages, found, strict=True)
         ]
         joined_entries[measure] = Entries(
@@ -266,25 +267,25 @@ def joined(usages: Sequence[Usage]) -> Usage:
     order = np.argsort(whole.start, kind="stable")
     whole = whole if _ascending(order) else whole.at(order)
     if (np.diff(whole.start) == 0).any():
-        raise ValueError(f"a bucket of {whole.hosts[0]!r} twice")
+        raise ValueError(f"two parts have the same bucket of {whole.hosts[0]!r}")
     return whole
 
 
 def _owners(aggregates: pd.DataFrame, rows: Ints) -> tuple[tuple[Owner, ...], Ints]:
-    """The owners of these rows, sorted, and for each row of the frame its owner's position."""
+    """The owners of these rows, sorted, and for each row its position in them; -1 elsewhere."""
     username, comm = aggregates["username"].cat, aggregates["comm"].cat
     width = len(comm.categories) + 1
     # Idle rows have code -1 in both and are never listed.
     key = username.codes.to_numpy().astype(np.int64) * width + comm.codes.to_numpy()
     keys = np.unique(key[rows])
     usernames, comms = username.categories.tolist(), comm.categories.tolist()
-    names = [(usernames[k // width], comms[k % width]) for k in keys.tolist()]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    place = np.empty(len(names), dtype=np.int64)
-    place[order] = np.arange(len(names))
-    owner_of = np.full(len(key), -1, dtype=np.int64)
-    owner_of[rows] = place[np.searchsorted(keys, key[rows])]
-    return tuple(names[i] for i in order), owner_of
+    owners = [(usernames[k // width], comms[k % width]) for k in keys.tolist()]
+    order = sorted(range(len(owners)), key=owners.__getitem__)
+    place = np.empty(len(owners), dtype=np.int64)
+    place[order] = np.arange(len(owners))
+    owner_index = np.full(len(key), -1, dtype=np.int64)
+    owner_index[rows] = place[np.searchsorted(keys, key[rows])]
+    return tuple(owners[i] for i in order), owner_index
 
 
 def _ascending(order: Ints) -> bool:

@@ -1,8 +1,8 @@
-"""The lake: Parquet files, one per dataset, day and host, on any file system fsspec knows.
+"""The lake: Parquet files, one per dataset, day and host, on any file system that fsspec knows.
 
-A file is replaced whole and atomically; a reader sees the old one or the new one. What the frames
-mean is said in :mod:`snapshot_assets.domain.schemas`, and what the notes mean in
-:mod:`snapshot_assets.lake.notes`. No pickle, ever.
+A file is replaced whole and atomically: a reader gets the old file or the new file.
+:mod:`snapshot_assets.domain.schemas` describes the tables, and :mod:`snapshot_assets.lake.notes`
+the notes. No pickle, ever.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from snapshot_assets.errors import LakeError
 from snapshot_assets.lake.notes import Dataset, Note, NoteT, dump_note, load_note
 
 _NOTE_KEY = b"snapshot_assets"
-# Other files may lie about, such as those that file managers leave.
+# The folder may hold other files too, for example those that file managers leave.
 _DAY_FOLDER = re.compile(r"/day=(\d{4}-\d\d-\d\d)/?$")
 _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
 class LakeEntry(Generic[NoteT]):
-    """What a file says of itself without being read whole.
+    """What the footer of a file says, without the file's columns.
 
     Attributes:
-        host: whose frame it is.
-        rows: of the frame.
-        note: what is kept with it.
+        host: the host of the rows.
+        rows: number of rows.
+        note: the note in the file.
     """
 
     host: str
@@ -50,10 +50,13 @@ class LakeEntry(Generic[NoteT]):
 
 
 class Lake:
-    """Frames kept as ``<base>/<dataset>/day=<day>/host=<host>.parquet``, zstd-compressed.
+    """Tables in ``<base>/<dataset>/day=<day>/host=<host>.parquet``, zstd-compressed.
 
     Args:
         base: fsspec URL or local path, for example ``data/lake`` or ``s3://bucket/lake``.
+
+    Raises:
+        LakeError: fsspec does not know the URL, or a package for this kind of URL is missing.
     """
 
     def __init__(self, base: str) -> None:
@@ -67,7 +70,7 @@ class Lake:
         return f"Lake({self.base!r})"
 
     def path(self, dataset: Dataset, day: dt.date, host: str) -> str:
-        """Where the frame of this day and host is, or would be."""
+        """The path of the file of this day and host, whether or not the file exists."""
         return f"{self._root}/{dataset}/day={day.isoformat()}/host={file_name(host)}.parquet"
 
     def write(
@@ -75,25 +78,25 @@ class Lake:
         dataset: Dataset[NoteT],
         day: dt.date,
         host: str,
-        frame: pd.DataFrame,
+        table: pd.DataFrame,
         note: NoteT,
     ) -> int:
         """Replace the file of this day and host.
 
         Args:
-            dataset: what the frame is.
+            dataset: the dataset that the table belongs to.
             day: UTC day of the rows.
-            host: whose rows, any text.
-            frame: a frame of the dataset's schema; its index is not kept.
-            note: what is kept inside the file beside the frame.
+            host: host of the rows, any text.
+            table: the rows; the index is not kept.
+            note: the note in the file.
 
         Returns:
-            Bytes written. The same frame and note give the same bytes.
+            Number of bytes written. The same table, host and note give the same bytes.
 
         Raises:
-            LakeError: the file system does not take the file.
+            LakeError: the file cannot be written.
         """
-        content = _to_parquet(frame, host, note)
+        content = _to_parquet(table, host, note)
         path = self.path(dataset, day, host)
         try:
             self._replace(path, content)
@@ -102,10 +105,10 @@ class Lake:
         return len(content)
 
     def read(self, dataset: Dataset[NoteT], day: dt.date, host: str) -> tuple[pd.DataFrame, NoteT]:
-        """The frame of this day and host, and the note kept with it.
+        """The table of this day and host, and the note in the file.
 
         Raises:
-            LakeError: there is no such file, or it or its note is damaged.
+            LakeError: the file is missing, damaged or not readable.
         """
         path = self.path(dataset, day, host)
         try:
@@ -124,7 +127,7 @@ class Lake:
             ) from None
 
     def days(self, dataset: Dataset) -> list[dt.date]:
-        """The days that have a file of any host, ascending; none of a lake that is not there yet.
+        """The days that have a folder, ascending; empty if the lake does not exist yet.
 
         Raises:
             LakeError: the lake cannot be listed.
@@ -138,12 +141,12 @@ class Lake:
         day: dt.date,
         on_damage: Callable[[LakeError], None] | None = None,
     ) -> Iterator[LakeEntry[NoteT]]:
-        """What each file of a day says of itself, from its footer alone, by file name.
+        """What the footers of a day's files say, in the order of the file names.
 
         Args:
-            dataset: whose files.
+            dataset: the dataset.
             day: UTC day.
-            on_damage: called with the error of each file that cannot be read, which is then left
+            on_damage: called with the error of each file that cannot be read; such a file is left
                 out.
 
         Raises:
@@ -151,7 +154,6 @@ class Lake:
                 ``on_damage``.
         """
         for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
-            # Files may be replaced or removed while we look.
             if not path.endswith(".parquet"):
                 continue
             try:
@@ -161,24 +163,28 @@ class Lake:
                     raise
                 on_damage(error)
             else:
+                # None: the file was removed after the folder was listed.
                 if entry is not None:
                     yield entry
 
     def entry(self, dataset: Dataset[NoteT], day: dt.date, host: str) -> LakeEntry[NoteT] | None:
-        """What the file of this day and host says of itself; None if there is none.
+        """What the footer of this day and host's file says; None if there is no such file.
 
         Raises:
-            LakeError: it is damaged, or the lake cannot be read.
+            LakeError: the file is damaged or cannot be read.
         """
         return self._entry(dataset, self.path(dataset, day, host))
 
     def from_newest(
         self, dataset: Dataset, day: dt.date, host: str, work: Callable[[], _Made]
     ) -> _Made:
-        """Do work that reads this file, and do it again if the file was replaced meanwhile.
+        """Do work that reads this file, and repeat the work if the file was replaced meanwhile.
 
-        So two runs on one partition at the same time leave what the newest file says, whichever of
-        them ends last.
+        If two runs work on one partition at the same time, the result is that of the newest file,
+        whichever run ends last.
+
+        Returns:
+            The result of the last call of ``work``.
         """
         while True:
             version = self._version(dataset, day, host)
@@ -227,11 +233,11 @@ class Lake:
         try:
             return str(self._fs.ukey(self.path(dataset, day, host)))
         except OSError:
-            return None  # the error of reading it says better what is wrong
+            return None  # reading the file then raises a better error
 
     def _replace(self, path: str, content: bytes) -> None:
         if not isinstance(self._fs, LocalFileSystem):
-            # Object stores show an object once its upload is complete.
+            # Object stores replace an object only when its upload is complete.
             self._fs.pipe_file(path, content)
             return
         target = Path(path)
@@ -247,10 +253,10 @@ class Lake:
             partial.unlink(missing_ok=True)
 
 
-def _to_parquet(frame: pd.DataFrame, host: str, note: Note) -> bytes:
-    table = to_arrow(frame).replace_schema_metadata({_NOTE_KEY: dump_note(host, note)})
+def _to_parquet(table: pd.DataFrame, host: str, note: Note) -> bytes:
+    columns = to_arrow(table).replace_schema_metadata({_NOTE_KEY: dump_note(host, note)})
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(columns, buffer, compression="zstd")
     return buffer.getvalue()
 
 

@@ -1,8 +1,8 @@
-"""What each dataset of the lake is called, and the note that each of its files carries.
+"""The datasets of the lake, and the note that each file carries.
 
-A note is JSON in the footer of the file, so it is read without the frame. Its keys are those of
-version 0.1; a reader ignores keys that it does not know. Where a file is, and how it is replaced,
-is decided in :mod:`snapshot_assets.lake.lake`.
+A note is JSON in the footer of the file, so a note is read without the rows. The keys are those of
+version 0.1; a reader ignores keys that it does not know. :mod:`snapshot_assets.lake.lake` decides
+where a file is and how it is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snapshot_assets.domain.time import Window
 
 
 class Note(Protocol):
-    """What is kept inside a file beside its frame."""
+    """What a file holds besides its rows."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
@@ -41,8 +41,8 @@ class Dataset(Generic[NoteT]):
     """A folder of the lake.
 
     Attributes:
-        name: of the folder.
-        note: type of the notes of its files.
+        name: name of the folder.
+        note: type of the notes in its files.
     """
 
     name: str
@@ -81,9 +81,9 @@ class AggregatesNote:
     """The note of the aggregates of a host-day.
 
     Attributes:
-        ledger: what became of the rows that they were made from.
-        buckets: which buckets of the day they have, as :meth:`Window.encode` writes it.
-        raw_rows: how many rows they were made from.
+        ledger: what became of the raw rows.
+        buckets: the day's buckets that the aggregates have, as :meth:`Window.encode` writes them.
+        raw_rows: number of raw rows that the aggregates were made from.
         raw_newest_epoch: time of the newest of those rows, epoch seconds; None without rows.
     """
 
@@ -101,7 +101,7 @@ class AggregatesNote:
         return window.decode(self.buckets)
 
     def is_made_from(self, rows: int, note: RawNote) -> bool:
-        """Whether the aggregates were made from a raw file with so many rows and this note."""
+        """Whether the aggregates were made from the raw file with this number of rows and note."""
         return (self.raw_rows, self.raw_newest_epoch) == (rows, note.newest_epoch)
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class AggregatesNote:
         try:
             int(buckets, 16)
         except ValueError:
-            raise ValueError(f"'buckets' of its note is {buckets!r}, no hexadecimal") from None
+            raise ValueError(f"'buckets' of its note is {buckets!r}, not hexadecimal") from None
         try:
             ledger = Ledger.from_dict(_value(data, "ledger", dict))
         except TypeError as error:
@@ -150,7 +150,7 @@ def load_note(text: bytes, kind: type[NoteT]) -> tuple[str, NoteT]:
     """
     data = json.loads(text)
     if not isinstance(data, dict):
-        raise ValueError(f"its note is {type(data).__name__}, no object")
+        raise ValueError(f"its note is {type(data).__name__}, not an object")
     return _value(data, "host", str), kind.from_dict(data)
 
 
@@ -162,12 +162,12 @@ def _value(data: Mapping[str, Any], key: str, kind: type[_Value]) -> _Value:
         raise ValueError(f"its note has no {key!r}")
     value = data[key]
     if not isinstance(value, kind):
-        raise ValueError(f"{key!r} of its note is {type(value).__name__}, no {kind.__name__}")
+        raise ValueError(f"{key!r} of its note is {type(value).__name__}, not {kind.__name__}")
     return value
 
 
 def _epoch(data: Mapping[str, Any], key: str) -> float | None:
-    """The value as it is in the file: a float, in version 0.1 too; an integer is taken as well."""
+    """The epoch seconds under this key, or None. Files hold a float; an integer is accepted too."""
     if key in data and data[key] is None:
         return None
     if isinstance(data.get(key), int):

@@ -1,4 +1,4 @@
-"""The collectors' table: the database, its queries, what its columns mean, and our own collector.
+"""The collectors' table: database, queries, meaning of the columns, and this package's collector.
 
 Redis, the lake and the meaning of the numbers must stay out.
 """

@@ -1,7 +1,7 @@
 """Writing to the source table: this machine's processes, one snapshot at a time.
 
-Sites with a collector of their own do not need it. The table is made for our queries: clustered by
-(host, time, pid), indexed by time.
+Who already has a collector does not need this one. The table that it creates suits the queries of
+:mod:`snapshot_assets.source.query`: clustered by (host, time, pid) and indexed by time.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ log = logging.getLogger(__name__)
 Row = Mapping[str, Any]
 
 _ROWS_PER_INSERT = 10_000
-# The kernel's own limits are 16 (comm) and 32 (user names); names from directories are longer.
+# The kernel's limits are 16 (comm) and 32 (user names), but names from a directory can be longer.
 _NAME_LENGTH = 255
 _MYSQL_DUPLICATE = 1062
 
 
 def process_table(spec: SourceTable) -> sa.Table:
-    """The table that we create where there is none.
+    """The definition of the table that the collector creates.
 
-    Host names compare by their bytes and the primary key is the clustering: one host's day is read
-    as one range, and two collectors cannot write the same snapshot twice.
+    Host names compare by their bytes. The table is clustered by its primary key, so one range holds
+    a host's day, and two collectors cannot write the same snapshot twice.
     """
     schema, _, name = spec.name.rpartition(".")
     text = sa.String(_NAME_LENGTH)
@@ -75,10 +75,11 @@ def process_table(spec: SourceTable) -> sa.Table:
 
 
 class Collector:
-    """Puts snapshots into the source table, creating it first if need be.
+    """Puts snapshots into the source table.
 
     Args:
-        source: where to write.
+        source: the database and the table. The constructor connects, and creates the table unless
+            the table exists.
     """
 
     def __init__(self, source: ProcessSource) -> None:
@@ -94,19 +95,25 @@ class Collector:
             path.touch()
         with self._source.connect() as connection:
             if connection.dialect.name == "sqlite":
-                # Readers do not wait for the collector, nor it for them.
+                # With a write-ahead log, readers and the collector do not wait for each other.
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             self._table.metadata.create_all(connection)
             connection.commit()
 
     def write(self, rows: Iterable[Row]) -> int:
-        """Insert rows, all or none; returns how many.
+        """Insert all rows, or no row if there is an error.
 
         Args:
-            rows: mappings with our column names, ``rss`` in bytes.
+            rows: mappings with the names of :data:`~snapshot_assets.source.table.COLUMNS`, ``rss``
+                in bytes.
+
+        Returns:
+            Number of rows inserted.
 
         Raises:
-            SourceError: the table refuses them, for example because a snapshot is there already.
+            SourceOutageError: the database does not answer.
+            SourceError: the database rejects the rows, for example because the table already has a
+                snapshot of this host and time.
         """
         unit = BYTES_PER_RSS_UNIT[self._source.table.rss_unit]
         physical = {column: self._source.table.physical(column) for column in COLUMNS}
@@ -126,8 +133,8 @@ class Collector:
                 connection.commit()
             except sa.exc.IntegrityError as error:
                 raise SourceError(
-                    "this snapshot is in the table already: another collector writes for the same "
-                    f"host; stop one of them, or name this one with --host ({error.orig})"
+                    "the table already has this snapshot: another collector writes for the same "
+                    f"host; stop one of the two, or give this one a --host name ({error.orig})"
                 ) from None
         return count
 
@@ -136,39 +143,40 @@ def sample_processes(host: str, epoch: int) -> list[dict[str, Any]]:
     """This machine's processes now.
 
     Args:
-        host: the name to write them under.
-        epoch: the snapshot's time, the same in all rows.
+        host: the host name in the rows.
+        epoch: the snapshot's time in the rows, epoch seconds.
 
     Returns:
-        One row per process that lets itself be looked at: those that end meanwhile, or that the
-        operating system hides from this user, are left out.
+        One row per process, with the names of :data:`~snapshot_assets.source.table.COLUMNS` and
+        ``rss`` in bytes. Processes that end meanwhile, or whose figures the operating system hides
+        from this user, are left out.
     """
     rows = []
     attributes = ["pid", "username", "name", "cpu_times", "memory_info", "create_time"]
     for process in psutil.process_iter(attributes):
-        seen = process.info
-        if seen["cpu_times"] is None or seen["memory_info"] is None:
+        found = process.info
+        if found["cpu_times"] is None or found["memory_info"] is None:
             continue
         rows.append(
             {
                 "host": host,
                 "snapshot_time_epoch": epoch,
-                "pid": seen["pid"],
-                "username": _text(seen["username"] or "(unknown)"),
-                "comm": _text(seen["name"] or "(unknown)"),
-                "cputimes": round(seen["cpu_times"].user + seen["cpu_times"].system, 2),
-                "rss": seen["memory_info"].rss,
-                "etimes": max(math.floor(epoch - seen["create_time"]), 0),
+                "pid": found["pid"],
+                "username": _text(found["username"] or "(unknown)"),
+                "comm": _text(found["name"] or "(unknown)"),
+                "cputimes": round(found["cpu_times"].user + found["cpu_times"].system, 2),
+                "rss": found["memory_info"].rss,
+                "etimes": max(math.floor(epoch - found["create_time"]), 0),
             }
         )
     return rows
 
 
 def ticks(interval_seconds: float) -> Iterator[int]:
-    """Epoch seconds at which to sample: now, then at every multiple of the interval.
+    """Yield the epoch second when it is time to sample: now, then at each multiple of the interval.
 
-    Sleeping a fixed time *after* each sample would drift by the sample's own duration, and skip a
-    bucket now and then.
+    Sleeping a fixed time *after* each sample would add the duration of the sample to each interval,
+    and now and then a bucket would have no snapshot.
     """
     yield int(time.time())
     while True:
@@ -179,7 +187,7 @@ def ticks(interval_seconds: float) -> Iterator[int]:
 
 
 def _text(name: str) -> str:
-    """Names as UTF-8 text: the kernel allows any bytes."""
+    """A name as valid UTF-8 text of at most 255 characters; the kernel allows any bytes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:_NAME_LENGTH]
 
 

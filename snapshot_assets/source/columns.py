@@ -1,6 +1,6 @@
-"""From whatever column types a database has to one canonical frame of raw rows.
+"""From the column types of any database to one canonical table of raw rows.
 
-Both ways of reading, columnar and row by row, end here, which is why they give the same frame.
+Both ways of reading, columnar and row by row, use these functions and so give the same rows.
 No SQL and no connection in this module.
 """
 
@@ -19,8 +19,8 @@ from snapshot_assets.errors import SourceError
 from snapshot_assets.source.table import COLUMNS, TEXT_COLUMNS, RssUnit
 
 BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
-# Wide enough for every DECIMAL that means a time or a CPU time, and what the columnar driver
-# delivers; both readers pass through it so that they round alike.
+# Wide enough for every DECIMAL that holds a time or a CPU time, and the type that the columnar
+# driver delivers. Both ways of reading convert to this type, so both round alike.
 _DECIMAL = pa.decimal128(38, 10)
 _TARGETS: dict[str, pa.DataType] = {
     name: pa.string() if name in TEXT_COLUMNS else pa.int64() if name == "pid" else pa.float64()
@@ -29,13 +29,16 @@ _TARGETS: dict[str, pa.DataType] = {
 
 
 def to_canonical_types(table: pa.Table) -> pa.Table:
-    """Cast the columns to text, float64 and int64, whatever numeric type they came in.
+    """Cast the columns to text, float64 and int64, from any type of the database.
 
     Args:
-        table: the columns of :data:`COLUMNS`; optional ones may be absent and become NULL.
+        table: the columns of :data:`COLUMNS`. Columns that are absent become NULL.
+
+    Returns:
+        The columns of :data:`COLUMNS`, in this order: text, int64 for ``pid``, else float64.
 
     Raises:
-        SourceError: a value that is not what its column should hold; the message names both.
+        SourceError: a column holds values of another kind; the message names column and types.
     """
     columns = []
     for name, target in _TARGETS.items():
@@ -53,32 +56,37 @@ def _cast(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.Chunked
             if pa.types.is_integer(target):
                 return pc.cast(column, target)
         if pa.types.is_integer(column.type) and pa.types.is_floating(target):
-            # int64 to float64 is refused above 2**53, far beyond any second or byte we accept.
+            # Arrow rejects safe casts from int64 to float64 above 2**53. All seconds and bytes that
+            # the schema accepts are far below.
             return pc.cast(column, target, safe=False)
         return pc.cast(column, target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceError(
             f"column {name!r} of the source holds {column.type}, which cannot be read as "
-            f"{target}: {error}. Name another column with SNAPSHOT_SOURCE_COLUMNS, or mend its type"
+            f"{target}: {error}. Set another column in SNAPSHOT_SOURCE_COLUMNS, or change the type"
         ) from None
 
 
 def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
-    """Build the raw frame from canonical columns.
+    """Build the raw rows from canonical columns.
 
     Args:
-        table: what :func:`to_canonical_types` returned.
-        rss_unit: unit of the source's ``rss``; the frame has bytes.
+        table: the result of :func:`to_canonical_types`.
+        rss_unit: unit of the source's ``rss``; the rows have bytes.
         subject: what was read, for errors.
 
     Returns:
-        An unvalidated :class:`~snapshot_assets.domain.schemas.RawProcessRows` frame in its order.
+        Rows as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, in the order of
+        that schema, not yet validated.
+
+    Raises:
+        SchemaError: ``pid`` or ``rss`` is missing in a row.
     """
     for name in ("pid", "rss"):
         if table.column(name).null_count:
             _refuse_missing(table, name, subject)
     rss = np.rint(table.column("rss").to_numpy() * BYTES_PER_RSS_UNIT[rss_unit])
-    frame = pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "host": categorical(table.column("host")),
             "snapshot_time_epoch": table.column("snapshot_time_epoch").to_numpy(),
@@ -86,23 +94,28 @@ def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
             "username": categorical(table.column("username")),
             "comm": categorical(table.column("comm")),
             "cputimes": table.column("cputimes").to_numpy(),
-            # Out of int64's range stays out of the schema's range.
+            # A value outside the range of int64 becomes one that the schema rejects.
             "rss": np.clip(rss, -1, 2.0**62).astype(np.int64),
             "etimes": table.column("etimes").to_numpy(),
         }
     )
-    return _sorted(frame)
+    return _sorted(rows)
 
 
-def split_by_host(frame: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The raw frame of each host, in the very form in which it would have been read alone."""
-    names = frame["host"].cat.categories.tolist()
-    borders = np.searchsorted(frame["host"].cat.codes.to_numpy(), np.arange(len(names) + 1))
+def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The raw rows of each host, equal to the rows that reading this host alone would give.
+
+    Args:
+        rows: raw rows, sorted by host.
+        hosts: the hosts of the result; a host without rows gets an empty table.
+    """
+    known = rows["host"].cat.categories.tolist()
+    borders = np.searchsorted(rows["host"].cat.codes.to_numpy(), np.arange(len(known) + 1))
     parts = {}
     for host in hosts:
-        code = names.index(host) if host in names else -1
-        part = frame.iloc[borders[code] : borders[code + 1]] if code >= 0 else frame.iloc[:0]
-        text = {name: part[name].cat.remove_unused_categories() for name in TEXT_COLUMNS}
+        code = known.index(host) if host in known else -1
+        part = rows.iloc[borders[code] : borders[code + 1]] if code >= 0 else rows.iloc[:0]
+        text = {column: part[column].cat.remove_unused_categories() for column in TEXT_COLUMNS}
         parts[host] = part.assign(**text).reset_index(drop=True)
     return parts
 
@@ -114,16 +127,16 @@ def _refuse_missing(table: pa.Table, name: str, subject: str) -> None:
     raise SchemaError(RawProcessRows.__name__, subject, table.num_rows, [violation])
 
 
-def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the schema's order; tables clustered by it arrive sorted and are left as they are."""
-    host = frame["host"].cat.codes.to_numpy()
-    time, pid = frame["snapshot_time_epoch"].to_numpy(), frame["pid"].to_numpy()
+def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the schema's order. Rows of a clustered table are sorted already."""
+    host = rows["host"].cat.codes.to_numpy()
+    time, pid = rows["snapshot_time_epoch"].to_numpy(), rows["pid"].to_numpy()
     same_host, same_time = host[1:] == host[:-1], time[1:] == time[:-1]
     ascending = (host[1:] > host[:-1]) | (
         same_host & ((time[1:] > time[:-1]) | (same_time & (pid[1:] > pid[:-1])))
     )
     if ascending.all():
-        return frame
-    rest = [frame[name].cat.codes.to_numpy() for name in ("comm", "username")]
-    rest += [frame[name].to_numpy() for name in ("etimes", "rss", "cputimes")]
-    return frame.take(np.lexsort((*rest, pid, time, host))).reset_index(drop=True)
+        return rows
+    rest = [rows[column].cat.codes.to_numpy() for column in ("comm", "username")]
+    rest += [rows[column].to_numpy() for column in ("etimes", "rss", "cputimes")]
+    return rows.take(np.lexsort((*rest, pid, time, host))).reset_index(drop=True)

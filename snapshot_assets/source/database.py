@@ -1,8 +1,8 @@
-"""A database: its URL and engine, how long to wait, two ways to fetch, words for what went wrong.
+"""A database: URL, engine, timeouts, two ways to fetch, and error messages for the operator.
 
-Columnar (connectorx into Arrow) on MySQL and MariaDB, row by row through SQLAlchemy everywhere else
-and whenever the first cannot serve. No table and no column belongs here: what is queried, and
-what it means, is :mod:`snapshot_assets.source.query`'s business.
+On MySQL and MariaDB, rows are fetched in columns (connectorx into Arrow). On other databases, and
+after connectorx has failed, rows are fetched one by one through SQLAlchemy. No table and no column
+belongs here: :mod:`snapshot_assets.source.query` makes the queries.
 """
 
 from __future__ import annotations
@@ -23,24 +23,28 @@ from snapshot_assets.errors import SourceError, SourceOutageError
 log = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_SECONDS = 10
-# A query that takes longer than this is taken for a server that hangs.
+# The server counts as hanging if a query takes longer than this.
 ANSWER_TIMEOUT_SECONDS = 300
 _FETCH_ROWS = 100_000
 
 
 class Database:
-    """MySQL, MariaDB, SQLite, or whatever else SQLAlchemy has a driver for.
+    """MySQL, MariaDB, SQLite, or any other database with an installed SQLAlchemy driver.
 
-    Opening one does not connect. Not shared between processes; threads may share it.
+    The constructor does not connect. Threads may share a database object; processes may not.
 
     Args:
         url: SQLAlchemy URL, for example ``mysql://reader:secret@db/monitoring`` or
-            ``sqlite:///data/processes.db``. Never printed with its password.
+            ``sqlite:///data/processes.db``. Its password is never printed.
 
     Attributes:
-        url: the same, its driver and character set named.
-        columnar: whether the columnar driver is tried; it no longer is once it could not serve.
-        engine: SQLAlchemy's.
+        url: the URL with driver and character set.
+        columnar: whether the columnar driver is used; false after it failed where the other way
+            succeeded.
+        engine: SQLAlchemy's engine.
+
+    Raises:
+        SourceError: the URL is not a SQLAlchemy URL, or its driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -55,7 +59,7 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self.engine.dispose()
 
     def __repr__(self) -> str:
@@ -63,7 +67,12 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
-        """A connection whose failures are raised in the operator's words."""
+        """A connection. Errors of SQLAlchemy become errors for the operator.
+
+        Raises:
+            SourceOutageError: the database does not answer.
+            SourceError: another error, such as a wrong password or a missing SQLite file.
+        """
         self._require_sqlite_file()
         try:
             with self.engine.connect() as connection:
@@ -76,25 +85,25 @@ class Database:
     def _fetch(
         self, query: sa.Select[tuple[Any, ...]], with_types: Callable[[pa.Table], pa.Table]
     ) -> pa.Table:
-        """What the query selects, the same either way.
+        """The rows that the query selects, the same with either driver.
 
         Args:
-            query: its values are bound; text among them by :func:`bound_text`.
-            with_types: gives a table the types that are wanted, whatever the driver made of them.
+            query: a query with bound values; texts are bound by :func:`bound_text`.
+            with_types: casts a table to the requested types, from the types of either driver.
         """
         if self.columnar:
-            # The columnar driver waits half a minute for a server that is down, and names no
-            # error codes. A connection of ours first tells either within seconds.
+            # The columnar driver waits half a minute for a server that is down, and gives no error
+            # codes. A connection through SQLAlchemy first fails within seconds, with a code.
             with self.connect() as connection:
                 connection.execute(sa.text("SELECT 1"))
             try:
                 table = self._fetch_columnar(query)
-            except BaseException as error:  # its panics are no Exceptions
+            except BaseException as error:  # panics of connectorx do not derive from Exception
                 if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
                     raise
                 reason = self._without_password(str(error)).splitlines()[0]
                 log.warning("columnar read failed, reading row by row instead: %s", reason)
-                table = self._fetch_rows(query, with_types)  # serves, or tells what is wrong
+                table = self._fetch_rows(query, with_types)  # succeeds, or raises a better error
                 self.columnar = False
                 return table
             return with_types(table)
@@ -108,7 +117,7 @@ class Database:
     def _fetch_rows(
         self, query: sa.Select[tuple[Any, ...]], with_types: Callable[[pa.Table], pa.Table]
     ) -> pa.Table:
-        """The same columns, fetched in chunks so that only the narrow columns stay in memory."""
+        """The same rows, fetched in chunks, so that only their Arrow columns stay in memory."""
         with self.connect() as connection:
             result = connection.execution_options(stream_results=True).execute(query)
             names = list(result.keys())
@@ -132,7 +141,7 @@ class Database:
         return text
 
     def _require_sqlite_file(self) -> None:
-        """SQLite would create an empty database where a mistyped path points."""
+        """Raise an error if the SQLite file is missing: SQLite would create an empty database."""
         path = self.url.database
         if self.url.get_backend_name() != "sqlite" or not path or path == ":memory:":
             return
@@ -143,14 +152,14 @@ class Database:
             )
 
     def _explain(self, error: sa.exc.SQLAlchemyError) -> SourceError:
-        """The database's error as one sentence that says what to do."""
+        """The database's error as a message that says what to do."""
         original = getattr(error, "orig", None) or error
         code = original.args[0] if original.args and isinstance(original.args[0], int) else None
         detail = self._without_password(str(original))
         where = self._where()
         if code in _MYSQL_DENIED:
             return SourceError(
-                f"{where} refuses the user or the password; set both in SNAPSHOT_SOURCE_URL "
+                f"{where} rejects the user or the password; set both in SNAPSHOT_SOURCE_URL "
                 f"({detail})"
             )
         if code in _MYSQL_MISSING or "no such table" in detail or "no such column" in detail:
@@ -198,13 +207,13 @@ def _engine(url: sa.URL) -> sa.Engine:
         return sa.create_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True)
     except (sa.exc.NoSuchModuleError, ImportError) as error:
         raise SourceError(
-            f"no driver for {url.drivername!r} is installed ({error}); SNAPSHOT_SOURCE_URL takes "
-            "mysql://, mariadb:// and sqlite:// as they are"
+            f"no driver for {url.drivername!r} is installed ({error}); mysql://, mariadb:// and "
+            "sqlite:// in SNAPSHOT_SOURCE_URL need no further driver"
         ) from None
 
 
 def _columnar_url(url: sa.URL) -> str | None:
-    """The URL for connectorx, or None where it cannot serve: sockets, TLS options, other kinds."""
+    """The URL for connectorx; None for sockets, TLS and other options, and other databases."""
     if url.get_backend_name() not in ("mysql", "mariadb") or not url.host:
         return None
     if set(url.query) - {"charset"}:
@@ -214,11 +223,11 @@ def _columnar_url(url: sa.URL) -> str | None:
 
 
 class _Text(sa.types.TypeDecorator[str]):
-    """Text that is bound where the driver binds, and else written in hexadecimal.
+    """Text that SQLAlchemy binds as a parameter, and that is a hexadecimal literal in SQL text.
 
-    The columnar driver takes no parameters. The literal consists of digits and the letters a to f
-    alone, so that no value can end it, in any SQL mode; its introducer leaves MySQL free to compare
-    in the column's own character set, and so to use its index.
+    The columnar driver takes SQL text without parameters. The literal has only digits and the
+    letters a to f, so no value can end the literal, in any SQL mode. With the introducer
+    ``_utf8mb4``, MySQL compares in the column's own character set and can use the column's index.
     """
 
     impl = sa.String
@@ -229,12 +238,12 @@ class _Text(sa.types.TypeDecorator[str]):
 
 
 def bound_text(value: str) -> sa.BindParameter[str]:
-    """Text in a query, which both ways of running it can take."""
+    """Text in a query, for both ways of fetching."""
     return sa.bindparam(None, value, type_=_Text())
 
 
 def _literal_sql(query: sa.Select[tuple[Any, ...]]) -> str:
-    """The statement as text, its values as numbers and hexadecimal literals."""
+    """The query as SQL text, with values as numbers and hexadecimal literals."""
     compiled = query.compile(
         dialect=MySQLDialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
     )

@@ -1,8 +1,7 @@
-"""Reading the source: the table that the collectors write, its queries, and what its columns mean.
+"""Reading the source: the queries on the table that the collectors write.
 
-How a database is reached and queried is decided in :mod:`snapshot_assets.source.database`: no URL
-and no driver belongs here. Nor does writing to the table, which is done by the collector
-(:mod:`snapshot_assets.source.collector`).
+URLs and drivers belong to :mod:`snapshot_assets.source.database`, and the types of columns to
+:mod:`snapshot_assets.source.columns`. :mod:`snapshot_assets.source.collector` writes to the table.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from snapshot_assets.source.table import SourceTable as SourceTable
 
 Instant = dt.datetime | int | float
 
-# What we may name in a query: the time in local clocks only ever narrows a scan.
+# The columns that queries use. The local time only narrows a scan and is never read.
 _QUERIED = (*COLUMNS, "snapshot_datetime")
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many rows, and the newest snapshot's epoch seconds."""
+    """The number of rows, and the time of the newest snapshot, epoch seconds."""
 
     rows: int
     newest_epoch: float
@@ -43,12 +42,14 @@ class Tally:
 class ProcessSource(Database):
     """The process rows of all hosts, read by time range.
 
-    Opening one does not connect. Not shared between processes; threads may share it.
+    The constructor does not connect. Threads may share a source; processes may not. Every method
+    that queries raises ``SourceOutageError`` if the database does not answer, and ``SourceError``
+    for a wrong password or a missing table or column.
 
     Args:
         url: SQLAlchemy URL, for example ``mysql://reader:secret@db/monitoring`` or
-            ``sqlite:///data/processes.db``. Never printed with its password.
-        table: names and units.
+            ``sqlite:///data/processes.db``. Its password is never printed.
+        table: names and units; the defaults if None.
     """
 
     def __init__(self, url: str, table: SourceTable | None = None) -> None:
@@ -63,15 +64,16 @@ class ProcessSource(Database):
         Args:
             start: aware datetime or epoch seconds, included.
             end: aware datetime or epoch seconds, excluded.
-            hosts: only these hosts, compared exactly, whatever the table's collation; all if None.
+            hosts: only these hosts, compared by their bytes under any collation; all if None.
 
         Returns:
-            An unvalidated :class:`~snapshot_assets.domain.schemas.RawProcessRows` frame, sorted.
+            Rows as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, sorted, not
+            yet validated.
 
         Raises:
             SourceOutageError: the database does not answer.
             SourceError: wrong password, missing table or column, or a column of the wrong type.
-            SchemaError: a value is missing where there must be one.
+            SchemaError: ``pid`` or ``rss`` is missing in a row.
         """
         first, last = _seconds(start), _seconds(end)
         subject = f"{_whose(hosts)} in [{_iso(first)}, {_iso(last)})"
@@ -84,7 +86,7 @@ class ProcessSource(Database):
             rows = self._fetch(self._select(first, last, requested), to_canonical_types)
         hosts_read = set(pc.unique(rows.column("host")).to_pylist())
         if requested is not None and hosts_read - set(requested):
-            # Case-insensitive collations let hosts through that only look like the requested ones.
+            # Under a case-insensitive collation, the query also selects similar host names.
             rows = rows.filter(pc.is_in(rows.column("host"), pa.array(requested, pa.string())))
         return raw_rows(rows, self.table.rss_unit, subject)
 
@@ -102,15 +104,19 @@ class ProcessSource(Database):
         *,
         own: tuple[Instant, Instant] | None = None,
     ) -> dict[str, Tally]:
-        """How many rows each host has in ``[start, end)``, and the newest of their times.
+        """The number of rows of each host in ``[start, end)``, and the newest time among them.
 
-        What a partition was made from can be compared with it, without reading the rows.
+        A caller can compare the tally with the rows of a partition, without reading the rows.
 
         Args:
             start: aware datetime or epoch seconds, included.
             end: aware datetime or epoch seconds, excluded.
             hosts: only these hosts; all if None.
-            own: only hosts with a row in this half-open part of the range, too.
+            own: only hosts that have a row in this half-open part of the range.
+
+        Returns:
+            Host to tally, only of hosts with a row. A case-insensitive collation can add hosts with
+            names similar to the requested names.
         """
         time = self._require_columns()["snapshot_time_epoch"]
         query = self._by_host(start, end, sa.func.count(), sa.func.max(time))
@@ -128,8 +134,9 @@ class ProcessSource(Database):
         """The snapshots in ``[start, end)``, counted by the database.
 
         Returns:
-            One row per host and time: ``host``, ``snapshot_time_epoch``, ``rows`` and ``pids``, the
-            number of different ones; for :func:`snapshot_assets.domain.sampling.cadences`.
+            One row per host and time, for :func:`snapshot_assets.domain.sampling.cadences`:
+            ``host``, ``snapshot_time_epoch``, ``rows`` (number of rows) and ``pids`` (number of
+            distinct pids).
         """
         columns = self._require_columns()
         time, pid = columns["snapshot_time_epoch"], columns["pid"]
@@ -144,10 +151,11 @@ class ProcessSource(Database):
     def rows_of(
         self, hosts: Collection[str], start: Instant, end: Instant
     ) -> sa.Select[tuple[Any, ...]]:
-        """The rows of these hosts in ``[start, end)`` as a query to build on.
+        """A query for the rows of these hosts in ``[start, end)``, to build on.
 
-        Its columns are :data:`~snapshot_assets.source.columns.COLUMNS`, NULL where the table has
-        none; its values are bound. A case-insensitive collation lets other hosts through.
+        The query has the columns :data:`~snapshot_assets.source.table.COLUMNS`, as NULL if the
+        table has no such column. Values are bound. Under a case-insensitive collation the query
+        also selects hosts with similar names.
         """
         self._require_columns()
         columns = [
@@ -158,10 +166,10 @@ class ProcessSource(Database):
         return sa.select(*columns).where(self._of_hosts(hosts), *in_range)
 
     def span(self, since: float | None = None) -> tuple[float, float] | None:
-        """The oldest and the newest snapshot's epoch seconds; None for an empty table.
+        """The times of the oldest and the newest snapshot, epoch seconds; None without rows.
 
         Args:
-            since: rows before this epoch second do not count.
+            since: rows before this epoch second are left out.
         """
         time = self._require_columns()["snapshot_time_epoch"]
         query = sa.select(sa.func.min(time), sa.func.max(time))
@@ -172,7 +180,7 @@ class ProcessSource(Database):
         return None if first is None else (float(first), float(last))
 
     def rows_without_key(self) -> int:
-        """How many rows have no host, no pid or no time, and so belong to no partition."""
+        """The number of rows without host, pid or time, which therefore belong to no partition."""
         columns = self._require_columns()
         key = [columns[name].is_(None) for name in ("host", "pid", "snapshot_time_epoch")]
         query = sa.select(sa.func.count()).where(sa.or_(*key))
@@ -183,7 +191,7 @@ class ProcessSource(Database):
 
     @cached_property
     def _present(self) -> frozenset[str]:
-        """Our names of the columns that the table has, queried once."""
+        """The columns of :data:`_QUERIED` that the table has; the database is queried once."""
         schema, _, name = self.table.name.rpartition(".")
         with self.connect() as connection:
             try:
@@ -200,22 +208,26 @@ class ProcessSource(Database):
             physical = ", ".join(repr(self.table.physical(c)) for c in missing)
             raise SourceError(
                 f"table {self.table.name!r} in {self._where()} has no column {physical}; it has "
-                f"{', '.join(sorted(c['name'] for c in found))}. Name yours with "
+                f"{', '.join(sorted(c['name'] for c in found))}. Set your names in "
                 f"SNAPSHOT_SOURCE_COLUMNS, for example {missing[0]}=your_name"
             )
         return present
 
     def _require_columns(self) -> dict[str, sa.ColumnClause[Any]]:
-        """The columns, once it is known that the table has them."""
+        """The columns, after the check that the table has the required columns.
+
+        Raises:
+            SourceError: the table or a required column is missing.
+        """
         return self._columns if self._present else {}
 
     @cached_property
     def _columns(self) -> dict[str, sa.ColumnClause[Any]]:
-        """Our column names to the columns of the table's clause."""
+        """Names of :data:`_QUERIED` to SQLAlchemy's columns of the table."""
         schema, _, name = self.table.name.rpartition(".")
         physical = {column: self.table.physical(column) for column in _QUERIED}
         clause = sa.table(name, *map(sa.column, set(physical.values())), schema=schema or None)
-        return {column: clause.c[theirs] for column, theirs in physical.items()}
+        return {column: clause.c[name] for column, name in physical.items()}
 
     def _in_range(self, first: float, last: float) -> list[sa.ColumnElement[bool]]:
         time = self._columns["snapshot_time_epoch"]
@@ -236,7 +248,7 @@ class ProcessSource(Database):
         self, start: Instant, end: Instant, *columns: sa.ColumnElement[Any]
     ) -> sa.Select[tuple[Any, ...]]:
         host = self._require_columns()["host"]
-        # Grouped as bytes: a case-insensitive collation would merge "web" with "WEB".
+        # Grouped by bytes, because a case-insensitive collation would merge "web" with "WEB".
         return (
             sa.select(sa.func.min(host), *columns)
             .where(*self._in_range(_seconds(start), _seconds(end)), host.is_not(None))
@@ -254,10 +266,10 @@ class ProcessSource(Database):
 
 
 def _local_bounds(first: float, last: float, zone: ZoneInfo) -> tuple[dt.datetime, dt.datetime]:
-    """Naive local times that enclose all of ``[first, last)``.
+    """Two naive local times, with all of ``[first, last)`` between them.
 
-    Local clocks jump and repeat, so the range is widened to the smallest and the largest offset
-    in force around it.
+    Local clocks jump and repeat, so the range is widened by the smallest and the largest offset
+    from UTC in force around the range.
     """
     hours = range(int(first) - 86_400, int(last) + 2 * 86_400, 3_600)
     offsets = {dt.datetime.fromtimestamp(hour, zone).utcoffset() for hour in hours}
@@ -275,7 +287,7 @@ def _seconds(instant: Instant) -> float:
 
 
 def _number(seconds: float) -> int | float:
-    """Whole seconds as an integer, so that an integer index is compared with an integer."""
+    """Whole seconds as an integer, so that an integer column is compared with an integer."""
     return int(seconds) if seconds == int(seconds) else seconds
 
 

@@ -1,6 +1,6 @@
-"""The collectors' table as settings describe it: its name, its columns' names, the unit of ``rss``.
+"""The collectors' table as the settings describe it: names of table and columns, unit of ``rss``.
 
-Values only, so that the settings load where no database driver is installed: no query, no frame.
+Values only, so that the settings load without a database driver. No query belongs here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ OPTIONAL_COLUMNS = frozenset({"etimes"})
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """Which table to read and how its columns are called.
+    """Which table to read, and the names of its columns.
 
     Attributes:
         name: table or view, ``table`` or ``schema.table``.
-        columns: our column name to the table's, where they differ.
+        columns: column name of :data:`COLUMNS` to the table's name, where the names differ.
         rss_unit: unit of ``rss``: ``bytes``, or ``KiB`` as ``ps`` prints it.
-        timezone: zone of the naive ``snapshot_datetime`` column. Where that column is the only
-            indexed time, naming its zone lets it narrow the scan; the epoch column decides.
+        timezone: time zone of the naive ``snapshot_datetime`` column. With a time zone, queries
+            also filter by that column, so that an index on it narrows the scan. The epoch column
+            decides which rows are read.
     """
 
     name: str = "processes"
@@ -38,5 +39,5 @@ class SourceTable:
     timezone: ZoneInfo | None = None
 
     def physical(self, column: str) -> str:
-        """The table's name for one of our columns."""
+        """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""
         return self.columns.get(column, column)

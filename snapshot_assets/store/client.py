@@ -1,4 +1,4 @@
-"""What each reader and writer has: a connection, the keys, a clock. No command belongs here."""
+"""What readers and writers share: a connection, the keys, a clock. No command belongs here."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _Plans = TypeVar("_Plans")
 
 
 class StoreClient(ABC, Generic[_Base]):
-    """A connection to Redis and the keys under a prefix. Opening one does not connect.
+    """A connection to Redis and the keys under a prefix. The constructor does not connect.
 
     Args:
         host: server name.
         port: TCP port.
         db: database number.
         url: instead of the three above, as ``RedisBase`` describes.
-        prefix: put before each key, so that several installations can share a server.
-        retention: how long each form is kept.
+        prefix: text in front of each key, so that several installations can share a server.
+        retention: how long Redis keeps each form.
         patience: timeouts and retries; each class has its own default.
-        clock: epoch seconds now, for tests.
+        clock: returns the epoch seconds now; tests set another clock.
         client_options: further arguments of redis-py's client, for example ``password``.
 
     Attributes:
         base: the connection.
-        keys: what is called how in Redis.
+        keys: the keys in Redis and when each key expires.
         clock: as given.
 
     Raises:
-        SettingsError: the URL is not one of Redis.
+        SettingsError: the URL is not a URL of Redis.
     """
 
     default_patience: ClassVar[Patience]
@@ -63,7 +63,7 @@ class StoreClient(ABC, Generic[_Base]):
 
     @property
     def address(self) -> str:
-        """Where the server is, without user and password."""
+        """The address of the server, without user and password."""
         return self.base.address
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class StoreClient(ABC, Generic[_Base]):
 
 
 class ThreadedClient(StoreClient[RedisBase]):
-    """A client that threads may share, with its connections; a context manager."""
+    """A client that threads may share, with its connections. A context manager."""
 
     def _connection(
         self, target: Target, patience: Patience, client_options: dict[str, Any]
@@ -94,5 +94,5 @@ class ThreadedClient(StoreClient[RedisBase]):
         self.close()
 
     def close(self) -> None:
-        """Give back the connections; those that other threads wait for, when they have answered."""
+        """Close idle connections now, and each connection in use when its thread is done."""
         self.base.close()

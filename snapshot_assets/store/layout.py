@@ -1,4 +1,4 @@
-"""What is called how in Redis: every key, every field, and until when each is kept.
+"""The names in Redis: every key, every field, and when each key expires.
 
 Documents: one hash per bucket, a field per host; fixed, see docs/documents.md. Frames: see
 docs/frames.md. No command belongs here.
@@ -16,25 +16,25 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window, buc
 
 _NAMESPACE = "snapshot_assets:"
 
-# Fields of a host's day in 5 minutes; its other fields are buckets, by their time of day.
+# Fields of a host's day in 5 minutes. All other fields are buckets, named by the time of day.
 WHOLE_DAY = "day"
 COVERED = "covered"
-# Field of the state: all settled days are here. Its number goes up when a Redis that an older
-# version filled has to be filled again from the lake: when keys or fields are called otherwise, or
-# when settled days lack something that readers need. A new version of a packed layout is no such
-# case as long as the older ones can be read (see snapshot_assets.store.packing).
+# This field of the state says that Redis has all settled days. Raise its number if a Redis that an
+# older version filled has to be filled again from the lake: if names of keys or fields change, or
+# if settled days lack something that readers need. A new version of a packed format does not need a
+# new number, as long as readers can read the older versions (see snapshot_assets.store.packing).
 COMPLETE = "complete:2"
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long after its end each form is kept, in seconds.
+    """How long Redis keeps each form after the end of its interval, in seconds.
 
     Attributes:
-        documents: the documents, 5 minutes each.
-        frames: frames at 5 minutes.
-        hours: frames at an hour.
-        days: frames at a day.
+        documents: documents.
+        frames: frames of 5 minutes.
+        hours: summaries by hour.
+        days: summaries by day.
     """
 
     documents: int = 30 * DAY_SECONDS
@@ -44,11 +44,11 @@ class Retention:
 
     @property
     def longest(self) -> int:
-        """The longest of all."""
+        """The longest of the four."""
         return max(self.documents, self.frames, self.hours, self.days)
 
-    def of(self, resolution: Resolution) -> int:
-        """How long the frames of this resolution are kept."""
+    def seconds_for(self, resolution: Resolution) -> int:
+        """How long Redis keeps frames or summaries of this resolution, in seconds."""
         return {"5min": self.frames, "hour": self.hours, "day": self.days}[resolution]
 
 
@@ -56,63 +56,66 @@ class Retention:
 class Keys:
     """The keys under a prefix.
 
-    Keys of one host's frames share a hash tag, so that a cluster keeps them on one node and they
-    can change together.
+    The keys of a host's frames share a hash tag, so a cluster keeps these keys on one node, and one
+    script can change all of them.
 
     Args:
-        prefix: put before each key.
-        retention: how long each form is kept.
+        prefix: text in front of each key.
+        retention: how long Redis keeps each form.
     """
 
     prefix: str
     retention: Retention
 
     def document(self, bucket: int) -> str:
-        """The documents of the bucket that starts at this epoch second: host to JSON."""
+        """The hash of the bucket that starts at this epoch second: host to document."""
         return f"{self.prefix}{bucket_iso(bucket)}"
 
     def frame(self, host: str, day: int) -> str:
-        """A host's 5 minutes on the UTC day that starts at this epoch second.
+        """The hash of a host's buckets on the UTC day that starts at this epoch second.
 
-        Fields: :data:`WHOLE_DAY` and :data:`COVERED` once it is settled as a whole, and buckets by
-        :func:`bucket_field` that are newer than it.
+        Fields: :data:`WHOLE_DAY` and :data:`COVERED` once the day is settled as a whole, and a
+        :func:`bucket_field` for each bucket that was written on its own since then.
         """
         return f"{self.prefix}{_NAMESPACE}{_tag(host)}:5min:{_date(day)}"
 
     def summary(self, host: str, resolution: Resolution, day: int) -> str:
-        """A host's settled days in the month of this day; fields by :func:`day_field`."""
+        """The hash of a host's settled days in the month of this day: :func:`day_field` to text."""
         return f"{self.prefix}{_NAMESPACE}{_tag(host)}:{resolution}:{_date(day)[:7]}"
 
     def hosts_of_day(self, day: int) -> str:
-        """A set: the hosts that had frames on this day at some time."""
+        """The set of the hosts that ever had frames on this day."""
         return f"{self.prefix}{_NAMESPACE}hosts:{_date(day)}"
 
     @property
     def state(self) -> str:
-        """How far this Redis was filled; never expires, so that losing it means losing all."""
+        """The hash that says how far this Redis was filled.
+
+        The key never expires, so a missing state means that Redis has lost its data.
+        """
         return f"{self.prefix}{_NAMESPACE}state"
 
     @property
     def newest_snapshots(self) -> str:
-        """Each host's newest snapshot that the live path has seen; never expires either."""
+        """The hash of each host's newest snapshot that the live path has read; never expires."""
         return f"{self.prefix}{_NAMESPACE}hosts"
 
     def document_expiry(self, bucket: int) -> int:
-        """When the documents of this bucket go, epoch seconds."""
+        """When the documents of this bucket expire, epoch seconds."""
         return bucket + BUCKET_SECONDS + self.retention.documents
 
     def frame_expiry(self, day: int) -> int:
-        """When a host's 5 minutes of this day go."""
+        """When a host's buckets of this day expire, epoch seconds."""
         return day + DAY_SECONDS + self.retention.frames
 
     def summary_expiry(self, resolution: Resolution, day: int) -> int:
-        """When a host's month of summaries goes: when its last day may."""
+        """When a host's month of summaries expires, epoch seconds: with the month's last day."""
         month = dt.datetime.fromtimestamp(day, dt.UTC).replace(day=1)
         following = (month + dt.timedelta(days=31)).replace(day=1)
-        return int(following.timestamp()) + self.retention.of(resolution)
+        return int(following.timestamp()) + self.retention.seconds_for(resolution)
 
     def hosts_expiry(self, day: int) -> int:
-        """When the set of this day's hosts goes: after everything that it points to."""
+        """When the set of this day's hosts expires, epoch seconds: after all frames of the day."""
         return day + 32 * DAY_SECONDS + self.retention.longest
 
 
@@ -132,7 +135,7 @@ def day_of(bucket: int) -> int:
 
 
 def days_of(window: Window) -> range:
-    """The epoch seconds at which the UTC days that a window touches start."""
+    """The UTC days that a window touches, as the epoch seconds at which the days start."""
     return range(day_of(window.start), window.end, DAY_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Each stage refuses what it does not promise, in words that name the culprits."""
+"""A schema rejects a table that breaks its rules, and the message names the cause."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def refused(stage: Any, frame: pd.DataFrame) -> SchemaError:
     with pytest.raises(SchemaError) as caught:
         validate(stage, frame, SUBJECT)
     error = caught.value
-    assert error.stage == stage.__name__
+    assert error.schema == stage.__name__
     assert error.subject == SUBJECT
     assert error.rows == len(frame)
     assert error.violations

@@ -95,7 +95,7 @@ WHOLE: dict[str, Any] = json.loads(AGGREGATES_TEXT)
     [
         (RAW_ROWS, None, "snapshot_assets"),
         (RAW_ROWS, "no json", "Expecting value"),
-        (RAW_ROWS, "[1]", "its note is list, no object"),
+        (RAW_ROWS, "[1]", "its note is list, not an object"),
         (RAW_ROWS, '{"newest_epoch": 1.5}', "its note has no 'host'"),
         (RAW_ROWS, '{"host": "alice"}', "its note has no 'newest_epoch'"),
         (RAW_ROWS, '{"host": "alice", "newest_epoch": "now"}', "'newest_epoch' of its note is str"),

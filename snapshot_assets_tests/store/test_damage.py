@@ -126,7 +126,7 @@ def _told(reader: RedisReader | InOneLoop, key: str, resolution: str) -> str:
     """What is said when the frames are read, in each way of asking for them."""
     said = ""
     for by in (None, "username", ("username", "comm")):
-        ask = partial(reader.get_frame, "alice", ex.FIRST, ex.LAST, by=by, resolution=resolution)
+        ask = partial(reader.get_frame, "alice", ex.FIRST, ex.END, by=by, resolution=resolution)
         said = _said(key, ask) or said
     return said
 
@@ -206,11 +206,11 @@ def test_fields_of_somebody_else_are_told(
                 _said(key, partial(reader.get_data, None, ex.FIRST, ex.LAST))
                 _said(
                     key,
-                    partial(reader.get_frame, "alice", ex.FIRST, ex.LAST, resolution="5min"),
+                    partial(reader.get_frame, "alice", ex.FIRST, ex.END, resolution="5min"),
                 )
                 _said(
                     key,
-                    partial(reader.get_frame, "alice", ex.FIRST, ex.LAST, resolution="hour"),
+                    partial(reader.get_frame, "alice", ex.FIRST, ex.END, resolution="hour"),
                 )
         finally:
             with redis_server.client() as client:

@@ -116,7 +116,7 @@ def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:
     for other in (b"0", b"%d" % (BUCKET_VERSION + 1), b"x"):
         with pytest.raises(PackingError, match=f"version '{other.decode()}'"):
             unpack_buckets("alice", [bucket[:1] + other + bucket[2:]])
-    with pytest.raises(PackingError, match="no packed frame"):
+    with pytest.raises(PackingError, match="not a packed frame"):
         unpack_day("alice", b"PAR1", MIDNIGHT)
     with pytest.raises(PackingError, match=r"of 300 s"):
         unpack_summary(blob, "hour", MIDNIGHT, ["cpu"], ())
@@ -343,9 +343,9 @@ def test_documents_of_hours_and_days_are_the_means_of_the_frames(
 
 def test_what_cannot_be_asked_is_refused(reader: RedisReader) -> None:
     for told, options in {
-        "measure 'gpu' is none of cpu, mem": {"measure": "gpu"},
-        "by 'host' is none of": {"by": "host"},
-        "resolution '1h' is none of auto, 5min, hour, day": {"resolution": "1h"},
+        "measure 'gpu' is unknown; use cpu or mem": {"measure": "gpu"},
+        "by 'host' is unknown; use None, ": {"by": "host"},
+        "resolution '1h' is unknown; use auto, 5min, hour or day": {"resolution": "1h"},
     }.items():
         with pytest.raises(ValueError, match=told):
             reader.get_frame(**options)  # type: ignore[arg-type]

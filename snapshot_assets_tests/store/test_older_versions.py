@@ -19,7 +19,7 @@ from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.store import packed
 from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
 from snapshot_assets_tests.support.servers import Redis
-from snapshot_assets_tests.support.snapshots import FIRST, LAST, READERS, InOneLoop
+from snapshot_assets_tests.support.snapshots import END, FIRST, READERS, InOneLoop
 
 NOW = packed.DAY + 86_400 + 3_600
 OF_SETTLED, OF_LIVE = packed.DAY + 300, packed.DAY + 86_100
@@ -85,7 +85,7 @@ def test_days_and_buckets_of_different_versions_are_read_together(
             OF_LIVE: packed.kept("bucket-live", BUCKET_VERSION + 1 - version),
         }
         client.hset(key, mapping={bucket_field(b): text for b, text in texts.items()})
-        frame = reader.get_frame(None, FIRST, LAST, resolution="5min")
+        frame = reader.get_frame(None, FIRST, END, resolution="5min")
         shown = {
             int(start.timestamp()): (round(peak * 10**6), settled)
             for start, peak, settled in zip(
@@ -114,6 +114,6 @@ def test_summaries_of_any_version_are_read(redis_server: Redis, version: int) ->
         for text, resolution in (("summary-hour", "hour"), ("summary-day", "day")):
             key = keys.summary(packed.HOST, resolution, packed.DAY)  # type: ignore[arg-type]
             client.hset(key, "22", packed.kept(text, version))
-            frame = reader.get_frame(None, FIRST, LAST, by="username", resolution=resolution)
+            frame = reader.get_frame(None, FIRST, END, by="username", resolution=resolution)
             named = frame.groupby("username", observed=True)["core_seconds"].sum()
             assert named.round(6).to_dict() == {"(other)": 60.0, "ana": 450.0, "bö": 240.0}

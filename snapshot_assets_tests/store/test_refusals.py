@@ -181,7 +181,7 @@ def test_a_wrong_password_is_told_at_once_and_not_tried_again(
                 start = time.monotonic()
                 with (
                     opener(url=f"redis://{login}{address}") as one,
-                    pytest.raises(StoreError, match="refuses the user or the password") as caught,
+                    pytest.raises(StoreError, match="rejects the user or the password") as caught,
                 ):
                     _ = one.progress() if isinstance(one, RedisWriter) else one.get_data("alice")
                 assert time.monotonic() - start < 1.0

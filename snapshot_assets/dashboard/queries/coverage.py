@@ -39,7 +39,7 @@ class Coverage:
 
 def kept_from(reader: RedisReader, grid: Grid) -> int:
     """The start of the first UTC day that Redis keeps at this resolution, epoch seconds."""
-    kept = reader.clock() - reader.keys.retention.of(grid.resolution)
+    kept = reader.clock() - reader.keys.retention.seconds_for(grid.resolution)
     return int(kept // DAY_SECONDS * DAY_SECONDS)
 
 

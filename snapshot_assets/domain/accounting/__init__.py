@@ -3,9 +3,9 @@
 The one public function is :func:`account`. It reads top to bottom in the order of the contract
 (docs/accounting.md), with a chapter for each part: ``rows`` (duplicates, snapshots), ``spans``
 (which rows are the same process, the CPU span that a row ends) and ``buckets`` (spans split at
-bucket borders, memory). The results are made here: aggregates and ledger. Everything is computed
-on whole columns, in an order that depends on the data alone, so the same rows give the same bits
-however they were shuffled or split into windows.
+bucket borders, memory). This module makes the results: aggregates and ledger. Everything is
+computed on whole columns, in an order that depends on the data alone. The same rows therefore give
+the same bits, however the rows were shuffled or split into windows.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ BYTES_PER_GB = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the rows of a window come to.
+    """The result of accounting the rows of a window.
 
     Attributes:
-        aggregates: a :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates` frame.
+        aggregates: as the schema :class:`~snapshot_assets.domain.schemas.FiveMinuteAggregates`.
         ledger: what became of every row and of every CPU-second.
     """
 
@@ -56,9 +56,9 @@ def account(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> Accou
     """Attribute the CPU and memory of process rows to the window's buckets.
 
     Args:
-        rows: a :class:`~snapshot_assets.domain.schemas.RawProcessRows` frame, in any order, of any
-            number of hosts, holding at least ``rules.read_range(window)``. More rows than that do
-            not change the aggregates.
+        rows: as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, but in any
+            order; of any number of hosts, at least all of ``rules.read_range(window)``. More rows
+            do not change the aggregates.
         window: the buckets to publish.
         rules: gaps, slack, exclusions.
 
@@ -89,7 +89,7 @@ def _aggregates(rows: pd.DataFrame, process: Process, cover: Cover, use: Use) ->
     entry_host, user_comm = np.divmod(process.entry_keys[use.entry], process.users * process.comms)
     username, comm = np.divmod(user_comm, process.comms)
 
-    # Which covered bucket each use belongs to; both are sorted by (bucket, host).
+    # The covered bucket that each use belongs to. Both are sorted by (bucket, host).
     hosts = max(len(host_names), 1)
     cover_key = cover.bucket * hosts + cover.host
     cover_index_of_use = np.searchsorted(cover_key, use.bucket * hosts + entry_host)
@@ -98,10 +98,10 @@ def _aggregates(rows: pd.DataFrame, process: Process, cover: Cover, use: Use) ->
     idle_cover = np.flatnonzero(idle)
 
     cover_index = np.concatenate([cover_index_of_use, idle_cover])
-    nobody = np.full(len(idle_cover), -1)
+    no_owner = np.full(len(idle_cover), -1)
     zeros = np.zeros(len(idle_cover))
-    username = np.concatenate([username, nobody])
-    comm = np.concatenate([comm, nobody])
+    username = np.concatenate([username, no_owner])
+    comm = np.concatenate([comm, no_owner])
     order = np.lexsort((comm, username, cover_index))
     cover_index = cover_index[order]
     seconds = cover.seconds[cover_index]
@@ -138,7 +138,8 @@ def _ledger(rows_read: int, process: Process, spans: Spans, cover: Cover, window
     dropped = process.dropped_time
     dropped_inside = int(((dropped >= window.start) & (dropped < window.end)).sum())
 
-    # The share of each span inside the window, on another path than the split into buckets.
+    # The share of each span inside the window, computed without the split into buckets, so that the
+    # ledger and the aggregates check each other.
     overlap = np.minimum(time, window.end) - np.maximum(spans.start, window.start)
     with np.errstate(invalid="ignore"):
         share = np.clip(overlap, 0, None) / (time - spans.start)

@@ -1,6 +1,7 @@
 """The third chapter: spans are split at bucket borders, and CPU and memory are summed by bucket.
 
-Which spans there are is decided before; how the sums are published is decided after.
+The chapter before makes the spans. :func:`snapshot_assets.domain.accounting.account` turns the sums
+into aggregates.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, Window
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Spans split at bucket borders.
+    """Spans split at bucket borders; each array has one element for each piece.
 
-    For each piece the position of its span, the bucket, its seconds and its share of the span.
+    Attributes:
+        span_index: position of the span.
+        bucket: start of the bucket, epoch seconds.
+        seconds: length of the piece.
+        share: the piece's share of the span's length.
     """
 
     span_index: Ints
@@ -46,7 +51,15 @@ def split_at_borders(start: Floats, end: Floats, window: Window) -> Pieces:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """For each covered (bucket, host), sorted by both: covered seconds and snapshots."""
+    """The covered (bucket, host) pairs, sorted by both; one element for each pair.
+
+    Attributes:
+        bucket: start of the bucket, epoch seconds.
+        host: code of the host.
+        seconds: covered seconds of the bucket.
+        snapshots: number of snapshots whose span overlaps the bucket.
+        cover_index: for each piece (not for each pair) the position of its pair.
+    """
 
     bucket: Ints
     host: Ints
@@ -55,16 +68,16 @@ class Cover:
     cover_index: Ints
 
 
-def cover_buckets(snapshots: Snapshots, snapshot: Ints, pieces: Pieces) -> Cover:
+def cover_buckets(snapshots: Snapshots, piece_snapshot: Ints, pieces: Pieces) -> Cover:
     """How long each bucket of each host is covered.
 
     Args:
         snapshots: of all hosts.
-        snapshot: for each piece the position of the snapshot that it belongs to.
+        piece_snapshot: for each piece the position of its snapshot.
         pieces: the spans of the covered snapshots, split at bucket borders.
     """
     hosts = int(snapshots.host.max(initial=0)) + 1
-    cover_index, keys = ordered_codes(pieces.bucket * hosts + snapshots.host[snapshot])
+    cover_index, keys = ordered_codes(pieces.bucket * hosts + snapshots.host[piece_snapshot])
     bucket, host = np.divmod(keys, hosts)
     seconds = sums(cover_index, pieces.seconds, len(keys))
     count = np.bincount(cover_index, minlength=len(keys))
@@ -73,7 +86,7 @@ def cover_buckets(snapshots: Snapshots, snapshot: Ints, pieces: Pieces) -> Cover
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """For each (bucket, entry) that used something: core-seconds and byte-seconds."""
+    """Core-seconds and byte-seconds of each (bucket, entry) with any use."""
 
     bucket: Ints
     entry: Ints
@@ -91,9 +104,9 @@ def use_of_buckets(
 ) -> Use:
     """Sum CPU and memory by bucket and entry.
 
-    Nearly all spans are exactly their snapshot's span. Those are summed by (snapshot, entry)
-    first, and only the few sums are split at bucket borders. The others, of processes born in
-    between or missing from a snapshot, are split one by one.
+    Nearly all spans equal the span of their snapshot. These are summed by (snapshot, entry) first,
+    and only the few sums are split at bucket borders. The other spans, of processes that were born
+    between two snapshots or are missing from a snapshot, are split one by one.
     """
     entries = max(len(process.entry_keys), 1)
     attributed = spans.row_class == RowClass.ATTRIBUTED

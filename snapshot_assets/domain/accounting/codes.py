@@ -1,4 +1,4 @@
-"""Numbers instead of text and times, that sort like what they stand for; sums by such numbers.
+"""Codes: integers that stand for texts or times and sort like them; sums by code.
 
 Nothing here knows what a process is.
 """
@@ -15,7 +15,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def ordered_codes(values: npt.NDArray) -> tuple[Ints, npt.NDArray]:
-    """Number the distinct values so that the numbers sort like the values."""
+    """For each value its code, and the distinct values, ascending; a code is a position in them."""
     codes, uniques = pd.factorize(values)
     order = np.argsort(uniques, kind="stable")
     rank = np.empty(len(uniques), dtype=np.int64)
@@ -24,12 +24,15 @@ def ordered_codes(values: npt.NDArray) -> tuple[Ints, npt.NDArray]:
 
 
 def sums(codes: Ints, values: Floats, count: int) -> Floats:
-    """The sum of the values of each code, added in row order; floats also where there are none."""
+    """The sum of the values of each code, added in row order; floats even without any value."""
     return np.bincount(codes, values, count).astype(np.float64, copy=False)
 
 
 def category_codes(column: pd.Series) -> tuple[Ints, npt.NDArray[np.object_]]:
-    """Codes of a categorical column that sort like its text, and the text for each code."""
+    """For each row a code that sorts like its text, and the text of each code.
+
+    The column must have no missing values.
+    """
     categories = np.asarray(column.cat.categories, dtype=object)
     order = np.argsort(categories, kind="stable")
     rank = np.empty(len(categories), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""The first chapter: rows in order, without duplicates, and the snapshots that they make.
+"""The first chapter: rows in order, without duplicates, and the snapshots of these rows.
 
-What a row's CPU is and where it goes is in the next chapters.
+The next chapters decide the CPU that a row adds, and the buckets that get this CPU.
 """
 
 from __future__ import annotations
@@ -23,10 +23,22 @@ from snapshot_assets.domain.rules import AccountingRules
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The rows kept, sorted by host, pid and time; the codes sort like the values they stand for.
+    """The kept rows, sorted by host, pid and time. Codes sort like the values they stand for.
 
-    ``entry`` numbers the (host, username, comm) triples; ``dropped_time`` are the snapshot times
-    of the duplicates that were left out.
+    Attributes:
+        host: code of the host.
+        pid: code of the pid.
+        time: snapshot time, epoch seconds.
+        cputimes: CPU-seconds since the process started.
+        rss: bytes.
+        etimes: seconds since the process started; NaN if unknown.
+        entry: position in ``entry_keys``.
+        entry_keys: the distinct (host, username, comm), each as one number.
+        users: number of usernames, at least 1.
+        comms: number of comms, at least 1.
+        username: position in ``usernames``.
+        dropped_time: snapshot times of the duplicates that were left out, not of the kept rows.
+        usernames: the text of each username code.
     """
 
     host: Ints
@@ -45,7 +57,7 @@ class Process:
 
 
 def sort_and_deduplicate(rows: pd.DataFrame) -> Process:
-    """Sort by (host, pid, time); of equal ones keep the largest cputimes, then the largest rss."""
+    """Sort by (host, pid, time); of equal rows keep the largest cputimes, then the largest rss."""
     host, _ = category_codes(rows["host"])
     username, usernames = category_codes(rows["username"])
     comm, comms = category_codes(rows["comm"])
@@ -63,8 +75,9 @@ def sort_and_deduplicate(rows: pd.DataFrame) -> Process:
     repeated[1:] = ordered[1:] == ordered[:-1]
     kept = np.ones(len(key), dtype=bool)
     if repeated.any():
-        # Only within runs of equal keys does the order still depend on how the rows came in.
-        # Sort those by what decides, and by the rest so that ties cannot depend on it either.
+        # Within a run of equal keys, the order still depends on the order of the input. Sort each
+        # run by cputimes and rss, which decide, and then by the remaining columns, so that ties do
+        # not depend on the input either.
         run = repeated.copy()
         run[:-1] |= repeated[1:]
         members = order[run]
@@ -96,17 +109,25 @@ def sort_and_deduplicate(rows: pd.DataFrame) -> Process:
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """A host's distinct times, sorted by host and time, and for each row the number of its own."""
+    """The distinct times of each host, sorted by host and time.
+
+    Attributes:
+        host: code of the host.
+        time: snapshot time, epoch seconds.
+        previous: time of the host's snapshot before; NaN for the first.
+        covered: whether the time since the snapshot before is covered.
+        snapshot_index: for each row (not for each snapshot) the position of its snapshot.
+    """
 
     host: Ints
     time: Floats
-    previous: Floats  # NaN where the host's first
+    previous: Floats
     covered: Bools
     snapshot_index: Ints
 
 
 def take_snapshots(process: Process, rules: AccountingRules) -> Snapshots:
-    """The distinct times of each host, and which of them cover the time since the one before."""
+    """The snapshots of each host, and which of them cover the time since the snapshot before."""
     time, times = ordered_codes(process.time)
     snapshot_index, keys = ordered_codes(process.host * max(len(times), 1) + time)
     host, time_of_key = np.divmod(keys, max(len(times), 1))

@@ -1,6 +1,6 @@
-"""The second chapter: which rows are the same process, the CPU span that each ends, its class.
+"""The second chapter: which rows are the same process, the CPU span that a row ends, its class.
 
-Buckets are the next chapter's.
+The next chapter splits the spans into buckets.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ from snapshot_assets.domain.accounting.rows import Process, Snapshots
 from snapshot_assets.domain.ledger import RowClass
 from snapshot_assets.domain.rules import AccountingRules
 
-# A process that was born and measured within the same second did not use its CPU in no time.
+# A process may be born and measured within the same second. Its span has at least this length.
 _SHORTEST_SPAN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """For each row its class and, where it ends one, the CPU span ``(start, time]``."""
+    """For each row its class and, if the row ends one, the CPU span ``(start, time]``.
+
+    Attributes:
+        row_class: a :class:`~snapshot_assets.domain.ledger.RowClass`.
+        start: epoch seconds.
+        cpu_seconds: CPU-seconds used in the span; 0 for a row that ends no span.
+        excluded_attributed: whether the row is excluded and would be attributed otherwise.
+        counts_for_memory: whether the row's memory is counted.
+    """
 
     row_class: npt.NDArray[np.int8]
     start: Floats
@@ -34,15 +42,15 @@ def cpu_spans(process: Process, snapshots: Snapshots, rules: AccountingRules) ->
     """Decide for each row whether it continues the row before, and what CPU it adds.
 
     Args:
-        process: the rows kept, sorted by host, pid and time.
-        snapshots: those that the rows make.
+        process: the kept rows, sorted by host, pid and time.
+        snapshots: the snapshots of these rows.
         rules: gaps, slack, exclusions.
     """
     time, cputimes, etimes = process.time, process.cputimes, process.etimes
     host_previous = snapshots.previous[snapshots.snapshot_index]
 
-    # The same process as in the row before? Comparisons with a missing etimes are False, and so
-    # never speak against it.
+    # Is this the same process as in the row before? Comparisons with a missing etimes are False, so
+    # a missing etimes never contradicts that.
     earlier = np.full(len(time), np.nan)
     earlier_cputimes = np.zeros(len(time))
     earlier_etimes = np.full(len(time), np.nan)
@@ -56,7 +64,7 @@ def cpu_spans(process: Process, snapshots: Snapshots, rules: AccountingRules) ->
         & ~(etimes < apart - rules.slack_seconds)
         & ~(np.abs(etimes - earlier_etimes - apart) > rules.slack_seconds)
     )
-    # Not continued, but young enough to have been born since the snapshot before.
+    # Not continued, but young enough to have been born since the host's snapshot before.
     since_previous = time - host_previous
     born = ~continued & (etimes <= since_previous + rules.slack_seconds)
 
@@ -69,12 +77,13 @@ def cpu_spans(process: Process, snapshots: Snapshots, rules: AccountingRules) ->
     row_class = np.full(len(time), RowClass.FIRST_SEEN, dtype=np.int8)
     row_class[continued | born] = RowClass.GAP
     row_class[attributed] = RowClass.ATTRIBUTED
-    is_excluded = np.array([rules.excludes(name) for name in process.usernames], dtype=bool)
+    is_excluded = np.array([rules.excludes(user) for user in process.usernames], dtype=bool)
     excluded = is_excluded[process.username] if len(is_excluded) else np.zeros(len(time), bool)
     row_class[excluded] = RowClass.EXCLUDED
 
     counts_for_memory = ~excluded
     if rules.drop_idle_memory:
-        # Not across gaps: whether such a row ends a span can depend on rows that are not read.
+        # Rows across gaps are kept: whether such a row ends a span can depend on rows that are not
+        # read.
         counts_for_memory &= ~(attributed & (cpu_seconds == 0))
     return Spans(row_class, start, cpu_seconds, excluded & attributed, counts_for_memory)

@@ -1,6 +1,6 @@
-"""A bucket as a text of its own, for the newest ones, which change one by one: docs/frames.md.
+"""A bucket as a text of its own, for the newest buckets, which change one by one: docs/frames.md.
 
-A text begins with its stage, at which the scripts in Redis look, and its version.
+A text begins with a mark of its stage, which the scripts in Redis read, and its version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from snapshot_assets.store.packing.sections import Column, Columns, columns_in
 
 BUCKET_VERSION = 2
 
-# The first byte, in every version: a script that writes live buckets leaves settled ones alone.
+# The first byte, in every version. A script that writes live buckets does not overwrite settled
+# buckets.
 SETTLED_MARK, LIVE_MARK = b"S", b"L"
 _HEAD = 10  # mark, version, checksum in hexadecimal
 _VERSIONS = {b"%d" % version: version for version in range(1, BUCKET_VERSION + 1)}
@@ -35,7 +36,7 @@ _BUCKET: Columns = (
 
 
 def pack_buckets(usage: Usage) -> dict[int, bytes]:
-    """Each bucket of one host as a text of its own, by epoch second."""
+    """Each bucket of one host as a text: start of the bucket (epoch second) to text."""
     columns: dict[str, Ints] = {
         **{measure: usage.totals[measure] for measure in MEASURES},
         **{count: usage.counts[count] for count in COUNTS},
@@ -89,7 +90,7 @@ def unpack_buckets(
 
 
 def _flat_lists(usage: Usage, entries: Entries) -> list[list[Any]]:
-    """For each bucket what is listed, one entry after the other: username, comm, millionths."""
+    """For each bucket its entries, one after the other in one list: username, comm, millionths."""
     width = _ENTRY_COLUMNS
     owners = [usage.owners[i] for i in entries.owner_index.tolist()]
     flat: list[Any] = [None] * (width * len(owners))
@@ -106,7 +107,7 @@ def _unpack_into(
     version: int,
     bodies: Sequence[bytes],
 ) -> None:
-    """Append what texts of one version say; what a version does not have yet is 0."""
+    """Append the columns and entries of texts of one version; columns that it lacks are 0."""
     *found, flat_cpu, flat_mem = zip(*orjson.loads(b"[%b]" % b",".join(bodies)), strict=True)
     # Version 1 does not say how many columns an entry has.
     if version > 1 and set(found.pop()) != {_ENTRY_COLUMNS}:

@@ -1,4 +1,4 @@
-"""What can be wrong with packed bytes, and how an error says so."""
+"""The errors for packed bytes that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import pyarrow as pa
 
 
 class PackingError(ValueError):
-    """Bytes that are not what they should be; the message says what they are."""
+    """A text is damaged, of another format, or of an unknown version; the message says which."""
 
 
 def unknown_version(found: object, newest: int) -> PackingError:
     """The error for a version outside ``1`` to ``newest``."""
     return PackingError(
-        f"it is of version {str(found)!r}, this snapshot_assets reads 1 to {newest}; update the "
+        f"it has version {str(found)!r}, this snapshot_assets reads 1 to {newest}; update the "
         "older of reader and writer"
     )
 
 
 @contextmanager
 def damage_reported() -> Iterator[None]:
-    """While bytes are decoded: whatever a decoder raises comes out as PackingError."""
+    """Turn the errors of decoders into PackingError.
+
+    Raises:
+        PackingError: the block raises an error that damaged bytes can cause.
+    """
     try:
         yield
     except PackingError:

@@ -1,4 +1,4 @@
-"""A settled day of a host's buckets as one text. Layout: docs/frames.md."""
+"""A settled day of a host's buckets as one text. Format: docs/frames.md."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LAYOUT = Layout(DAY_VERSION, BUCKET_SECONDS, (_BUCKETS, *([_ENTRIES] * len(MEAS
 
 
 def pack_day(usage: Usage, day: int) -> bytes:
-    """The buckets of one host on the UTC day that starts at this epoch second."""
+    """The buckets of one host on the UTC day that starts at this epoch second, as one text."""
     whole = usage.with_needed_owners()
     buckets: dict[str, Any] = {
         **{measure: whole.totals[measure] for measure in MEASURES},

@@ -1,8 +1,9 @@
 """Sections: tables of whole numbers, and names, as compressed bytes under one checksum.
 
-A text is a head, a line for each section, and the sections, each compressed on its own, so that a
-reader unpacks only what it needs. Which sections a text has is said by its layout, in
-:mod:`snapshot_assets.store.packing.days` and :mod:`snapshot_assets.store.packing.summaries`.
+A text is a head, a line for each section, and the sections. Each section is compressed on its own,
+so that a reader unpacks only the sections that it needs. :mod:`snapshot_assets.store.packing.days`
+and :mod:`snapshot_assets.store.packing.summaries` define the layouts, that is, the sections of a
+text.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _LINE_OF_VERSION_1 = struct.Struct("<II")
 _COLUMNS_OF_NAMES = 2
 # A day of a host with ten thousand owners in each bucket stays below this.
 _LARGEST_SECTION_BYTES = 256 * 2**20
-# lz4 packs no better.
+# The compression ratio of lz4 never exceeds this.
 _LARGEST_RATIO = 256
-# A quarter more bytes than zstd, which makes a large context for each section: with it unpacking
-# takes four times as long.
+# lz4 needs a quarter more bytes than zstd. But zstd makes a large context for each section, and
+# unpacking with zstd takes four times as long.
 _CODEC = pa.Codec("lz4_raw")
 
 
@@ -40,9 +41,9 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        name: what it is called in the code; it is not in the bytes.
+        name: the name in the code; the bytes do not contain it.
         signed: whether numbers may be negative.
-        since: the layout's first version that has it; bytes of older ones say 0.
+        since: the layout's first version with this column; in older versions it reads as 0.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Layout(NamedTuple):
     """The sections of a text: names first, then tables.
 
     Attributes:
-        version: which is written; this one and all before it can be read.
+        version: the version that is written; this version and all older versions can be read.
         step_seconds: length of a bucket or interval.
         tables: the columns of each.
     """
@@ -81,10 +82,11 @@ def pack(layout: Layout, owners: Sequence[Owner], tables: Sequence[Mapping[str, 
     Args:
         layout: of the text.
         owners: (username, comm).
-        tables: for each table of the layout its columns' numbers, by name.
+        tables: for each table of the layout: column name to numbers.
 
     Raises:
-        ValueError: a column that is not signed has a negative number, or one is missing.
+        ValueError: a column that is not signed has a negative number, or a table has other columns
+            than the layout.
     """
     names = orjson.dumps([name for owner in owners for name in owner])
     sections = [(names, _COLUMNS_OF_NAMES)]
@@ -110,7 +112,7 @@ class Sections:
 
     def __init__(self, blob: bytes, layout: Layout) -> None:
         if len(blob) < _HEAD.size or blob[:4] != _MAGIC:
-            raise PackingError("it is no packed frame")
+            raise PackingError("it is not a packed frame")
         _, version, sections, unused, step, checksum = _HEAD.unpack_from(blob)
         # First of all: each layout counts its versions on its own.
         if step != layout.step_seconds:
@@ -158,10 +160,10 @@ class Sections:
                 column = planes[at : at + rows].astype(np.int64)
             else:
                 column = np.zeros(rows, dtype="<i8")
-                bytes_of = column.view(np.uint8)
+                column_bytes = column.view(np.uint8)
                 for place in range(width):
                     first = at + place * rows
-                    bytes_of[place::8] = planes[first : first + rows]
+                    column_bytes[place::8] = planes[first : first + rows]
             found[name] = (column >> 1) ^ -(column & 1) if signed else column
             at += rows * width
         for name, _, _ in columns[len(present) :]:
@@ -169,11 +171,11 @@ class Sections:
         return found
 
     def empty(self, number: int) -> Mapping[str, Ints]:
-        """The columns of a table that is not needed, without rows."""
+        """The columns of the layout's table at this position without rows, unpacking nothing."""
         return {column.name: np.zeros(0, np.int64) for column in self._layout.tables[number]}
 
     def _require_columns(self, position: int, count: int) -> None:
-        # Version 1 does not say how many there are.
+        # Version 1 does not contain the number of columns.
         if self._version > 1 and (found := self._lines[position][2]) != count:
             raise PackingError(f"a section has {found} columns and should have {count}")
 
@@ -190,20 +192,20 @@ class Sections:
 
 
 def require_below(values: Ints, bound: int) -> None:
-    """Reject positions that refer to nothing.
+    """Reject positions outside an array of length ``bound``.
 
     Raises:
         PackingError: a value is negative, or ``bound`` or more.
     """
-    # Negative ones are the largest when read without a sign.
+    # Read as unsigned integers, negative values are the largest.
     if len(values) and int(values.view(np.uint64).max()) >= bound:
-        raise PackingError("it refers to what it does not have")
+        raise PackingError("it refers to a position that does not exist")
 
 
 def _planes(columns: Columns, given: Mapping[str, Any]) -> bytes:
-    """The columns one after the other, each as planes of bytes: equal bytes lie side by side.
+    """The columns one after the other, each as planes: first all lowest bytes, then the next.
 
-    Before them, how many bytes each column's numbers need.
+    Before the planes there is one byte for each column: the number of its planes.
     """
     if given.keys() != {column.name for column in columns}:
         raise ValueError(f"columns {sorted(given)} for the table {[c.name for c in columns]}")

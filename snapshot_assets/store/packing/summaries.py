@@ -1,4 +1,4 @@
-"""A settled day's summary, by hour or as one, as one text. Layout: docs/frames.md."""
+"""A settled day's summary, by hour or for the whole day, as one text. Format: docs/frames.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LISTED: Columns = (
     Column("seconds"),
     Column("peak"),
 )
-# By how much a user's peak is above the highest of its commands alone, and a command's likewise.
+# How much the peak of a user is above the highest peak of the user's pairs; the same for commands.
 _EXCESS: Columns = (Column("peak"),)
 _OF_MEASURE: tuple[Columns, ...] = (_TOTALS, _LISTED, *([_EXCESS] * len(_COARSER)))
 _TABLES: tuple[Columns, ...] = (_INTERVALS, *(_OF_MEASURE * len(MEASURES)))
@@ -52,7 +52,12 @@ _LAYOUTS = {step: Layout(SUMMARY_VERSION, step, _TABLES) for step in STEP_SECOND
 
 
 def pack_summary(summary: Summary, day: int) -> bytes:
-    """A summary, with both measures and all groupings, of the day that starts at this second."""
+    """A summary as one text.
+
+    Args:
+        summary: with both measures and all groupings.
+        day: epoch second at which the summary's UTC day starts.
+    """
     tables: list[Mapping[str, Any]] = [
         {"start": summary.start - day, "covered": summary.covered, "settled": summary.settled}
     ]
@@ -81,7 +86,9 @@ def pack_summary(summary: Summary, day: int) -> bytes:
 def unpack_summary(
     blob: bytes, resolution: Resolution, day: int, measures: Sequence[Measure], grouping: Grouping
 ) -> Summary:
-    """The inverse of :func:`pack_summary`, with these measures, and one grouping unless empty.
+    """The inverse of :func:`pack_summary`, with these measures and this grouping.
+
+    With an empty grouping, the parts have no groups, and ``other`` is the total.
 
     Raises:
         PackingError: the bytes are damaged or of an unknown version.
@@ -114,7 +121,7 @@ def _unpacked_part(
     totals = sections.table(first)
     total = Amount(seconds=totals["total_seconds"], peak=totals["total_peak"])
     if len(total.seconds) != intervals:
-        raise PackingError("its totals are not those of its intervals")
+        raise PackingError("it has another number of totals than of intervals")
     if not grouping:
         return Part(total=total, other=total, groups={})
     listed = sections.table(first + 1)
@@ -130,6 +137,6 @@ def _unpacked_part(
         excess = sections.table(first + 2 + _COARSER.index(grouping))["peak"]
         group = regrouped(owners, group, grouping)
         if len(excess) != len(group.interval_index):
-            raise PackingError("its peaks are not those of its groups")
+            raise PackingError("it has another number of peaks than of names")
         group = replace(group, amount=replace(group.amount, peak=group.amount.peak + excess))
     return Part(total=total, other=rest, groups={grouping: group})

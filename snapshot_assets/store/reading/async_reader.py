@@ -1,6 +1,6 @@
 """Reading from Redis with asyncio: the twin of :mod:`snapshot_assets.store.reading.reader`.
 
-The plans are the same (:mod:`snapshot_assets.store.reading.plan`); only waiting differs.
+Both readers run the same plans (:mod:`snapshot_assets.store.reading.plan`); only waiting differs.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class AsyncRedisReader(StoreClient[AsyncRedisBase]):
-    """Reads what the writer put there, without blocking the event loop while it waits.
+    """Reads documents and frames from Redis, without blocking the event loop.
 
     Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. Tasks of one event
-    loop may share one, and its connections; an asynchronous context manager. Its methods are those
-    of :class:`~snapshot_assets.store.reading.reader.RedisReader`, awaited.
+    loop may share a reader, with its connections. An asynchronous context manager. The methods are
+    those of :class:`~snapshot_assets.store.reading.reader.RedisReader`, as coroutines.
     """
 
     default_patience: ClassVar[Patience] = READER_PATIENCE
@@ -47,7 +47,7 @@ class AsyncRedisReader(StoreClient[AsyncRedisBase]):
         await self.close()
 
     async def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         await self.base.close()
 
     async def get_data(

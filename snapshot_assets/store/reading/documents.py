@@ -1,7 +1,7 @@
 """Plans that read documents, the JSON texts of docs/documents.md.
 
-Means over hours and days come from the frames; that module, and pandas with it, is loaded when they
-are requested.
+Means over hours and days come from the frames. The module for frames, and pandas with it, is
+imported only when a caller requests hours or days.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DocumentPlans(Plans):
         end_time: dt.datetime | None,
         resolution: Resolution | str,
     ) -> Plan[OrderedDict[int, dict[str, Any]]]:
-        """What ``get_data`` returns."""
+        """The plan of ``get_data``."""
         requested = buckets_between(start_time, end_time, self.clock())
         chosen = resolution_of(resolution, requested)
         if chosen != "5min":
@@ -76,13 +76,13 @@ class DocumentPlans(Plans):
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise StoreError(
-                f"{self._described(host, bucket)} is no JSON ({error}); settle that day again"
+                f"{self._described(host, bucket)} is not JSON ({error}); settle that day again"
             ) from None
         if not isinstance(document, dict) or not document.keys() >= {"cpu", "mem", "meta"}:
             raise StoreError(
-                f"{self._described(host, bucket)} is not a document of snapshot_assets; another "
-                "program uses the same keys, set SNAPSHOT_KEY_PREFIX, or a newer snapshot_assets "
-                "wrote it"
+                f"{self._described(host, bucket)} is not a document of snapshot_assets: either "
+                "another program uses the same keys (set SNAPSHOT_KEY_PREFIX), or a newer "
+                "snapshot_assets wrote it (update the reader)"
             )
         return document
 
@@ -98,12 +98,12 @@ def _averaged(
     from snapshot_assets.domain.summary import averaged
 
     found: dict[int, dict[str, Document]] = {}
-    for named, summary in summaries:
-        used = averaged(named, summary)
-        means = parsed_documents(used, resolution)
-        for start, document in zip(used.start.tolist(), means, strict=True):
-            found.setdefault(start, {})[named] = document
+    for summary_host, summary in summaries:
+        usage = averaged(summary_host, summary)
+        means = parsed_documents(usage, resolution)
+        for start, document in zip(usage.start.tolist(), means, strict=True):
+            found.setdefault(start, {})[summary_host] = document
     ascending = sorted(found.items())
     if host is not None:
-        return OrderedDict((start, of_host[host]) for start, of_host in ascending)
+        return OrderedDict((start, by_host[host]) for start, by_host in ascending)
     return OrderedDict(ascending)

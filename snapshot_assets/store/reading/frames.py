@@ -36,7 +36,7 @@ from snapshot_assets.store.transport.answers import pairs
 
 # About three megabytes of frames.
 _HOST_DAYS_PER_REQUEST = 500
-# Up to so many buckets of a live day are requested for by name rather than with all others.
+# Up to this many buckets of a day are requested field by field; more come with all other fields.
 _FEW_BUCKETS = 36
 
 
@@ -52,11 +52,11 @@ class FramePlans(Plans):
         by: str | Sequence[str] | None,
         resolution: Resolution | str,
     ) -> Plan[dict[Measure, pd.DataFrame]]:
-        """What ``get_frames`` returns, of these measures."""
+        """The plan of ``get_frames``, for these measures."""
         grouping = _grouping(by)
         for measure in measures:
             if measure not in MEASURES:
-                raise ValueError(f"measure {measure!r} is none of {', '.join(MEASURES)}")
+                raise ValueError(f"measure {measure!r} is unknown; use {' or '.join(MEASURES)}")
         requested = buckets_before(start_time, end_time, self.clock())
         chosen = resolution_of(resolution, requested)
         pieces = yield from self.summaries(hosts, requested, chosen, measures, grouping)
@@ -70,11 +70,11 @@ class FramePlans(Plans):
         measures: Sequence[Measure],
         grouping: Grouping,
     ) -> Plan[list[tuple[str, Summary]]]:
-        """Host and summary of each day in the range; hosts in order, each in the order of time."""
+        """Host and summary of each day in the range, by host and then by day."""
         wanted = yield from self._host_days(hosts, days_in(requested))
         found: dict[tuple[str, int], Summary] = {}
         if resolution != "5min":
-            # A day that the range cuts is summed up from its buckets within the range.
+            # A day that lies only partly in the range is summed up from its buckets in the range.
             whole = [
                 (host, day)
                 for host, day in wanted
@@ -84,15 +84,18 @@ class FramePlans(Plans):
         left = [host_day for host_day in wanted if host_day not in found]
         groupings = [grouping] if grouping else []
         for chunk in chunks(left, _HOST_DAYS_PER_REQUEST):
-            of_day: dict[int, list[str]] = {}
+            hosts_by_day: dict[int, list[str]] = {}
             for host, day in chunk:
-                of_day.setdefault(day, []).append(host)
+                hosts_by_day.setdefault(day, []).append(host)
             answers = yield [
-                self._frame_request(named, day, requested) for day, named in of_day.items()
+                self._frame_request(day_hosts, day, requested)
+                for day, day_hosts in hosts_by_day.items()
             ]
             with gc_paused():
-                for (day, named), texts in zip(of_day.items(), answers, strict=True):
-                    for host, answer in zip(named, texts, strict=True):
+                for (day, day_hosts), host_answers in zip(
+                    hosts_by_day.items(), answers, strict=True
+                ):
+                    for host, answer in zip(day_hosts, host_answers, strict=True):
                         usage = self._unpacked(host, day, requested, answer, measures)
                         if usage is not None:
                             usage = usage.between(requested[0], requested[-1])
@@ -100,7 +103,7 @@ class FramePlans(Plans):
         return [(host, found[host, day]) for host, day in wanted if (host, day) in found]
 
     def usage(self, host: str, buckets: range) -> Plan[Usage | None]:
-        """What the frames say of a host's buckets, for comparing it with the documents."""
+        """A host's usage in these buckets, from the frames, for a comparison with the documents."""
         days = days_in(buckets)
         answers = yield [self._frame_request([host], day, buckets) for day in days]
         found = [
@@ -115,14 +118,14 @@ class FramePlans(Plans):
     def _host_days(
         self, hosts: str | Sequence[str] | None, days: Sequence[int]
     ) -> Plan[list[tuple[str, int]]]:
-        """Which days of which hosts to look at, by host and then by day."""
+        """The (host, day) pairs to read, by host and then by day."""
         if isinstance(hosts, str):
             hosts = [hosts]
         if hosts is not None:
             return [(host, day) for host in dict.fromkeys(hosts) for day in days]
         on_day = yield from hosts_of_days(self.keys, days)
-        names = sorted(frozenset[str]().union(*on_day.values()))
-        return [(host, day) for host in names for day in days if host in on_day[day]]
+        all_hosts = sorted(frozenset[str]().union(*on_day.values()))
+        return [(host, day) for host in all_hosts for day in days if host in on_day[day]]
 
     def _kept_summaries(
         self,
@@ -131,17 +134,16 @@ class FramePlans(Plans):
         measures: Sequence[Measure],
         grouping: Grouping,
     ) -> Plan[dict[tuple[str, int], Summary]]:
-        """The settled days among these."""
+        """The summaries that Redis keeps of these days; only settled days have one."""
         found: dict[tuple[str, int], Summary] = {}
         for chunk in chunks(host_days, _HOST_DAYS_PER_REQUEST):
             months: dict[str, list[tuple[str, int]]] = {}
             for host, day in chunk:
                 months.setdefault(self.keys.summary(host, resolution, day), []).append((host, day))
-            asks = [
+            answers = yield [
                 Request("HMGET", [key], tuple(day_field(day) for _, day in wanted))
                 for key, wanted in months.items()
             ]
-            answers = yield asks
             for (key, wanted), (blobs,) in zip(months.items(), answers, strict=True):
                 for (host, day), blob in zip(wanted, blobs, strict=True):
                     if blob is not None:
@@ -152,7 +154,7 @@ class FramePlans(Plans):
         return found
 
     def _frame_request(self, hosts: Sequence[str], day: int, requested: range) -> Request:
-        """For all that hosts have of a day, or for the fields of a few requested buckets."""
+        """A request for all fields of the hosts' day, or for a few requested buckets."""
         fields = _fields(day, requested)
         keys = [self.keys.frame(host, day) for host in hosts]
         return Request("HMGET", keys, fields) if fields else Request("HGETALL", keys)
@@ -160,11 +162,14 @@ class FramePlans(Plans):
     def _unpacked(
         self, host: str, day: int, requested: range, answer: Any, measures: Sequence[Measure]
     ) -> Usage | None:
-        """One host's day: what was settled as a whole, and the buckets that are newer."""
+        """One host's day: the day settled as a whole, replaced by newer buckets if there are any.
+
+        None if Redis has nothing of this day.
+        """
         fields: dict[bytes, bytes] = {}
         if by_name := _fields(day, requested):
-            told = zip(by_name, answer, strict=True)
-            fields = {field.encode(): text for field, text in told if text is not None}
+            texts_by_field = zip(by_name, answer, strict=True)
+            fields = {field.encode(): text for field, text in texts_by_field if text is not None}
         elif answer:
             fields = dict(pairs(answer))
         whole, _ = fields.pop(WHOLE_DAY.encode(), None), fields.pop(COVERED.encode(), None)
@@ -193,7 +198,7 @@ class FramePlans(Plans):
 
 @lru_cache(maxsize=64)
 def _fields(day: int, requested: range) -> tuple[str, ...]:
-    """The fields that tell the requested buckets of a day; none if these are many."""
+    """The fields that hold the requested buckets of a day; empty to request all fields."""
     within = range(
         max(requested[0], day), min(requested[-1] + 1, day + DAY_SECONDS), BUCKET_SECONDS
     )
@@ -206,5 +211,7 @@ def _grouping(by: str | Sequence[str] | None) -> Grouping:
     chosen = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     known = next((g for g in GROUPINGS if set(g) == set(chosen) and len(g) == len(chosen)), None)
     if known is None and chosen:
-        raise ValueError(f"by {by!r} is none of None, 'username', 'comm', ('username', 'comm')")
+        raise ValueError(
+            f"by {by!r} is unknown; use None, 'username', 'comm' or ('username', 'comm')"
+        )
     return known or ()

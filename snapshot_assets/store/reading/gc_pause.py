@@ -1,8 +1,8 @@
-"""Holding off the garbage collector for milliseconds while thousands of documents are decoded.
+"""Pausing the garbage collector for milliseconds while thousands of documents are decoded.
 
-Each new dict counts towards the collector's thresholds, so that decoding a month runs it hundreds
-of times, some of them over every object of the host program: half of the time and all of the
-outliers. Decoding makes no cycles, so there is nothing to collect meanwhile.
+Each new dict counts towards the collector's thresholds, so decoding a month runs the collector
+hundreds of times, sometimes over every object of the program. The collector took half of the time
+and caused all outliers. Decoding makes no cycles, so there is nothing to collect meanwhile.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _was_enabled = False
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Hold off automatic collection; afterwards it is as before, whichever threads overlapped.
+    """Pause automatic collection; it resumes when the last of overlapping threads is done.
 
-    A program that has switched the collector off finds it off.
+    If the program has switched the collector off, the collector stays off.
     """
     global _pausing, _was_enabled
     with _lock:

@@ -1,9 +1,9 @@
-"""Plans: what is requested of Redis and what is made of the answers, without waiting for them.
+"""Plans: which requests go to Redis, and how the answers become a result, without any waiting.
 
-A *plan* is a generator. It yields requests, is sent their answers, and returns a result. The reader
-for threads and the one for asyncio run the same plans and differ only in how they wait. Keys are
-computed from the requested range and never searched, so the cost follows the range, not the number
-of keys. Here is what all plans share; the plans are in
+A *plan* is a generator. A plan yields requests, receives the answers, and returns a result. The
+reader for threads and the reader for asyncio run the same plans and differ only in how they wait.
+Plans compute keys from the requested range and never search for keys, so the cost follows the
+range, not the number of keys. This module has what all plans share; the plans are in
 :mod:`snapshot_assets.store.reading.documents`, :mod:`snapshot_assets.store.reading.frames` and
 :mod:`snapshot_assets.store.reading.presence`. Nothing here opens a connection.
 """
@@ -33,14 +33,20 @@ DEFAULT_RANGE = dt.timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One command, on each of these keys."""
+    """One command on many keys.
+
+    Attributes:
+        command: the command's name.
+        keys: each key gets a command of its own.
+        arguments: the arguments after the key, the same for each key.
+    """
 
     command: str
     keys: Sequence[str]
     arguments: tuple[str, ...] = ()
 
     def packed(self) -> bytes:
-        """The commands as they go over the wire; ten times faster than packing each of them."""
+        """The commands as bytes for the server; ten times faster than packing each command."""
         # Only the key varies.
         head, tail = pack((self.command,)), b"".join(map(_bulk, self.arguments))
         head = b"*%d%b$" % (2 + len(self.arguments), head[2:])
@@ -52,18 +58,18 @@ class Request:
         )
 
 
-# Yields requests, is sent the answers to each, in order, and returns the result.
+# Yields requests, receives a list of answers for each request, in order, and returns the result.
 Plan: TypeAlias = Generator[Sequence[Request], list[list[Any]], _Result]
 
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """What each kind of plans knows.
+    """What all kinds of plans need.
 
     Attributes:
-        keys: what is called how in Redis.
-        clock: epoch seconds now.
-        address: the server's, for errors.
+        keys: the keys in Redis.
+        clock: returns the epoch seconds now.
+        address: address of the server, for errors.
     """
 
     keys: Keys
@@ -76,7 +82,7 @@ def run(plan: Plan[_Result], base: RedisBase) -> _Result:
 
     Raises:
         StoreOutageError: the server does not answer.
-        StoreError: the server refuses, or what it holds cannot be read.
+        StoreError: the server rejects a command, or holds data that cannot be read.
     """
     try:
         requests = next(plan)
@@ -101,7 +107,7 @@ async def run_async(plan: Plan[_Result], base: AsyncRedisBase) -> _Result:
 
 
 def batch_of(requests: Sequence[Request]) -> Batch:
-    """What is sent together."""
+    """All commands of the requests, to send together."""
     return Batch(
         b"".join([request.packed() for request in requests]),
         sum(len(request.keys) for request in requests),
@@ -116,10 +122,10 @@ def batch_of(requests: Sequence[Request]) -> Batch:
 def answers_of(
     requests: Sequence[Request], answers: Sequence[Any], address: str
 ) -> list[list[Any]]:
-    """To each request its answers.
+    """The answers of each request, in the order of its keys.
 
     Raises:
-        StoreError: the first refusal, with the command and the key that it is about.
+        StoreError: the server rejects a command; the message names the first such command and key.
     """
     found, first = [], 0
     for request in requests:
@@ -159,7 +165,7 @@ def buckets_before(
 
 
 def resolution_of(resolution: str, requested: range) -> Resolution:
-    """The resolution that is meant.
+    """The resolution by this name; ``auto`` chooses by the length of the requested range.
 
     Raises:
         ValueError: there is no such resolution.
@@ -169,11 +175,11 @@ def resolution_of(resolution: str, requested: range) -> Resolution:
     for known in ("5min", "hour", "day"):
         if resolution == known:
             return known
-    raise ValueError(f"resolution {resolution!r} is none of auto, 5min, hour, day")
+    raise ValueError(f"resolution {resolution!r} is unknown; use auto, 5min, hour or day")
 
 
 def days_in(buckets: range) -> list[int]:
-    """The UTC days that these buckets lie in, ascending."""
+    """The UTC days of these buckets, as the epoch seconds at which the days start, ascending."""
     if not buckets:
         return []
     return list(range(day_of(buckets[0]), day_of(buckets[-1]) + 1, DAY_SECONDS))

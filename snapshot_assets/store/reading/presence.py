@@ -1,6 +1,6 @@
-"""Plans that say what there is in Redis without reading it: hosts, newest buckets, expiries.
+"""Plans that find out what Redis holds without reading it: hosts, newest buckets, expiries.
 
-What the documents and frames contain is read in their own modules.
+The modules ``documents`` and ``frames`` read the contents.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _DAYS_PER_REQUEST = 400
 _HOSTS_PER_REQUEST = 500
 # last_update() also finds buckets of a writer whose clock is ahead by up to this.
 _CLOCK_TOLERANCE_SECONDS = 3_600
-# Where last_update() looks before it searches: the newest three hours.
+# last_update() first tries the newest three hours, and only then searches day by day.
 _NEWEST_BUCKETS = 36
 
 
 class Holding(NamedTuple):
     """The hosts with a document under a bucket's key, and the key's expiry, epoch seconds.
 
-    The expiry is -1 for a key that never expires and -2 for one that is not there.
+    The expiry is -1 for a key that never expires, and -2 for a key that does not exist.
     """
 
     hosts: frozenset[str]
@@ -35,12 +35,13 @@ class Holding(NamedTuple):
 
 
 class FrameHolding(NamedTuple):
-    """What frames a host's settled day has.
+    """The frames of one host on one day.
 
     Attributes:
-        buckets: epoch seconds of those settled as a whole day; None if it never was.
-        newer: buckets written one by one since.
-        summaries: whether both summaries, by hour and by day, are there.
+        buckets: starts of the buckets in the day that was settled as a whole, epoch seconds; None
+            if Redis has no such day.
+        newer: number of buckets that were written one by one.
+        summaries: whether Redis has both summaries, by hour and by day.
     """
 
     buckets: tuple[int, ...] | None
@@ -50,12 +51,13 @@ class FrameHolding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What Redis knows of how it was filled; lost together with its documents.
+    """How far Redis was filled. Redis keeps this record and loses it together with the documents.
 
     Attributes:
         live_until: epoch second up to which the live path has published; None if never.
-        complete: whether the settled days were all put here: False for a server that was emptied.
-        newest_epoch: each host's newest snapshot that the live path has read.
+        complete: whether Redis has all settled days; False after the server was emptied.
+        newest_epoch: for each host the time of the newest snapshot that the live path has read,
+            epoch seconds.
     """
 
     live_until: float | None
@@ -64,27 +66,27 @@ class Progress:
 
 
 class PresencePlans(Plans):
-    """Plans that say what there is."""
+    """Plans that find out what Redis holds."""
 
     def hosts(
         self, start_time: dt.datetime | None, end_time: dt.datetime | None
     ) -> Plan[list[str]]:
-        """The hosts with anything on the UTC days that the range touches, sorted."""
+        """The hosts with a frame or a summary on the UTC days that the range touches, sorted."""
         days = days_in(buckets_before(start_time, end_time, self.clock()))[::-1]
         on_day = yield from hosts_of_days(self.keys, days)
         confirmed: set[str] = set()
         for day in days:
             names = sorted(on_day[day] - confirmed)
             if names:
-                # A host stays among a day's hosts when all it had there was removed.
+                # The set of a day's hosts keeps a host even if all its frames were removed.
                 fine = Request("EXISTS", [self.keys.frame(host, day) for host in names])
                 coarse = [self.keys.summary(host, "day", day) for host in names]
-                whether = yield [fine, Request("HEXISTS", coarse, (day_field(day),))]
-                confirmed |= {host for host, a, b in zip(names, *whether, strict=True) if a or b}
+                answers = yield [fine, Request("HEXISTS", coarse, (day_field(day),))]
+                confirmed |= {host for host, a, b in zip(names, *answers, strict=True) if a or b}
         return sorted(confirmed)
 
     def last_update(self, host: str | None) -> Plan[dt.datetime | None]:
-        """The start of the newest bucket with a document, of one host or of any."""
+        """The start of the newest bucket with a document of this host, or of any host if None."""
         newest = bucket_start(self.clock() + _CLOCK_TOLERANCE_SECONDS)
         found = yield from self._newest_document(
             range(newest, newest - _NEWEST_BUCKETS * BUCKET_SECONDS, -BUCKET_SECONDS), host
@@ -107,7 +109,7 @@ class PresencePlans(Plans):
         return None
 
     def holdings(self, buckets: Sequence[int]) -> Plan[dict[int, Holding]]:
-        """Who has a document in each of these buckets, and until when it is kept."""
+        """For each of these buckets the hosts with a document, and the expiry of the key."""
         found: dict[int, Holding] = {}
         for chunk in chunks(buckets, _BUCKETS_PER_REQUEST):
             keys = [self.keys.document(bucket) for bucket in chunk]
@@ -118,7 +120,7 @@ class PresencePlans(Plans):
         return found
 
     def frame_holdings(self, day: int, hosts: Sequence[str]) -> Plan[dict[str, FrameHolding]]:
-        """What frames these hosts have of the UTC day that starts at this epoch second."""
+        """The frames of these hosts on the UTC day that starts at this epoch second."""
         found: dict[str, FrameHolding] = {}
         for chunk in chunks(hosts, _HOSTS_PER_REQUEST):
             fine = [self.keys.frame(host, day) for host in chunk]
@@ -142,7 +144,7 @@ class PresencePlans(Plans):
         return found
 
     def progress(self) -> Plan[Progress]:
-        """How far this server was filled, and with whom."""
+        """How far this server was filled, and the hosts that the live path has read."""
         state, known = self.keys.state, self.keys.newest_snapshots
         ((until, complete),), (newest,) = yield [
             Request("HMGET", [state], ("live_until", COMPLETE)),
@@ -152,7 +154,8 @@ class PresencePlans(Plans):
             live_until=None if until is None else decoded_number(until, state),
             complete=complete is not None,
             newest_epoch={
-                decoded_host(host, known): decoded_number(at, known) for host, at in pairs(newest)
+                decoded_host(host, known): decoded_number(number, known)
+                for host, number in pairs(newest)
             },
         )
 
@@ -167,7 +170,7 @@ class PresencePlans(Plans):
 
 
 def hosts_of_days(keys: Keys, days: Sequence[int]) -> Plan[dict[int, frozenset[str]]]:
-    """The hosts that had frames at some time, for each of these UTC days (epoch seconds)."""
+    """For each of these UTC days (epoch seconds) the hosts that ever had frames on that day."""
     found = {}
     for chunk in chunks(days, _DAYS_PER_REQUEST):
         index = [keys.hosts_of_day(day) for day in chunk]

@@ -1,7 +1,7 @@
-"""Reading from Redis with threads. What every page view waits for.
+"""Reading from Redis with threads. Every page view waits for these methods.
 
-Here are the public methods; what they request, and what is made of the answers, is in the plans of
-this package. Writing is :mod:`snapshot_assets.store.writing`'s business.
+This module has the public methods. The plans of this package make the requests and turn the answers
+into results. :mod:`snapshot_assets.store.writing` writes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ READER_PATIENCE = Patience(0.9, 1, 0.1)
 
 
 class RedisReader(ThreadedClient):
-    """Reads what the writer put there. Gives up after about two seconds without an answer.
+    """Reads documents and frames from Redis. Gives up after about two seconds without an answer.
 
-    Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. Threads may share
-    one, and its connections. A context manager.
+    Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. Threads may share a
+    reader, with its connections. A context manager.
     """
 
     default_patience: ClassVar[Patience] = READER_PATIENCE
@@ -58,18 +58,19 @@ class RedisReader(ThreadedClient):
                 ``end_time``.
             end_time: aware; the last bucket start wanted, included (:meth:`get_frame` excludes it).
                 Default: now.
-            resolution: ``5min`` for the documents as they are kept. ``hour``, ``day`` and ``auto``,
-                as in :meth:`get_frame`, give means over the covered time in the same layout, with
-                ``resolution`` instead of ``snapshots`` in ``meta``.
+            resolution: ``5min`` for the documents that Redis keeps. ``hour`` and ``day`` give means
+                over the covered time in the same format, with ``resolution`` instead of
+                ``snapshots`` in ``meta``. ``auto`` chooses as in :meth:`get_frame`.
 
         Returns:
-            Epoch second of the bucket to its document, ascending; to ``{host: document}`` where
-            ``host`` is None. Buckets without coverage have no document and are absent.
+            Start of the bucket or interval (epoch seconds) to its document, ascending. If ``host``
+            is None, to ``{host: document}``. Buckets without coverage are absent.
 
         Raises:
-            ValueError: a naive datetime, or a range that ends before it starts.
+            ValueError: a naive datetime, a range that ends before it starts, or an unknown
+                resolution.
             StoreOutageError: Redis does not answer.
-            StoreError: Redis refuses, or holds something that is no document.
+            StoreError: Redis rejects the request, or holds something that is not a document.
         """
         plan = self._plans(DocumentPlans).data(host, start_time, end_time, resolution)
         return run(plan, self.base)
@@ -84,44 +85,46 @@ class RedisReader(ThreadedClient):
         by: str | Sequence[str] | None = None,
         resolution: Resolution | str = "auto",
     ) -> pd.DataFrame:
-        """What hosts used in a time range, as columns: an order faster than the documents.
+        """What hosts used in a time range, as columns: about ten times as fast as the documents.
 
         Args:
             hosts: one or several; all if None.
-            start_time: aware, included: buckets that start at it or later. Default: 24 hours before
-                ``end_time``.
-            end_time: aware, excluded: buckets that start before it, so that consecutive ranges
-                share no bucket. Default: now.
+            start_time: aware, included: the first bucket starts at this time or later. Default: 24
+                hours before ``end_time``.
+            end_time: aware, excluded: the last bucket starts before this time, so that consecutive
+                ranges share no bucket. Default: now.
             measure: ``cpu`` (cores) or ``mem`` (GB, 1e9 bytes).
             by: what each interval is broken down by: ``username``, ``comm``, both, or None for the
                 host's total.
-            resolution: ``5min``, ``hour``, ``day`` (UTC), or ``auto``: up to two days in 5 minutes,
-                up to 45 in hours. Sums over the range are the same at each. An interval that the
-                range cuts holds what lies within.
+            resolution: ``5min``, ``hour``, ``day`` (UTC), or ``auto``: buckets for up to two days,
+                hours for up to 45 days, else days. Sums over the range are the same at each
+                resolution. An interval that lies partly in the range counts only the buckets in the
+                range.
 
         Returns:
-            One row for each covered interval of each host and what it is broken down by, ordered by
-            host (as given, else by name), start, username and comm:
+            One row for each covered interval of each host, and for each name that it is broken down
+            by, ordered by host (as given, else by name), start, username and comm:
 
             * ``start`` (datetime, UTC): start of the interval
             * ``host`` (category)
-            * ``username``, ``comm`` (category): as asked. ``(other)`` is the rest that is not
-              listed by name, last in each interval
+            * ``username``, ``comm`` (category): only those in ``by``. ``(other)`` stands for all
+              use that is not listed by name, and comes last in each interval
             * ``cores_mean`` or ``gb_mean`` (float64): average over the covered time
-            * ``cores_peak`` or ``gb_peak`` (float64): highest 5 minutes
-            * ``core_seconds`` or ``gb_seconds`` (float64): use by time; these add up
-            * ``covered_seconds`` (float64): how much of the interval snapshots cover
-            * ``coverage`` (float64): the same as a share of the whole interval
-            * ``settled`` (bool): whether all of it is settled
+            * ``cores_peak`` or ``gb_peak`` (float64): highest 5-minute value
+            * ``core_seconds`` or ``gb_seconds`` (float64): mean times covered seconds; these add up
+            * ``covered_seconds`` (float64): covered time of the interval
+            * ``coverage`` (float64): covered share of the whole interval
+            * ``settled`` (bool): whether the whole interval is settled
 
-            An interval without coverage has no row. A covered one in which nothing was used has a
-            zero, in the total and in ``(other)``. Rows add up to the host's total.
+            An interval without coverage has no row. A covered interval without any use has a row of
+            zeros, with ``by`` under ``(other)``. Seconds of the rows add up to the host's total.
 
         Raises:
-            ValueError: a naive datetime, a backward range, or an unknown measure, grouping or
-                resolution.
+            ValueError: a naive datetime, a range that ends before it starts, or an unknown measure,
+                grouping or resolution.
             StoreOutageError: Redis does not answer.
-            StoreError: Redis refuses, or holds something that is no frame of this version.
+            StoreError: Redis rejects the request, or holds something that is not a frame, or a
+                frame of a newer version.
         """
         plan = self._frames.frames(hosts, start_time, end_time, (measure,), by, resolution)
         return run(plan, self.base)[measure]
@@ -135,10 +138,10 @@ class RedisReader(ThreadedClient):
         by: str | Sequence[str] | None = None,
         resolution: Resolution | str = "auto",
     ) -> dict[Measure, pd.DataFrame]:
-        """CPU and memory as :meth:`get_frame` gives them, from one reading.
+        """CPU and memory as :meth:`get_frame` returns them, from one reading.
 
-        Cheaper than asking twice, and both are of the same moment: without
-        ``by`` their rows are the same intervals of the same hosts.
+        One call is cheaper than two calls of :meth:`get_frame`, and both frames come from the same
+        answers. Without ``by``, both frames have rows for the same intervals of the same hosts.
 
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_frame`.
@@ -149,9 +152,9 @@ class RedisReader(ThreadedClient):
     def hosts(
         self, start_time: dt.datetime | None = None, end_time: dt.datetime | None = None
     ) -> list[str]:
-        """The hosts with anything on the UTC days that ``[start_time, end_time)`` touches, sorted.
+        """The hosts with frames on the UTC days that ``[start_time, end_time)`` touches, sorted.
 
-        By default the last 24 hours.
+        The default range is the last 24 hours.
 
         Raises:
             ValueError, StoreOutageError, StoreError: as :meth:`get_data`.
@@ -159,9 +162,9 @@ class RedisReader(ThreadedClient):
         return run(self._plans(PresencePlans).hosts(start_time, end_time), self.base)
 
     def last_update(self, host: str | None = None) -> dt.datetime | None:
-        """The start of the newest bucket with a document, UTC, of one host or of any.
+        """The start (UTC) of the newest bucket with a document of this host, or of any if None.
 
-        Looks back from now as far as the retention goes. None if there is none.
+        The search goes back from now to the end of the retention. None if there is no document.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
@@ -169,9 +172,9 @@ class RedisReader(ThreadedClient):
         return run(self._plans(PresencePlans).last_update(host), self.base)
 
     def holdings(self, buckets: Sequence[int]) -> dict[int, Holding]:
-        """Who has a document in each of these buckets, and until when it is kept.
+        """For each bucket the hosts with a document, and the expiry of its key (epoch seconds).
 
-        For the census; the documents themselves are not read.
+        For the census. The documents themselves are not read.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.
@@ -179,18 +182,27 @@ class RedisReader(ThreadedClient):
         return run(self._plans(PresencePlans).holdings(buckets), self.base)
 
     def frame_holdings(self, day: int, hosts: Sequence[str]) -> dict[str, FrameHolding]:
-        """What frames these hosts have of the UTC day that starts at this epoch second.
+        """The frames of each host on the UTC day that starts at this epoch second.
 
-        For the census, as :meth:`holdings`.
+        For the census. The frames themselves are not read.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_data`.
         """
         return run(self._plans(PresencePlans).frame_holdings(day, hosts), self.base)
 
     def usage(self, host: str, buckets: range) -> Usage | None:
-        """What a host's frames say of these buckets, for comparing it with the documents."""
+        """A host's usage in these buckets, from the frames, for a comparison with the documents.
+
+        None if the frames have nothing on these days.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_frame`.
+        """
         return run(self._frames.usage(host, buckets), self.base)
 
     def progress(self) -> Progress:
-        """How far this server was filled, and with whom.
+        """How far this server was filled, and the hosts that the live path has read.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`get_data`.

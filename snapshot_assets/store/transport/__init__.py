@@ -1,1 +1,1 @@
-"""The way to a Redis server and back. What is sent and what the answers mean must stay out."""
+"""Sending commands to Redis and receiving answers. The meaning of both must stay out."""

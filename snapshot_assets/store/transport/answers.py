@@ -9,17 +9,17 @@ from snapshot_assets.errors import StoreError
 
 
 def pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
-    """Fields and values of a hash, which RESP3 gives as a map and RESP2 as a list."""
+    """Fields and values of a hash. The protocol RESP3 sends a map, RESP2 a flat list."""
     if isinstance(answer, Mapping):
         return answer.items()
     return zip(answer[::2], answer[1::2], strict=True)
 
 
 def decoded_host(raw: bytes, key: str) -> str:
-    """The host whose name is kept as these bytes under this key.
+    """The host name from bytes that Redis holds under this key.
 
     Raises:
-        StoreError: another program wrote them.
+        StoreError: the bytes are not UTF-8, so another program wrote them.
     """
     try:
         return raw.decode()
@@ -28,7 +28,11 @@ def decoded_host(raw: bytes, key: str) -> str:
 
 
 def decoded_number(raw: bytes, key: str) -> float:
-    """The number that is kept as these bytes; raises as :func:`decoded_host`."""
+    """The number from bytes that Redis holds under this key.
+
+    Raises:
+        StoreError: the bytes are not a number, so another program wrote them.
+    """
     try:
         return float(raw)
     except ValueError:
@@ -37,6 +41,6 @@ def decoded_number(raw: bytes, key: str) -> float:
 
 def _foreign(raw: bytes, key: str) -> StoreError:
     return StoreError(
-        f"{raw!r} under {key!r} was not written by snapshot_assets; another program uses the same "
-        "keys, set SNAPSHOT_KEY_PREFIX"
+        f"snapshot_assets did not write {raw!r} under {key!r}; another program uses the same keys, "
+        "so set SNAPSHOT_KEY_PREFIX"
     )

@@ -1,6 +1,6 @@
 """A connection to Redis for asyncio: the twin of :mod:`snapshot_assets.store.transport.base`.
 
-Why there are two: docs/adr, "An async twin".
+The ADR "Two readers, one set of plans" in docs/adr says why there are two.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from snapshot_assets.store.transport.wire import Batch, exchange_async
 
 
 class AsyncRedisBase:
-    """As :class:`~snapshot_assets.store.transport.base.RedisBase`, for one event loop's tasks.
+    """As :class:`~snapshot_assets.store.transport.base.RedisBase`, for the tasks of one event loop.
 
-    An asynchronous context manager. Opening one does not connect.
+    An asynchronous context manager. The constructor does not connect.
 
     Args:
         target: where the server is.
@@ -35,12 +35,12 @@ class AsyncRedisBase:
 
     @property
     def address(self) -> str:
-        """Where the server is, without user and password."""
+        """The address of the server, without user and password."""
         return self.target.address
 
     @property
     def client(self) -> redis.asyncio.Redis | RedisCluster:
-        """redis-py's client."""
+        """redis-py's client, made on first use."""
         if self._client is None:
             self._client = self.target.async_client(self.patience, **self._client_options)
         return self._client
@@ -52,11 +52,11 @@ class AsyncRedisBase:
         await self.close()
 
     async def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
-            # The client does not close what asks the Sentinels for it.
+            # The client does not close its connections to the Sentinels.
             pool: Any = getattr(client, "connection_pool", None)
             if isinstance(pool, SentinelConnectionPool):
                 await pool.sentinel_manager.aclose()

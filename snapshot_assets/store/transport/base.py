@@ -1,6 +1,7 @@
-"""A connection to Redis for threads: where it is, how long to wait, one exchange with it.
+"""A connection to Redis for threads: the address, how long to wait, and exchanges.
 
-Keys, formats and snapshots must stay out: readers and writers have a connection, they are none.
+Keys, formats and snapshots must stay out. Readers and writers own a connection; they do not inherit
+from it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ class Memory:
     """A server's memory.
 
     Attributes:
-        used_bytes: in use.
-        limit_bytes: ``maxmemory``; 0 for none.
+        used_bytes: memory in use.
+        limit_bytes: ``maxmemory``; 0 for no limit.
         policy: ``maxmemory-policy``.
-        evicted_keys: dropped for want of memory since the server started.
+        evicted_keys: number of keys that the server evicted since its start, for lack of memory.
     """
 
     used_bytes: int
@@ -40,14 +41,14 @@ class Memory:
 
     @property
     def may_evict(self) -> bool:
-        """Whether it drops documents when it is full, which looks like a gap."""
+        """Whether a full server evicts documents; readers then get no data, as for a gap."""
         return bool(self.limit_bytes) and self.policy != "noeviction"
 
 
 class RedisBase:
     """A Redis or Valkey server, a Sentinel's primary or a cluster; threads may share it.
 
-    Opening one does not connect. A context manager.
+    The constructor does not connect. A context manager.
 
     Args:
         host: server name.
@@ -59,7 +60,7 @@ class RedisBase:
         client_options: further arguments of redis-py's client, for example ``password``.
 
     Raises:
-        SettingsError: the URL is none of these.
+        SettingsError: the URL has another form.
     """
 
     def __init__(
@@ -80,14 +81,14 @@ class RedisBase:
 
     @classmethod
     def to(cls, target: Target, patience: Patience, client_options: dict[str, Any]) -> Self:
-        """A connection to a target that is known already."""
+        """A connection to a target."""
         made = cls(patience=patience, **client_options)
         made.target = target
         return made
 
     @property
     def address(self) -> str:
-        """Where the server is, without user and password."""
+        """The address of the server, without user and password."""
         return self.target.address
 
     def __repr__(self) -> str:
@@ -95,7 +96,7 @@ class RedisBase:
 
     @property
     def client(self) -> redis.Redis | RedisCluster:
-        """redis-py's client; made when it is first needed, since that of a cluster connects."""
+        """redis-py's client, made on first use, because a cluster's client connects at once."""
         with self._opening:
             if self._client is None:
                 self._client = self.target.client(self.patience, **self._client_options)
@@ -108,31 +109,33 @@ class RedisBase:
         self.close()
 
     def close(self) -> None:
-        """Give back the connections; those that other threads wait for, when they have answered."""
+        """Close idle connections now, and each connection in use when its thread is done."""
         with self._opening:
             if self._client is not None:
                 let_go(self._client)
                 self._client = None
 
     def exchange(self, batch: Batch) -> list[Any]:
-        """Send commands together; their answers in order, a ResponseError where one was refused.
+        """Send commands together and return their answers, in order.
+
+        The answer to a command that the server rejects is a ResponseError; it is not raised.
 
         Raises:
-            StoreOutageError: no answer, also not after retries.
-            StoreError: the server refuses the connection.
+            StoreOutageError: the server does not answer, even after retries.
+            StoreError: the server rejects the connection.
         """
         with explained(self.address):
             return exchange(self.client, batch, self.patience)
 
     def execute(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands together and give their answers, in order.
+        """Send commands together and return their answers, in order.
 
-        Not a transaction: after an outage some may have been done. All that is sent here is such
-        that doing it again is harmless.
+        This is not a transaction: after an outage, the server may have executed some commands.
+        After an outage all commands are sent again, so repeating a command must be harmless.
 
         Raises:
-            StoreOutageError: no answer, also not after retries.
-            StoreError: the server refuses one of them.
+            StoreOutageError: the server does not answer, even after retries.
+            StoreError: the server rejects a command; the message names the first such command.
         """
         if not commands:
             return []
@@ -144,24 +147,24 @@ class RedisBase:
         return answers
 
     def ping(self) -> None:
-        """Ask the server for a sign of life.
+        """Check that the server answers.
 
         Raises:
             StoreOutageError: the server does not answer.
-            StoreError: the server refuses.
+            StoreError: the server rejects the connection or the command.
         """
-        # A cluster takes it at the node of any key.
+        # In a cluster, the node of any key can answer.
         (answer,) = self.exchange(Batch(pack(_PING), 1, lambda: [("", _PING)]))
         if isinstance(answer, errors.ResponseError):
             with explained(self.address):
                 raise answer
 
     def memory(self) -> Memory:
-        """How full the server is, and what it does when it is full; of a cluster, all nodes.
+        """The memory of the server, and its policy when full; for a cluster, summed over primaries.
 
         Raises:
             StoreOutageError: the server does not answer.
-            StoreError: the server refuses.
+            StoreError: the server rejects the command.
         """
         with explained(self.address):
             nodes = [
@@ -176,7 +179,7 @@ class RedisBase:
         )
 
     def server_version(self) -> str:
-        """The version that the server names, of a cluster that of one node.
+        """The version that the server reports; for a cluster, the version of one node.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`memory`.
@@ -196,7 +199,7 @@ class RedisBase:
 
 
 def _keys_of(command: Command) -> str:
-    """What a refusal is about: the key, or all keys of a script, since it may be any."""
+    """The key of a rejected command, for the message; all keys of a script."""
     if command[0] != "EVAL":
         return key_of(command)
     return " or ".join(map(str, command[3 : 3 + int(command[2])]))

@@ -1,7 +1,7 @@
 """How to reach Redis: one server, the primary that Sentinels name, or a cluster.
 
-Clients are made here, for threads and for asyncio, with bounded patience; none connects before it
-is used. What is sent is the business of others.
+This module makes redis-py's clients, for threads and for asyncio, with timeouts and without
+redis-py's own retries. Commands must stay out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MANY = re.compile(
     r"(?:/(?P<path>[^?]*))?(?P<query>\?.*)?"
 )
 _DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
-_LONGEST_HINT = (
+_URL_HINT = (
     "SNAPSHOT_REDIS_URL looks like redis://user:password@host:6379/0, rediss:// (TLS), "
     "unix:///path, redis+sentinel://host:26379,host:26379/service/0 or "
     "redis+cluster://host:6379,host:6379"
@@ -45,9 +45,9 @@ class Patience:
     """How long to try before giving up.
 
     Attributes:
-        timeout_seconds: for connecting, and for each answer.
-        retries: further tries after the first.
-        longest_pause_seconds: between two tries; the pauses double up to this.
+        timeout_seconds: limit for connecting, and for each wait for answers.
+        retries: number of tries after the first try.
+        longest_pause_seconds: limit for the pause between two tries; pauses double up to it.
     """
 
     timeout_seconds: float
@@ -56,15 +56,15 @@ class Patience:
 
     @property
     def bound_seconds(self) -> float:
-        """After so long, all tries have failed."""
+        """All tries have failed after this time, if the server does not answer."""
         tries = self.retries + 1
         return tries * self.timeout_seconds + self.retries * self.longest_pause_seconds
 
     def pause_seconds(self, attempt: int) -> float:
-        """How long to wait before this retry, counted from 1.
+        """How long to wait before this retry; the first retry is 1.
 
-        Half of the pause is random, so that not all clients come at once. The other half is
-        fixed, so that short pauses do not use up all retries while a server restarts.
+        Half of the pause is random, so that clients do not retry all at the same time. The other
+        half is fixed, so that short pauses do not use up all retries while a server restarts.
         """
         pause = EqualJitterBackoff(cap=self.longest_pause_seconds, base=0.05)
         return pause.compute(attempt)
@@ -77,7 +77,7 @@ class Target:
     Attributes:
         kind: ``server``, ``sentinel`` (its primary) or ``cluster``.
         nodes: addresses of the server, of the Sentinels, or of some nodes of the cluster.
-        service: what the Sentinels call the primary.
+        service: the Sentinels' name for the primary and its replicas.
         options: arguments of redis-py's connections: user, password, database, TLS.
     """
 
@@ -88,7 +88,7 @@ class Target:
 
     @classmethod
     def chosen(cls, host: str, port: int, db: int, url: str | None) -> Target:
-        """What a URL says, or else host, port and database number.
+        """The target of a URL if there is one, else of host, port and database number.
 
         Raises:
             SettingsError: as :meth:`of_url`.
@@ -102,7 +102,7 @@ class Target:
         """Read a URL.
 
         Raises:
-            SettingsError: it is none of those that :mod:`snapshot_assets.settings` describes.
+            SettingsError: the URL has none of the forms that the message lists.
         """
         many = _MANY.fullmatch(url)
         try:
@@ -112,7 +112,7 @@ class Target:
                 return cls("server", (node,), "", _with_tls(options))
             return cls._of_many(many)
         except ValueError as error:
-            raise SettingsError(f"{_LONGEST_HINT} ({error})") from None
+            raise SettingsError(f"{_URL_HINT} ({error})") from None
 
     @classmethod
     def _of_many(cls, many: re.Match[str]) -> Target:
@@ -122,7 +122,7 @@ class Target:
         if kind == "sentinel" and not service:
             raise ValueError("the service's name is missing after the Sentinels")
         if kind == "cluster" and service not in ("", "0"):
-            raise ValueError("a cluster has no other database than 0")
+            raise ValueError("a cluster has only database 0")
         user = f"{many['user']}@" if many["user"] else ""
         plain = f"redis{many['tls']}://{user}node/{db}{many['query'] or ''}"
         options = dict(parse_url(plain))
@@ -133,7 +133,7 @@ class Target:
 
     @property
     def address(self) -> str:
-        """Where it is, without user and password."""
+        """The address, without user and password."""
         if "unix_socket_path" in self.options:
             return f"unix:{self.options['unix_socket_path']}"
         nodes = ",".join(f"{host}:{port}" for host, port in self.nodes)
@@ -144,7 +144,7 @@ class Target:
         return f"{nodes}/{self.options.get('db') or 0}"
 
     def client(self, patience: Patience, **options: Any) -> redis.Redis | RedisCluster:
-        """A client for threads. Only that of a cluster connects at once.
+        """A client for threads. Only the client of a cluster connects at once.
 
         Raises:
             redis.RedisError: the cluster cannot be reached.
@@ -164,7 +164,7 @@ class Target:
     def async_client(
         self, patience: Patience, **options: Any
     ) -> redis.asyncio.Redis | AsyncRedisCluster:
-        """A client for asyncio; none connects at once."""
+        """A client for asyncio. It connects on first use."""
         given = {
             **_timeouts(patience),
             **self.options,
@@ -189,20 +189,20 @@ class Target:
         return {"host": host, "port": port}
 
     def _sentinel_options(self, patience: Patience, retry: Any) -> dict[str, Any]:
-        """The Sentinels share TLS with the servers, and neither user nor password."""
+        """Options for the Sentinels: TLS as for the servers, but neither user nor password."""
         tls = {name: value for name, value in self.options.items() if name.startswith("ssl")}
-        # The next one is asked instead of the same again, and all together take less than one
-        # timeout, so that the error names the Sentinels.
+        # If a Sentinel does not answer, the client tries the next Sentinel. All together take less
+        # than one timeout, so that the error names the Sentinels.
         share = 0.9 * patience.timeout_seconds / len(self.nodes)
         timeouts = {"socket_timeout": share, "socket_connect_timeout": share}
         return {**timeouts, **tls, "retry": retry}
 
 
 def let_go(client: redis.Redis | RedisCluster) -> None:
-    """Close a client's idle connections now, and those in use when their users give them back.
+    """Close a client's idle connections now, and each connection in use when it is released.
 
-    Closing them under their users would free a socket's number for the next one that is opened,
-    and what they still send could end there.
+    If this function closed a connection in use, the system could give the socket's number to the
+    next socket that is opened, and a thread could still send to that number.
     """
     for pool in _pools(client):
         pool.update_active_connections_for_reconnect()
@@ -231,7 +231,7 @@ def _timeouts(patience: Patience) -> dict[str, Any]:
 
 
 def _greeted(patience: Patience) -> dict[str, Any]:
-    """The exchange with which a connection begins has a deadline too."""
+    """The option that gives the first exchange of a connection a deadline too."""
 
     def greet(connection: Any) -> None:
         with deadline(connection, patience.timeout_seconds):
@@ -241,7 +241,7 @@ def _greeted(patience: Patience) -> dict[str, Any]:
 
 
 def _with_tls(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with the connection's class told as clients take it."""
+    """The options of a parsed URL, renamed to the arguments of redis-py's clients."""
     kind = options.pop("connection_class", None)
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
@@ -255,5 +255,5 @@ def _node(text: str, default_port: int) -> tuple[str, int]:
     if not colon:
         host, port = text, str(default_port)
     if not host or not port.isdigit():
-        raise ValueError(f"no address: {text!r}")
+        raise ValueError(f"not an address: {text!r}")
     return host.strip("[]"), int(port)

@@ -1,9 +1,9 @@
-"""A deadline for all of an exchange, not for each packet of it.
+"""A deadline for a whole exchange, not for each packet of an exchange.
 
-A socket's timeout starts anew with each byte, so a server that trickles would hold whoever waits
-for ever. One thread watches all connections that threads wait for, and hangs up those that are
-late; a timer for each exchange would cost more than the exchange. For asyncio there is
-:func:`asyncio.timeout`.
+A socket's timeout starts again with each byte, so a server that sends single bytes slowly could
+block a thread for ever. One thread watches the deadlines of all connections that threads wait for,
+and shuts down late connections. A timer for each exchange would cost more than the exchange. For
+asyncio there is :func:`asyncio.timeout`.
 """
 
 from __future__ import annotations
@@ -20,27 +20,34 @@ from redis import exceptions as errors
 
 
 class Deadline:
-    """When a connection is hung up on; moved as long as there is progress."""
+    """The time at which a connection is shut down; moved on while answers arrive.
 
-    __slots__ = ("connection", "missed", "moment", "seconds")
+    Attributes:
+        connection: redis-py's connection.
+        seconds: how long to wait.
+        due_at: when the connection is shut down, seconds of the monotonic clock.
+        missed: whether the connection was shut down.
+    """
+
+    __slots__ = ("connection", "due_at", "missed", "seconds")
 
     def __init__(self, connection: Any, seconds: float) -> None:
         self.connection = connection
         self.seconds = seconds
-        self.moment = time.monotonic() + seconds
+        self.due_at = time.monotonic() + seconds
         self.missed = False
 
     def move(self) -> None:
-        """Start anew."""
-        self.moment = time.monotonic() + self.seconds
+        """Start the time again."""
+        self.due_at = time.monotonic() + self.seconds
 
 
 @contextmanager
 def deadline(connection: Any, seconds: float) -> Iterator[Deadline]:
-    """Hang up when a block that uses this connection takes longer.
+    """Shut the connection down if the block that uses it misses the deadline.
 
     Raises:
-        redis.TimeoutError: it did, whatever the block made of that.
+        redis.TimeoutError: the block missed the deadline, with or without an error of its own.
     """
     kept = Deadline(connection, seconds)
     _watch.add(kept)
@@ -57,7 +64,7 @@ def deadline(connection: Any, seconds: float) -> Iterator[Deadline]:
 
 
 def no_whole_answer(seconds: float) -> errors.TimeoutError:
-    """What is said when a deadline is missed."""
+    """The error for a missed deadline."""
     return errors.TimeoutError(f"no whole answer within {seconds:g} s")
 
 
@@ -78,11 +85,12 @@ class _Watch:
                     target=self._run, name="snapshot-assets-deadlines", daemon=True
                 )
                 self._thread.start()
-            elif kept.moment < self._wakes_at:
+            elif kept.due_at < self._wakes_at:
                 self._changed.notify()
 
     def remove(self, kept: Deadline) -> None:
-        # Only here, and not while it is being hung up: the connection goes on to somebody else.
+        # The lock makes this wait for a shutdown in progress: afterwards another thread may get the
+        # connection.
         with self._changed:
             self._kept.discard(kept)
 
@@ -90,26 +98,28 @@ class _Watch:
         with self._changed:
             while True:
                 now = time.monotonic()
-                for late in [kept for kept in self._kept if kept.moment <= now]:
+                for late in [kept for kept in self._kept if kept.due_at <= now]:
                     self._kept.discard(late)
                     late.missed = True
-                    _hang_up(late.connection)
-                # It also wakes for those that are long done, once: cheaper than to be told of each.
-                self._wakes_at = min((kept.moment for kept in self._kept), default=float("inf"))
+                    _shut_down(late.connection)
+                # The thread also wakes once for exchanges that ended long ago. That is cheaper than
+                # a notification for each exchange that ends.
+                self._wakes_at = min((kept.due_at for kept in self._kept), default=float("inf"))
                 rest = self._wakes_at - time.monotonic()
                 self._changed.wait(max(rest, 0.0) if self._kept else None)
 
 
-def _hang_up(connection: Any) -> None:
-    """Wake the thread that waits for this connection; it finds it ended, and closes it.
+def _shut_down(connection: Any) -> None:
+    """Wake the thread that waits for this connection; that thread then closes the connection.
 
-    Not closed here: the number of a closed socket goes to the next one that is opened, and a thread
-    that still used it would talk into somebody else's connection.
+    This function does not close the socket, because the system gives the number of a closed socket
+    to the next socket that is opened. A thread that still used the number would write to the wrong
+    connection.
     """
     waited_for = connection._sock
     if waited_for is not None:
         with suppress(OSError):
-            # An SSLSocket's own shutdown() would have others go on in plain text.
+            # SSLSocket.shutdown() would drop TLS, and the waiting thread would go on in plain text.
             socket.socket.shutdown(waited_for, socket.SHUT_RDWR)
 
 

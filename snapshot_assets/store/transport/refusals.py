@@ -1,4 +1,4 @@
-"""What redis-py's errors mean, said so that a person can act. No connection belongs here."""
+"""From redis-py's errors to messages that say what to do. No connection belongs here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.sentinel import MasterNotFoundError
 
 from snapshot_assets.errors import StoreError, StoreOutageError
 
-# A cluster that misses a node, or that is changing.
+# Errors of a cluster that lacks a node or that is changing.
 _CLUSTER_DOWN = (
     errors.RedisClusterException,
     errors.ClusterDownError,
@@ -23,30 +23,30 @@ _CLUSTER_DOWN = (
 
 @contextmanager
 def explained(address: str) -> Iterator[None]:
-    """Turn redis-py's errors into ours.
+    """Turn redis-py's errors into errors of this package.
 
     Args:
-        address: the server's, without user and password.
+        address: address of the server, without user and password.
 
     Raises:
         StoreOutageError: the server does not answer.
-        StoreError: the server refuses.
+        StoreError: the server rejects the connection or a command.
     """
     try:
         yield
     except (errors.AuthenticationError, errors.AuthorizationError) as error:
         raise StoreError(
-            f"Redis at {address} refuses the user or the password; set both in "
+            f"Redis at {address} rejects the user or the password; set both in "
             f"SNAPSHOT_REDIS_URL ({error})"
         ) from None
     except errors.BusyLoadingError as error:
         raise StoreOutageError(f"Redis at {address} is still loading its data ({error})") from None
     except (MasterNotFoundError, AsyncMasterNotFoundError) as error:
-        # redis-py's own words hold a page of representations.
+        # redis-py's own message contains a page of object representations.
         whether = "do not all answer" if " : " in str(error) else "know no primary of that name"
         raise StoreOutageError(
-            f"Redis at {address} cannot be found: the Sentinels {whether}; are they and "
-            "the primary up, and does SNAPSHOT_REDIS_URL name the service as they do?"
+            f"Redis at {address} cannot be found: the Sentinels {whether}; are the Sentinels and "
+            "the primary up, and is the service's name in SNAPSHOT_REDIS_URL right?"
         ) from None
     except (errors.ConnectionError, errors.TimeoutError, OSError, *_CLUSTER_DOWN) as error:
         raise StoreOutageError(
@@ -54,11 +54,11 @@ def explained(address: str) -> Iterator[None]:
             f"right? ({error})"
         ) from None
     except errors.RedisError as error:
-        raise StoreError(f"Redis at {address} refuses: {_hint(error)}") from None
+        raise StoreError(f"Redis at {address} rejects the request: {_hint(error)}") from None
 
 
 def refusal(error: errors.ResponseError, command: str, key: str) -> errors.ResponseError:
-    """The same error, with the command and the key that it is about."""
+    """The same error, with the rejected command and its key added to the message."""
     return type(error)(f"{error}: {command} {key}")
 
 
@@ -82,6 +82,6 @@ def _hint(error: errors.RedisError) -> str:
         key = about.partition(" ")[2]
         return (
             f"key {key!r} holds another type than it should; another program uses the same keys, "
-            f"set SNAPSHOT_KEY_PREFIX ({reason})"
+            f"so set SNAPSHOT_KEY_PREFIX ({reason})"
         )
     return text

@@ -1,9 +1,10 @@
 """Commands over redis-py's connections: packed at once, sent together, answered in order.
 
-redis-py makes an object for each command and its answer; for thousands of small ones that costs
-more than Redis. Here they are packed and taken from its connections directly: over one connection,
-or over one to each node of a cluster. Patience is kept here too, so that it is bounded whatever
-fails, and nowhere else: redis-py's own retries are off. What is asked is the business of others.
+redis-py makes an object for each command and its answer. For thousands of small commands, that
+costs more than Redis itself. This module packs commands and reads answers on redis-py's connections
+directly: on one connection, or on one connection to each node of a cluster. Only this module
+retries, so the time of all tries is bounded for any failure; redis-py's own retries are off. The
+meaning of commands must stay out.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from snapshot_assets.store.transport.deadline import deadline, no_whole_answer
 # A command and its arguments.
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 
-# What a later try may be spared. A wrong password is a ConnectionError to redis-py.
+# A later try may succeed after these errors. For redis-py, a wrong password is a ConnectionError.
 _OUTAGES = (errors.ConnectionError, errors.TimeoutError, OSError, errors.RedisClusterException)
 _REFUSALS = (errors.AuthenticationError, errors.AuthorizationError)
-# Answers of a cluster that is changing: ask again, perhaps elsewhere.
+# Answers of a cluster that is changing: the command is sent again, perhaps to another node.
 _CHANGING = (errors.AskError, errors.TryAgainError, errors.ClusterDownError)
 _MOST_DETOURS = 6
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
@@ -42,9 +43,10 @@ class Batch:
     """Commands that are sent together.
 
     Attributes:
-        packed: all of them as they go over the wire.
-        count: how many.
-        commands: each with the key that decides which node of a cluster gets it; only asked there.
+        packed: all commands as bytes for the server.
+        count: number of commands.
+        commands: returns each command with the key that decides which node of a cluster gets it;
+            called only for a cluster.
     """
 
     packed: bytes
@@ -53,7 +55,7 @@ class Batch:
 
     @classmethod
     def of(cls, commands: Sequence[Command]) -> Batch:
-        """Commands on a key each."""
+        """A batch of commands that have a key each."""
         packed = b"".join([pack(command) for command in commands])
         return cls(
             packed, len(commands), lambda: [(key_of(command), command) for command in commands]
@@ -61,12 +63,12 @@ class Batch:
 
 
 def key_of(command: Command) -> str:
-    """The key of a command: its first argument, or behind a script and the number of its keys."""
+    """The key of a command: its first argument, or the first key of a script."""
     return str(command[3] if command[0] == "EVAL" else command[1])
 
 
 def pack(command: Command) -> bytes:
-    """A command and its arguments as they go over the wire."""
+    """A command and its arguments as bytes for the server."""
     parts = [b"*%d\r\n" % len(command)]
     for argument in command:
         text = argument if isinstance(argument, bytes) else str(argument).encode()
@@ -75,12 +77,14 @@ def pack(command: Command) -> bytes:
 
 
 def exchange(client: redis.Redis | RedisCluster, batch: Batch, patience: Patience) -> list[Any]:
-    """Send commands together; their answers in order, a ResponseError where one was refused.
+    """Send commands together and return their answers, in order.
 
-    After an outage all are sent again, so they must be such that this is harmless.
+    The answer to a command that the server rejects is a ResponseError; it is not raised. After an
+    outage all commands are sent again, so repeating a command must be harmless.
 
     Raises:
-        redis.RedisError, OSError: no answer, also not after retries.
+        redis.RedisError, OSError: the server does not answer, even after retries, or rejects the
+            user or the password.
     """
     for attempt in range(patience.retries + 1):
         if attempt:
@@ -111,7 +115,7 @@ def _talk(pool: Any, packed: bytes, count: int, patience: Patience) -> list[Any]
                 found.append(_answer(connection))
             return found
     except BaseException:
-        # Half-read answers must not be taken for those of whoever gets the connection next.
+        # The next user of this connection must not get the rest of these answers.
         connection.disconnect()
         raise
     finally:
@@ -126,7 +130,7 @@ def _answer(connection: Any) -> Any:
 
 
 def _over_nodes(client: RedisCluster, batch: Batch, patience: Patience) -> list[Any]:
-    """To each node what it has, following the cluster where it is changing."""
+    """Send each command to the node of its key, and follow redirections of a changing cluster."""
     manager: Any = client.nodes_manager
     node_at: Any = client.get_node
     commands = batch.commands()
@@ -135,12 +139,12 @@ def _over_nodes(client: RedisCluster, batch: Batch, patience: Patience) -> list[
     for detour in range(_MOST_DETOURS):
         if detour > 1:
             time.sleep(patience.longest_pause_seconds / _MOST_DETOURS)
-        of_node: dict[tuple[Any, bool], list[int]] = {}
-        for i, asked_at in left:
-            node = asked_at or manager.get_node_from_slot(client.keyslot(commands[i][0]))
-            of_node.setdefault((node, asked_at is not None), []).append(i)
+        by_node: dict[tuple[Any, bool], list[int]] = {}
+        for i, redirected_to in left:
+            node = redirected_to or manager.get_node_from_slot(client.keyslot(commands[i][0]))
+            by_node.setdefault((node, redirected_to is not None), []).append(i)
         left = []
-        for (node, asking), chosen in of_node.items():
+        for (node, asking), chosen in by_node.items():
             packed = [pack(commands[i][1]) for i in chosen]
             if asking:
                 packed = [_ASKING + command for command in packed]
@@ -165,7 +169,7 @@ def _learn_nodes(client: RedisCluster) -> None:
     try:
         manager.initialize()
     except _OUTAGES:
-        return  # the next try tells
+        return  # the next try raises the error if it persists
 
 
 async def exchange_async(
@@ -173,8 +177,9 @@ async def exchange_async(
     batch: Batch,
     patience: Patience,
 ) -> list[Any]:
-    """The same for asyncio."""
-    # redis-py asks a cluster's nodes one after the other; all tries share the time of one.
+    """As :func:`exchange`, for asyncio."""
+    # For a cluster, redis-py may try several nodes one after the other. All of that shares one
+    # limit, the bound of the patience.
     left = asyncio.get_running_loop().time() + patience.bound_seconds
     for attempt in range(patience.retries + 1):
         if attempt:
@@ -195,8 +200,8 @@ async def _talk_async(pool: Any, batch: Batch, patience: Patience) -> list[Any]:
     connection: Any = None
     loop = asyncio.get_running_loop()
     try:
-        # One deadline that moves on with the answers: redis-py's own, around each answer, costs
-        # more than reading it.
+        # One deadline moves on while answers arrive. redis-py's own timeout for each answer costs
+        # more than reading the answer.
         async with asyncio.timeout(patience.timeout_seconds) as deadline:
             connection = await pool.get_connection()
             await connection.send_packed_command(batch.packed)
@@ -213,7 +218,7 @@ async def _talk_async(pool: Any, batch: Batch, patience: Patience) -> list[Any]:
     except BaseException as error:
         if connection is not None:
             await connection.disconnect(nowait=True)
-        if isinstance(error, TimeoutError):  # asyncio's, which says nothing
+        if isinstance(error, TimeoutError):  # asyncio's error has no message
             raise no_whole_answer(patience.timeout_seconds) from None
         raise
     finally:

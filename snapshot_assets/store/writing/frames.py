@@ -1,9 +1,9 @@
-"""Writing frames to Redis: a host's usage in columns, by day, and its sums by hour and by day.
+"""Writing frames to Redis: a host's usage in columns, by day, and summaries by hour and by day.
 
-A day that settles as a whole becomes one compressed text, with its summaries beside it. Buckets
-that come one by one, live or settled, are fields of their own on top of it, so that a refresh
-writes what is new and nothing else. All keys of a host change in one script: a reader sees the old
-or the new, and writers of other buckets lose nothing. Layout: docs/frames.md.
+A day that is settled as a whole becomes one compressed text, and its summaries two more. Buckets
+that are written one by one, live or settled, are fields of their own beside the day's text, so a
+refresh writes only new buckets. One script changes all keys of a host's day, so a reader gets
+either the old or the new state, and writers of other buckets lose nothing. Layout: docs/frames.md.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.transport.wire import Command
 
 SUMMARIES: tuple[Resolution, ...] = ("hour", "day")
-# Commands for about a megabyte go out before their answers are read.
+# Commands with texts of about a megabyte are sent before their answers are read.
 _LARGEST_PIPELINE_BYTES = 2**20
 
 # KEYS: the day in 5 minutes, the month in hours, the month in days.
-# ARGV: field of the day in its months, then for each key its expiry and its text, '' for none;
-# what is covered comes last.
+# ARGV: field of the day in its months, then for each key its expiry and its text ('' for no text),
+# and last the covered buckets.
 _SETTLE_DAY = f"""
 redis.call('DEL', KEYS[1])
 for i, key in ipairs(KEYS) do
@@ -55,9 +55,9 @@ return 1
 """
 
 # KEYS as above. ARGV: field of the day in its months, expiry, whether settled, then for each
-# bucket its position in the day and its field and text, '' for a bucket that has none.
-# An empty field says that the bucket is not there although the whole day has it. Texts of every
-# version begin with the mark of their stage.
+# bucket its position in the day, its field and its text ('' for a bucket without usage).
+# An empty text in Redis says that the bucket has no usage, although the text of the whole day has
+# some. Texts of every version begin with the mark of their stage.
 _WRITE_BUCKETS = f"""
 local covered = redis.call('HGET', KEYS[1], '{COVERED}')
 local changed = false
@@ -99,8 +99,8 @@ class FrameWriter:
 
     Attributes:
         base: the connection.
-        keys: what is called how in Redis.
-        clock: epoch seconds now.
+        keys: the keys in Redis.
+        clock: returns the epoch seconds now.
     """
 
     base: RedisBase
@@ -113,13 +113,13 @@ class FrameWriter:
         A live replacement leaves settled buckets alone.
 
         Args:
-            hosts: whose frames.
-            window: which buckets.
+            hosts: the hosts whose frames are replaced.
+            window: the buckets that are replaced.
             usage: of these hosts and buckets only.
-            stage: what it was accounted as.
+            stage: the stage of the usage.
 
         Returns:
-            Bytes of all texts written.
+            Number of bytes of all texts that were sent.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`SnapshotWriter.replace`.
@@ -138,7 +138,7 @@ class FrameWriter:
         parts: dict[tuple[str, int], Usage],
         stage: Stage,
     ) -> Iterator[tuple[Command, int]]:
-        """What has to be sent, each with the bytes of its texts."""
+        """The commands to send, each with the number of bytes of its texts."""
         keys, now = self.keys, self.clock()
         for day in days_of(window):
             if keys.hosts_expiry(day) <= now:
@@ -164,7 +164,7 @@ class FrameWriter:
         expiries = [keys.frame_expiry(day), *(keys.summary_expiry(r, day) for r in SUMMARIES)]
         texts.append(pack_day(part, day) if part is not None and expiries[0] > now else b"")
         for resolution in SUMMARIES:
-            kept = day + DAY_SECONDS + keys.retention.of(resolution) > now
+            kept = day + DAY_SECONDS + keys.retention.seconds_for(resolution) > now
             wanted = part is not None and kept
             texts.append(pack_summary(summarise(part, resolution), day) if wanted and part else b"")
         covered = set() if part is None else set(part.start.tolist())

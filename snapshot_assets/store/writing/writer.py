@@ -1,9 +1,9 @@
 """Writing snapshots to Redis: exact replacement of hosts in a window, as documents and as frames.
 
-Documents, see docs/documents.md: one hash per bucket, one field per host. How frames are written is
-told in :mod:`snapshot_assets.store.writing.frames`; both are made of the same usage, so they agree.
-What is written when is decided by the use cases in :mod:`snapshot_assets.pipeline`; reading is
-:mod:`snapshot_assets.store.reading.reader`'s business.
+Documents have one hash per bucket and one field per host: see docs/documents.md.
+:mod:`snapshot_assets.store.writing.frames` writes the frames. Documents and frames are made from
+the same usage, so both agree. The use cases in :mod:`snapshot_assets.pipeline` decide what to write
+and when. :mod:`snapshot_assets.store.reading.reader` reads.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from snapshot_assets.timing import Timer
 
 WRITER_PATIENCE = Patience(5.0, 6, 4.0)
 
-# Commands for about a megabyte go out before their answers are read.
+# The commands for this many buckets are sent before their answers are read.
 _BUCKETS_PER_PIPELINE = 100
 
-# One bucket, written by a live refresh: settled documents stay as they are. Server-side, because
-# the day may settle between a look and a write of ours.
+# Writes one bucket of a live refresh and leaves settled documents alone. This is a script, because
+# the day may settle between a read and a write by the client.
 _WRITE_LIVE = """
 local expire_at, ending = ARGV[1], ARGV[2]
 local written, removed, kept = 0, 0, 0
@@ -59,7 +59,7 @@ redis.call('EXPIREAT', KEYS[1], expire_at)
 return {written, removed, kept}
 """
 
-# The watermark, only if the server is still the one that was asked at the beginning.
+# Writes the watermark, but only if the server was not emptied or replaced since begin_live().
 _RECORD_LIVE = """
 if redis.call('HGET', KEYS[1], 'filling') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'live_until', ARGV[2])
@@ -72,12 +72,12 @@ class WriteReport:
     """What a replacement did.
 
     Attributes:
-        written: documents now in Redis.
-        removed: documents that should no longer be there and are gone.
-        expired: documents not written because their bucket is past the retention.
-        kept_settled: documents of a live refresh left out because the bucket is settled.
-        written_bytes: size of the documents written.
-        frame_bytes: size of the frames written.
+        written: number of documents written.
+        removed: number of documents removed, because there is no usage of this host and bucket.
+        expired: number of buckets not written, because they are past the retention of documents.
+        kept_settled: number of settled documents that a live refresh left alone.
+        written_bytes: size of the documents.
+        frame_bytes: size of the frames.
     """
 
     written: int = 0
@@ -92,10 +92,11 @@ class WriteReport:
 
 
 class SnapshotWriter(ThreadedClient):
-    """Puts snapshots into Redis, and remembers there how far it was filled.
+    """Writes documents and frames to Redis, and records there how far Redis was filled.
 
-    Tries seven times: for three seconds at least while Redis refuses connections, as a server does
-    that restarts, and for some forty while Redis accepts them and is silent.
+    The writer tries seven times. If the server does not accept connections, as during a restart,
+    the tries take at least three seconds. If the server accepts connections and does not answer,
+    the tries take about forty seconds.
 
     Takes the arguments of :class:`~snapshot_assets.store.client.StoreClient`. A context manager.
     """
@@ -112,20 +113,22 @@ class SnapshotWriter(ThreadedClient):
     ) -> WriteReport:
         """Make Redis hold exactly this usage for these hosts in this window.
 
-        Other hosts and buckets are not touched. Doing it again changes nothing, and an interrupted
-        replacement is completed by doing it again. A live replacement leaves settled buckets alone.
+        Other hosts and buckets do not change. A second call changes nothing, and completes a first
+        call that was interrupted. A live replacement leaves settled buckets alone.
 
         Args:
-            hosts: whose buckets are replaced; those without usage in a bucket lose it.
-            window: which buckets are replaced.
+            hosts: the hosts to replace; in a bucket without usage of a host, the host's document is
+                removed.
+            window: the buckets to replace.
             usage: of these hosts and buckets only.
-            stage: what it was accounted as.
-            timer: gets the seconds of document, validate and write.
+            stage: the stage of the usage.
+            timer: gets the seconds of the steps document, validate and write.
 
         Raises:
-            SchemaError: the documents are not what they should be; nothing was written.
-            StoreOutageError: Redis did not answer, also not after retries.
-            StoreError: Redis refuses to write.
+            ValueError: the usage has other hosts or buckets.
+            SchemaError: the documents do not conform to their schema; nothing was written.
+            StoreOutageError: Redis does not answer, even after retries.
+            StoreError: Redis rejects a command.
         """
         _require_covered(hosts, window, usage)
         timer = timer or Timer()
@@ -133,25 +136,25 @@ class SnapshotWriter(ThreadedClient):
         alive = [b for b in window.buckets() if self.keys.document_expiry(b) > horizon]
         fresh = usage.select(usage.start >= (alive[0] if alive else window.end))
         with timer("document"):
-            frame = documents(fresh)
+            table = documents(fresh)
         with timer("validate"):
-            validate(SnapshotDocuments, frame, f"{_whose(hosts)} in {window}")
+            validate(SnapshotDocuments, table, f"{_whose(hosts)} in {window}")
         with timer("write"):
             frame_bytes = FrameWriter(self.base, self.keys, self.clock).replace(
                 hosts, window, usage, stage
             )
-            written, removed, kept = self._replace_documents(hosts, alive, frame, stage)
+            written, removed, kept = self._replace_documents(hosts, alive, table, stage)
         return WriteReport(
             written=written,
             removed=removed,
             expired=len(usage) - len(fresh),
             kept_settled=kept,
-            written_bytes=sum(map(len, frame["body"])),
+            written_bytes=sum(map(len, table["body"])),
             frame_bytes=frame_bytes,
         )
 
     def remove_all(self, window: Window) -> None:
-        """Remove what all hosts have in a window's days, and what is remembered of the filling.
+        """Remove a window's documents, the frames of its days and months, and the whole state.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`replace`.
@@ -168,7 +171,7 @@ class SnapshotWriter(ThreadedClient):
         self.base.execute([("DEL", key) for key in dict.fromkeys(doomed)])
 
     def progress(self) -> Progress:
-        """How far this server was filled, and with whom.
+        """How far this server was filled, and the hosts that the live path has read.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`replace`.
@@ -176,7 +179,7 @@ class SnapshotWriter(ThreadedClient):
         return run(self._plans(PresencePlans).progress(), self.base)
 
     def begin_live(self) -> bytes:
-        """What this server is known by until it is emptied; for :meth:`record_live`.
+        """The mark of this filling, for :meth:`record_live`; a server loses it when emptied.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`replace`.
@@ -188,16 +191,16 @@ class SnapshotWriter(ThreadedClient):
         return bytes(found or b"")
 
     def record_live(self, until: float, newest_epoch: Mapping[str, float], filling: bytes) -> None:
-        """Remember up to when the live path has published, and each host's newest snapshot.
+        """Record up to when the live path has published, and each host's newest snapshot.
 
         Args:
             until: epoch seconds.
             newest_epoch: by host, epoch seconds.
-            filling: what :meth:`begin_live` gave before anything was published.
+            filling: the result of :meth:`begin_live` before anything was published.
 
         Raises:
-            StoreOutageError: the server was emptied since; what was published is gone, and the
-                watermark must not outlive it.
+            StoreOutageError: the server was emptied since :meth:`begin_live`. The published data is
+                gone, so no watermark is recorded.
             StoreOutageError, StoreError: as :meth:`replace`.
         """
         (same,) = self.base.execute(
@@ -205,15 +208,15 @@ class SnapshotWriter(ThreadedClient):
         )
         if not same:
             raise StoreOutageError(
-                f"Redis at {self.address} was emptied while the live path published; it has to "
-                "publish again"
+                f"Redis at {self.address} was emptied while the live path published; the live path "
+                "has to publish again"
             )
         if newest_epoch:
             pairs = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
             self.base.execute([("HSET", self.keys.newest_snapshots, *pairs)])
 
     def record_complete(self, complete: bool) -> None:
-        """Remember that all settled days are here, or that they have to be restored.
+        """Record that Redis has all settled days, or that they have to be restored.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`replace`.
@@ -225,15 +228,15 @@ class SnapshotWriter(ThreadedClient):
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
-        """While all settled days are being put here; afterwards the server counts as complete.
+        """A block that writes all settled days; after it, the server counts as complete.
 
         Raises:
-            StoreOutageError: it was emptied once more meanwhile, or did not answer.
+            StoreOutageError: the server was emptied during the block, or does not answer.
             StoreError: as :meth:`replace`.
         """
         self.base.execute([("HSET", self.keys.state, "restoring", uuid.uuid4().hex)])
         yield
-        # Another restoration that began meanwhile is as good.
+        # The mark of another restoration that began meanwhile also proves that nothing was lost.
         if self.base.execute([("HGET", self.keys.state, "restoring")])[0] is None:
             raise StoreOutageError(
                 f"Redis at {self.address} was emptied while it was being restored; restore it again"
@@ -243,11 +246,11 @@ class SnapshotWriter(ThreadedClient):
     # --- documents --------------------------------------------------------------------------
 
     def _replace_documents(
-        self, hosts: Collection[str], buckets: list[int], frame: pd.DataFrame, stage: Stage
+        self, hosts: Collection[str], buckets: list[int], table: pd.DataFrame, stage: Stage
     ) -> tuple[int, int, int]:
         bodies: dict[int, dict[str, bytes]] = {}
         for bucket, host, body in zip(
-            frame["bucket_start"], frame["host"], frame["body"], strict=True
+            table["bucket_start"], table["host"], table["body"], strict=True
         ):
             bodies.setdefault(bucket, {})[host] = body
         send = self._send_live if stage == "live" else self._send_settled
@@ -295,7 +298,11 @@ class SnapshotWriter(ThreadedClient):
 
 
 def _require_covered(hosts: Collection[str], window: Window, usage: Usage) -> None:
-    """Refuse usage that the replacement does not cover."""
+    """Reject usage of other hosts or buckets than those to replace.
+
+    Raises:
+        ValueError: there is such usage.
+    """
     known = set(hosts)
     for code in set(usage.host_index.tolist()):
         if usage.hosts[code] not in known:

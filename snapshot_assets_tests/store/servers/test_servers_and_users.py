@@ -202,7 +202,7 @@ def test_the_users_can_do_nothing_else(tmp_path: Path, kind: type[Redis]) -> Non
                 other.eval(hidden, 1, ours)
         with (
             RedisReader(port=server.port) as nobody,
-            pytest.raises(StoreError, match="refuses the user"),
+            pytest.raises(StoreError, match="rejects the user"),
         ):
             nobody.hosts()
 
