@@ -289,6 +289,8 @@ class ClusterSetup:
                 last = min((i + 1) * size, SLOTS) - 1
                 _ask(node, "CLUSTER", "SET-CONFIG-EPOCH", i + 1)
                 _ask(node, "CLUSTER", "ADDSLOTSRANGE", i * size, last)
+            # Only now: a node that another one has met takes no epoch any more.
+            for node in self.nodes:
                 for other, bus_port in zip(self.nodes, self._bus_ports, strict=True):
                     if other is not node:
                         _ask(node, "CLUSTER", "MEET", "127.0.0.1", other.port, bus_port)
