@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,21 +22,23 @@ from snapshot_assets.domain.measures import (
     Resolution,
     Stage,
 )
-from snapshot_assets.domain.summary import COLUMNS, summarise, tidy
+from snapshot_assets.domain.summary import COLUMNS
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError
 from snapshot_assets.pipeline.census import disagreements
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
-from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets, unpack_buckets
-from snapshot_assets.store.packing.damage import PackingError
-from snapshot_assets.store.packing.days import DAY_VERSION, pack_day, unpack_day
-from snapshot_assets.store.packing.summaries import pack_summary, unpack_summary
+from snapshot_assets.store.packing.buckets import pack_buckets
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
 from snapshot_assets_tests.support.domain.slow_summary import FIELDS, slow_frame
-from snapshot_assets_tests.support.domain.usages import Bucket, as_documents, same, usage_of, usages
+from snapshot_assets_tests.support.domain.usages import (
+    as_documents,
+    one_core,
+    usage_of,
+    usages,
+)
 from snapshot_assets_tests.support.servers import Redis
 
 DAY_SECONDS = 86_400
@@ -59,67 +60,8 @@ RANGE = at(DAYS.start), at(DAYS.end - 300)
 FRAME_RANGE = at(DAYS.start), at(DAYS.end)
 
 
-def busy(minutes: Sequence[int], settled: bool = True, host: str = "alice") -> Usage:
-    """One core of ana's R and 2 GB at these minutes after midnight."""
-    bucket: Bucket = (
-        *(10**6, 5, settled),
-        {"cpu": (0, {("ana", "R"): 10**6}), "mem": (0, {("ana", "R"): 2 * 10**6})},
-    )
-    return usage_of(host, {MIDNIGHT + minute * 60: bucket for minute in minutes})
-
-
 def staged(usage: Usage, stage: Stage) -> Usage:
     return replace(usage, settled=np.full(len(usage), stage == "settled"))
-
-
-# --- written down and read back -----------------------------------------------------------------
-
-
-@given(usages(), st.sets(st.sampled_from(MEASURES)))
-def test_a_day_is_read_back_as_it_was_packed(usage: Usage, measures: set[Measure]) -> None:
-    blob = pack_day(usage, MIDNIGHT)
-    assert blob == pack_day(usage, MIDNIGHT), "the same bytes each time"
-    assert same(unpack_day("alice", blob, MIDNIGHT), usage)
-    part = unpack_day("alice", blob, MIDNIGHT, sorted(measures))
-    for measure in MEASURES:
-        assert np.array_equal(part.totals[measure], usage.totals[measure])
-        count = len(usage.entries[measure].bucket_index) if measure in measures else 0
-        assert len(part.entries[measure].bucket_index) == count
-
-
-@given(usages())
-def test_buckets_are_read_back_as_they_were_packed(usage: Usage) -> None:
-    packed = pack_buckets(usage)
-    assert list(packed) == usage.start.tolist()
-    assert same(unpack_buckets("alice", reversed(packed.values())), usage)
-
-
-@given(usages(), st.sampled_from(MEASURES), st.sampled_from([(), *GROUPINGS]))
-@pytest.mark.parametrize("resolution", ["hour", "day"])
-def test_a_summary_is_read_back_as_it_was_packed(
-    resolution: Resolution, usage: Usage, measure: Measure, by: Grouping
-) -> None:
-    summary = summarise(usage, resolution)
-    back = unpack_summary(pack_summary(summary, MIDNIGHT), resolution, MIDNIGHT, [measure], by)
-    pd.testing.assert_frame_equal(
-        tidy([("alice", back)], measure, by, resolution),
-        tidy([("alice", summary)], measure, by, resolution),
-    )
-
-
-def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:
-    blob = pack_day(busy([0]), MIDNIGHT)
-    (bucket,) = pack_buckets(busy([0])).values()
-    message = f"version '{DAY_VERSION + 1}', this snapshot_assets reads 1 to {DAY_VERSION}; update"
-    with pytest.raises(PackingError, match=message):
-        unpack_day("alice", blob[:4] + bytes([DAY_VERSION + 1]) + blob[5:], MIDNIGHT)
-    for other in (b"0", b"%d" % (BUCKET_VERSION + 1), b"x"):
-        with pytest.raises(PackingError, match=f"version '{other.decode()}'"):
-            unpack_buckets("alice", [bucket[:1] + other + bucket[2:]])
-    with pytest.raises(PackingError, match="not a packed frame"):
-        unpack_day("alice", b"PAR1", MIDNIGHT)
-    with pytest.raises(PackingError, match=r"of 300 s"):
-        unpack_summary(blob, "hour", MIDNIGHT, ["cpu"], ())
 
 
 # --- in Redis -----------------------------------------------------------------------------------
@@ -232,16 +174,16 @@ def test_a_settled_day_is_read_from_its_summary_and_a_changed_one_from_its_bucke
     day = Window(MIDNIGHT, MIDNIGHT + DAY_SECONDS)
     whole = at(day.start), at(day.end)
     summary = writer.keys.summary("alice", "day", MIDNIGHT)
-    writer.replace(["alice"], day, busy([0, 5]), "settled")
+    writer.replace(["alice"], day, one_core([0, 5]), "settled")
     frame = reader.get_frame("alice", *whole, resolution="day")
     assert (frame["core_seconds"].item(), frame["settled"].item()) == (600, True)
     with redis_server.client() as client:
         assert client.hlen(summary) == 1
-        writer.replace(["alice"], day, busy([10], settled=False), "live")
+        writer.replace(["alice"], day, one_core([10], settled=False), "live")
         assert client.exists(summary) == 0
         frame = reader.get_frame("alice", *whole, resolution="day")
         assert (frame["core_seconds"].item(), frame["settled"].item()) == (900, False)
-        writer.replace(["alice"], day, busy([0, 5, 10]), "settled")
+        writer.replace(["alice"], day, one_core([0, 5, 10]), "settled")
         assert client.hlen(summary) == 1
         # Beyond the retention of the 5 minutes, the day is still there.
         client.delete(writer.keys.frame("alice", MIDNIGHT))
@@ -266,7 +208,7 @@ def test_each_form_is_kept_as_long_as_its_setting_says(redis_server: Redis) -> N
         with RedisWriter(
             port=redis_server.port, clock=partial(float, now), retention=retention
         ) as writer:
-            usage = busy([1435])
+            usage = one_core([1435])
             usage = replace(usage, start=usage.start + midnight - MIDNIGHT)
             writer.replace(["alice"], window, usage, "settled")
             keys = writer.keys
@@ -296,7 +238,7 @@ def test_a_live_tick_writes_its_buckets_and_nothing_else(
     writer: RedisWriter, redis_server: Redis
 ) -> None:
     minutes = range(0, 720, 5)
-    usage = busy(minutes, settled=False)
+    usage = one_core(minutes, settled=False)
     writer.replace(["alice"], Window(MIDNIGHT, NOON), usage, "live")
     last = Window(NOON - 1800, NOON)
     tick = usage.select(usage.start >= last.start)
@@ -356,7 +298,7 @@ def test_what_cannot_be_asked_is_refused(reader: RedisReader) -> None:
 def test_a_damaged_frame_is_an_error_that_names_it(
     writer: RedisWriter, reader: RedisReader, redis_server: Redis
 ) -> None:
-    writer.replace(["alice"], DAYS, busy([0, 5]), "settled")
+    writer.replace(["alice"], DAYS, one_core([0, 5]), "settled")
     key = writer.keys.frame("alice", MIDNIGHT)
     with redis_server.client() as client:
         blob = client.hget(key, "day") or b""
@@ -370,7 +312,7 @@ def test_consecutive_ranges_share_no_bucket_and_leave_none_out(
     writer: RedisWriter, reader: RedisReader
 ) -> None:
     """Midnight belongs to the day that begins with it."""
-    writer.replace(["alice"], DAYS, busy([0, 5, 287 * 5, 288 * 5]), "settled")
+    writer.replace(["alice"], DAYS, one_core([0, 5, 287 * 5, 288 * 5]), "settled")
     midnight = at(MIDNIGHT + DAY_SECONDS)
     for resolution in STEP_SECONDS:
         first, second, both = (
@@ -392,7 +334,7 @@ def test_consecutive_ranges_share_no_bucket_and_leave_none_out(
 
 
 def test_auto_chooses_by_the_range(writer: RedisWriter, reader: RedisReader) -> None:
-    writer.replace(["alice"], DAYS, busy([0, 5]), "settled")
+    writer.replace(["alice"], DAYS, one_core([0, 5]), "settled")
     assert len(reader.get_frame("alice", at(MIDNIGHT), at(NOON))) == 2
     assert len(reader.get_frame("alice", at(MIDNIGHT - 5 * 86_400), at(NOON))) == 1
     frame = reader.get_frame("alice", at(MIDNIGHT - 300 * 86_400), at(NOW))
@@ -405,7 +347,7 @@ def test_both_measures_from_one_reading_are_those_of_two(
     writer: RedisWriter, reader: RedisReader, resolution: Any, by: Any
 ) -> None:
     for host in ("alice", "bob"):
-        settled = busy(range(0, 600, 5), host=host)
+        settled = one_core(range(0, 600, 5), host=host)
         writer.replace([host], Window.of_day(at(MIDNIGHT).date()), settled, "settled")
     found = reader.get_frames(None, *FRAME_RANGE, by=by, resolution=resolution)
     assert list(found) == ["cpu", "mem"]

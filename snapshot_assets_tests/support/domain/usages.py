@@ -108,3 +108,12 @@ def same(one: Usage, other: Usage) -> bool:
 
 def _ints(values: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array(values, dtype=np.int64)
+
+
+def one_core(minutes: Sequence[int], settled: bool = True, host: str = "alice") -> Usage:
+    """One core of ana's R and 2 GB at these minutes after midnight."""
+    bucket: Bucket = (
+        *(10**6, 5, settled),
+        {"cpu": (0, {("ana", "R"): 10**6}), "mem": (0, {("ana", "R"): 2 * 10**6})},
+    )
+    return usage_of(host, {MIDNIGHT + minute * 60: bucket for minute in minutes})
