@@ -67,7 +67,7 @@ def test_no_benchmark_is_left_out() -> None:
 
 def test_make_bench_is_this_command() -> None:
     done = subprocess.run(
-        ["make", "--dry-run", "bench", "ARGS=--tiny choices"],
+        ["make", "--no-print-directory", "--dry-run", "bench", "ARGS=--tiny choices"],
         cwd=ROOT,
         capture_output=True,
         text=True,

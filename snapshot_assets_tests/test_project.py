@@ -96,7 +96,11 @@ WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 def recipe(target: str) -> list[str]:
     """The commands of a target of the Makefile."""
     done = subprocess.run(
-        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "--dry-run", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.splitlines()
 
