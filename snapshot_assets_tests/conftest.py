@@ -15,6 +15,19 @@ from snapshot_assets_tests.support.servers import MariaDB, Redis
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# Modules that take minutes, mostly waiting: they start first, so that they do not end alone.
+LONGEST = ("test_operation", "test_demo", "test_mysql_instance", "test_refusals", "test_commands")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest modules first; all others stay in their order."""
+
+    def place(item: pytest.Item) -> int:
+        module = item.path.stem
+        return LONGEST.index(module) if module in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
