@@ -18,6 +18,9 @@ from snapshot_assets_tests.support.deployment import NEVER, Deployment
 from snapshot_assets_tests.support.field_table import busy_host, load
 from snapshot_assets_tests.support.servers import MariaDB, Redis
 
+# A daemon's ticks and runs take minutes where other programs want the processors, too.
+pytestmark = pytest.mark.timeout(900)
+
 SETTINGS = Path(str(snapshot_assets.deploy.__file__)).with_name("dagster.mysql.yaml")
 
 

@@ -32,6 +32,9 @@ from snapshot_assets_tests.support.field_table import FIELD_TABLE, busy_host, ex
 from snapshot_assets_tests.support.servers import MariaDB, Redis
 from snapshot_assets_tests.support.webhook import Webhook
 
+# A daemon's ticks and runs take minutes where other programs want the processors, too.
+pytestmark = pytest.mark.timeout(900)
+
 ASSETS = ("raw_process_rows", "five_minute_aggregates", "redis_snapshots")
 TOMORROW = -1  # days ago, since it may begin while the tests run
 

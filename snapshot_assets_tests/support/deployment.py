@@ -22,7 +22,7 @@ from snapshot_assets.orchestration.partitions import Box, add_hosts, dagster_key
 
 # Once a year, at midnight of New Year's Day: in practice never during a test.
 NEVER = "0 0 1 1 *"
-_READY_SECONDS = 120.0
+_READY_SECONDS = 240.0
 _REPOSITORY = {
     "repositoryLocationName": "snapshot_assets.definitions",
     "repositoryName": "__repository__",
@@ -110,7 +110,7 @@ class Deployment:
         return data
 
     def wait(
-        self, what: str, done: Callable[[], Any], seconds: float = 120, pause: float = 0.3
+        self, what: str, done: Callable[[], Any], seconds: float = 240, pause: float = 0.3
     ) -> Any:
         """Wait until ``done`` returns a true value, and return it; else fail with runs and log."""
         deadline = time.monotonic() + seconds
