@@ -373,7 +373,7 @@ class Settings(BaseSettings):
 
 
 def describe_settings() -> list[tuple[str, str, str]]:
-    """Variable, default (empty if there is none) and meaning of each setting, for the docs."""
+    """Variable, default and meaning of each setting, for the docs; no default is an empty text."""
     rows = []
     for name, info in Settings.model_fields.items():
         default = info.get_default(call_default_factory=True, validated_data={})

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from snapshot_assets.cli import cli
-from snapshot_assets.settings import describe_settings  # noqa: TID251, RUF100
+from snapshot_assets.settings import describe_settings
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -24,7 +24,7 @@ _INSPECTION_SECONDS = 300
 
 
 def rows_problem(lake: Lake, host_day: HostDay, rules: AccountingRules) -> str | None:
-    """Return the problem of the rows that the lake keeps for a host-day; None if there is none.
+    """Return the problem of the rows that the lake keeps for a host-day, or None.
 
     Raises:
         LakeError: the file is missing or damaged.

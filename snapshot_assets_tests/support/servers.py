@@ -114,7 +114,7 @@ class MariaDB(Server):
         self._options = list(options)
 
     def command(self) -> Sequence[str]:
-        """The command that runs the server; sets up the data folder first if there is none."""
+        """The command that runs the server; sets up a missing data folder first."""
         if not self._data.exists():
             self._install()
         return [
