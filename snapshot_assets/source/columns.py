@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from snapshot_assets.arrow import categorical
-from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, Violation
 from snapshot_assets.errors import SourceError
 from snapshot_assets.source.table import COLUMNS, TEXT_COLUMNS, RssUnit
 
@@ -23,19 +22,18 @@ BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
 # driver delivers. Both ways of reading convert to this type, so both round alike.
 _DECIMAL = pa.decimal128(38, 10)
 _TARGETS: dict[str, pa.DataType] = {
-    name: pa.string() if name in TEXT_COLUMNS else pa.int64() if name == "pid" else pa.float64()
-    for name in COLUMNS
+    name: pa.string() if name in TEXT_COLUMNS else pa.float64() for name in COLUMNS
 }
 
 
 def to_canonical_types(table: pa.Table) -> pa.Table:
-    """Cast the columns to text, float64 and int64, from any type of the database.
+    """Cast the columns to text and float64, from any type of the database.
 
     Args:
         table: the columns of :data:`COLUMNS`. Columns that are absent become NULL.
 
     Returns:
-        The columns of :data:`COLUMNS`, in this order: text, int64 for ``pid``, else float64.
+        The columns of :data:`COLUMNS`, in this order: text or float64.
 
     Raises:
         SourceError: a column holds values of another kind; the message names column and types.
@@ -53,8 +51,6 @@ def _cast(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.Chunked
     try:
         if pa.types.is_decimal(column.type):
             column = pc.cast(column, _DECIMAL)
-            if pa.types.is_integer(target):
-                return pc.cast(column, target)
         if pa.types.is_integer(column.type) and pa.types.is_floating(target):
             # Arrow rejects safe casts from int64 to float64 above 2**53. All seconds and bytes that
             # the schema accepts are far below.
@@ -67,24 +63,18 @@ def _cast(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.Chunked
         ) from None
 
 
-def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
+def raw_rows(table: pa.Table, rss_unit: RssUnit) -> pd.DataFrame:
     """Build the raw rows from canonical columns.
 
     Args:
         table: the result of :func:`to_canonical_types`.
         rss_unit: unit of the source's ``rss``; the rows have bytes.
-        subject: what was read, for errors.
 
     Returns:
         Rows as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, in the order of
         that schema, not yet validated.
-
-    Raises:
-        SchemaError: ``pid`` or ``rss`` is missing in a row.
     """
-    for name in ("pid", "rss"):
-        if table.column(name).null_count:
-            _refuse_missing(table, name, subject)
+    # Bytes are whole, also where a fraction of a unit was stored.
     rss = np.rint(table.column("rss").to_numpy() * BYTES_PER_RSS_UNIT[rss_unit])
     rows = pd.DataFrame(
         {
@@ -94,8 +84,7 @@ def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
             "username": categorical(table.column("username")),
             "comm": categorical(table.column("comm")),
             "cputimes": table.column("cputimes").to_numpy(),
-            # A value outside the range of int64 becomes one that the schema rejects.
-            "rss": np.clip(rss, -1, 2.0**62).astype(np.int64),
+            "rss": rss,
             "etimes": table.column("etimes").to_numpy(),
         }
     )
@@ -118,13 +107,6 @@ def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.Data
         text = {column: part[column].cat.remove_unused_categories() for column in TEXT_COLUMNS}
         parts[host] = part.assign(**text).reset_index(drop=True)
     return parts
-
-
-def _refuse_missing(table: pa.Table, name: str, subject: str) -> None:
-    missing = table.filter(pc.is_null(table.column(name)))
-    sample = tuple(str(row) for row in missing.slice(0, 3).to_pylist())
-    violation = Violation(name, "must not be missing", missing.num_rows, sample)
-    raise SchemaError(RawProcessRows.__name__, subject, table.num_rows, [violation])
 
 
 def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
