@@ -6,7 +6,7 @@ No SQL and no connection in this module.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from snapshot_assets.arrow import categorical
 from snapshot_assets.errors import SourceError
-from snapshot_assets.source.table import COLUMNS, TEXT_COLUMNS, RssUnit
+from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS, TEXT_COLUMNS, RssUnit
 
 BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
 # Wide enough for every DECIMAL that holds a time or a CPU time, and the type that the columnar
@@ -23,6 +23,9 @@ BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
 _DECIMAL = pa.decimal128(38, 10)
 _TARGETS: dict[str, pa.DataType] = {
     name: pa.string() if name in TEXT_COLUMNS else pa.float64() for name in COLUMNS
+}
+_MACHINE_TARGETS: dict[str, pa.DataType] = {
+    name: pa.string() if name in TEXT_COLUMNS else pa.float64() for name in MACHINE_COLUMNS
 }
 
 
@@ -38,13 +41,26 @@ def to_canonical_types(table: pa.Table) -> pa.Table:
     Raises:
         SourceError: a column holds values of another kind; the message names column and types.
     """
+    return _with_types(table, _TARGETS)
+
+
+def to_machine_types(table: pa.Table) -> pa.Table:
+    """Cast the columns of the machines, as :func:`to_canonical_types` does those of the processes.
+
+    Returns:
+        The columns of :data:`MACHINE_COLUMNS`, in this order: text for ``host``, else float64.
+    """
+    return _with_types(table, _MACHINE_TARGETS)
+
+
+def _with_types(table: pa.Table, targets: Mapping[str, pa.DataType]) -> pa.Table:
     columns = []
-    for name, target in _TARGETS.items():
+    for name, target in targets.items():
         if name not in table.column_names:
             columns.append(pa.nulls(table.num_rows, target))
             continue
         columns.append(_cast(name, table.column(name), target))
-    return pa.table(columns, names=list(_TARGETS))
+    return pa.table(columns, names=list(targets))
 
 
 def _cast(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
@@ -91,11 +107,31 @@ def raw_rows(table: pa.Table, rss_unit: RssUnit) -> pd.DataFrame:
     return _sorted(rows)
 
 
+def machine_rows(table: pa.Table) -> pd.DataFrame:
+    """Build the machines' rows from the result of :func:`to_machine_types`.
+
+    Returns:
+        The columns of :data:`MACHINE_COLUMNS`: ``host`` categorical, else float64 with NaN for
+        NULL. Sorted by host and time; rows without a host are left out.
+    """
+    table = table.filter(pc.is_valid(table.column("host")))
+    rows = pd.DataFrame(
+        {
+            name: categorical(table.column(name))
+            if name in TEXT_COLUMNS
+            else table.column(name).to_numpy()
+            for name in MACHINE_COLUMNS
+        }
+    )
+    numbers = [rows[name].to_numpy() for name in reversed(MACHINE_COLUMNS[1:])]
+    return rows.take(np.lexsort((*numbers, rows["host"].cat.codes))).reset_index(drop=True)
+
+
 def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The raw rows of each host, equal to the rows that reading this host alone would give.
+    """The rows of each host, equal to the rows that reading this host alone would give.
 
     Args:
-        rows: raw rows, sorted by host.
+        rows: raw rows or machine rows, sorted by host.
         hosts: the hosts of the result; a host without rows gets an empty table.
     """
     known = rows["host"].cat.categories.tolist()
@@ -104,7 +140,11 @@ def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.Data
     for host in hosts:
         code = known.index(host) if host in known else -1
         part = rows.iloc[borders[code] : borders[code + 1]] if code >= 0 else rows.iloc[:0]
-        text = {column: part[column].cat.remove_unused_categories() for column in TEXT_COLUMNS}
+        text = {
+            column: part[column].cat.remove_unused_categories()
+            for column in TEXT_COLUMNS
+            if column in part
+        }
         parts[host] = part.assign(**text).reset_index(drop=True)
     return parts
 
