@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     )
     key_prefix: str = Field("", description="Text in front of each Redis key")
     lake: str = Field(
-        "data/lake", min_length=1, description="Path or fsspec URL of the Parquet lake"
+        "data/lake", min_length=1, repr=False, description="Path or fsspec URL of the Parquet lake"
     )
     retention_days: float = Field(
         30, gt=0, le=36_500, description="Redis keeps a bucket's documents this long, days"
@@ -157,7 +157,9 @@ class Settings(BaseSettings):
         None, description="URL that gets a POST with JSON when a run fails, in Slack's format"
     )
     ui_url: str = Field(
-        "http://127.0.0.1:3000", description="Address of Dagster's UI, for links in messages"
+        "http://127.0.0.1:3000",
+        repr=False,
+        description="Address of Dagster's UI, for links in messages",
     )
     start_date: dt.date = Field(
         dt.date(2026, 1, 1), description="First day that can be settled, UTC"
@@ -377,6 +379,22 @@ class Settings(BaseSettings):
         hours = max(frames, round(self.hour_retention_days * _SECONDS_PER_DAY))
         days = max(hours, round(self.day_retention_days * _SECONDS_PER_DAY))
         return Retention(documents, frames, hours, days)
+
+
+def usable_settings() -> tuple[Settings, list[str]]:
+    """The settings, with the default in place of each wrong one, and a line for each wrong one."""
+    try:
+        return Settings.load(), []
+    except SettingsError as error:
+        problems = str(error).splitlines()
+    wrong = [line.partition(":")[0].removeprefix(PREFIX).lower() for line in problems]
+    defaults = {name: Settings.model_fields[name] for name in wrong}
+    return Settings.load(
+        **{
+            name: info.get_default(call_default_factory=True, validated_data={})
+            for name, info in defaults.items()
+        }
+    ), problems
 
 
 def describe_settings() -> list[tuple[str, str, str]]:
