@@ -5,7 +5,8 @@ Values only: :mod:`snapshot_assets.settings` reads them from the environment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from snapshot_assets.domain.time import Window
@@ -28,6 +29,10 @@ class AccountingRules:
     slack_seconds: float = 30
     excluded_users: tuple[str, ...] = ()
     drop_idle_memory: bool = False
+    pass_seconds: float = 5
+    pass_span_seconds: float = 120
+    min_cputimes: float = 0.0
+    capacity_cores: Mapping[str, float] = field(default_factory=dict)
 
     def read_range(self, window: Window) -> tuple[float, float]:
         """The half-open range of snapshot times that can change the window's buckets.
@@ -37,8 +42,9 @@ class AccountingRules:
         ``max_gap`` and two slacks. If a row's predecessor were missing, a continued process could
         be mistaken for a newly born one; further back than this, that can no longer happen.
         """
-        before = self.max_gap_seconds + 2 * self.slack_seconds
-        return window.start - before, window.end + self.max_gap_seconds
+        before = self.max_gap_seconds + 2 * self.slack_seconds + self.pass_span_seconds
+        after = self.max_gap_seconds + self.pass_span_seconds
+        return window.start - before, window.end + after
 
     @staticmethod
     def own_range(window: Window) -> tuple[float, float]:
