@@ -237,10 +237,7 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as errors:
-            lines = [
-                f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_described(e)}"
-                for e in errors.errors(include_url=False)
-            ]
+            lines = map(_described, errors.errors(include_url=False))
             raise SettingsError("\n".join(lines)) from None
 
     @field_validator("exclude_users", mode="before")
@@ -379,21 +376,16 @@ def usable_settings() -> tuple[Settings, list[str]]:
         return Settings.load(), []
     except SettingsError as error:
         problems = str(error).splitlines()
+    defaults = Settings.model_construct()
     wrong = [line.partition(":")[0].removeprefix(PREFIX).lower() for line in problems]
-    defaults = {name: Settings.model_fields[name] for name in wrong}
-    return Settings.load(
-        **{
-            name: info.get_default(call_default_factory=True, validated_data={})
-            for name, info in defaults.items()
-        }
-    ), problems
+    return Settings.load(**{name: getattr(defaults, name) for name in wrong}), problems
 
 
 def describe_settings() -> list[tuple[str, str, str]]:
     """Variable, default and meaning of each setting, for the docs; no default is an empty text."""
-    rows = []
+    rows, defaults = [], Settings.model_construct()
     for name, info in Settings.model_fields.items():
-        default = info.get_default(call_default_factory=True, validated_data={})
+        default = getattr(defaults, name)
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         shown = "" if default in (None, "", (), {}) else str(default)
@@ -402,9 +394,7 @@ def describe_settings() -> list[tuple[str, str, str]]:
 
 
 def _described(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    given = error.get("input")
+    name = str(error["loc"][0])
+    message = f"{PREFIX}{name.upper()}: {str(error['msg']).removeprefix('Value error, ')}"
     # URLs may hold passwords, so their values are never shown.
-    if error["loc"] and str(error["loc"][0]).endswith("_url"):
-        return message
-    return f"{message} (it is {given!r})"
+    return message if name.endswith(("_url", "lake")) else f"{message} (it is {error['input']!r})"

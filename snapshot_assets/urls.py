@@ -12,7 +12,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, quote_plus, unquote
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote
 
 # No text that people see repeats so many characters of a password.
 _SHORTEST_PART = 4
@@ -23,6 +24,12 @@ _ADDRESS = re.compile(
     r"(?P<path>/[^?]*)?(?P<query>\?.*)?",
     re.DOTALL,
 )
+# What to do with a password that has such characters.
+ESCAPE: Final = (
+    "In the user and the password write a percent sign as %25, a slash as %2F, a question mark as "
+    "%3F, a hash as %23, an at sign as %40, a colon as %3A, brackets as %5B and %5D, a space as %20"
+)
+_OPTION = re.compile(r"\?[\w.-]*=")
 _SECRET_OPTION = re.compile(r"pass|pwd|secret|token|credential|odbc_connect", re.IGNORECASE)
 
 
@@ -72,7 +79,10 @@ def split_url(url: str, setting: str, example: str) -> SplitUrl:
     rest = url[scheme.end() :]
     login, at, tail = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
     found = _ADDRESS.fullmatch(tail)
-    if found is None or any(int(port) > 65_535 for port in re.findall(r":(\d+)", found["hosts"])):
+    # With an option in the login, the @ may belong to a password among the options.
+    if found is None or _OPTION.search(login):
+        raise unreadable(url, setting, example)
+    if any(int(port) > 65_535 for port in re.findall(r":(\d+)", found["hosts"])):
         raise unreadable(url, setting, example)
     user, colon, password = login.partition(":")
     return SplitUrl(
@@ -90,8 +100,7 @@ def unreadable(url: str, setting: str, example: str) -> UnreadableUrlError:
     scheme = _SCHEME.match(url)
     what = f"a {scheme[1]}:// URL, not shown as it" if scheme else "not shown, as it has no :// and"
     return UnreadableUrlError(
-        f"{setting} ({what} may hold a password) cannot be read; it looks like {example}. In user "
-        "and password, write / ? # @ : [ ] % and space as %2F %3F %23 %40 %3A %5B %5D %25 %20"
+        f"{setting} ({what} may hold a password) cannot be read; it looks like {example}. {ESCAPE}"
     )
 
 
@@ -108,7 +117,8 @@ def secrets_of(*urls: str | None, users: bool = False) -> frozenset[str]:
 def masked(text: str, secrets: Iterable[str]) -> str:
     """The text with ``***`` in place of each secret, and of each part with four characters or more.
 
-    Secrets are found as they are, percent-encoded, decoded, and escaped as in Python or JSON.
+    Secrets are found as they are, percent-encoded as a whole or in places, decoded, and escaped as
+    in Python, JSON or HTML.
     """
     spellings = {spelling for secret in secrets for spelling in _spellings(secret)} - {""}
     if not spellings:
@@ -119,11 +129,13 @@ def masked(text: str, secrets: Iterable[str]) -> str:
         for i in range(max(len(spelling) - _SHORTEST_PART, 0) + 1)
     }
     hidden = bytearray(len(text))
+    decoded, places = _decoded(text)
     for part in parts:
-        at = text.find(part)
-        while at >= 0:
+        for at in _all_places(part, text):
             hidden[at : at + len(part)] = b"\1" * len(part)
-            at = text.find(part, at + 1)
+        for at in _all_places(part, decoded):
+            for start, end in places[at : at + len(part)]:
+                hidden[start:end] = b"\1" * (end - start)
     # Stars beside the mask must not complete a part of a password that has stars.
     mask = "(hidden)" if any("*" in spelling for spelling in spellings) else "***"
     runs = re.finditer(b"\1+|\0+", hidden)
@@ -147,9 +159,11 @@ def _secrets(url: str, users: bool) -> Iterator[str]:
             yield password
         if at and users:
             yield user
-        for name, value in parse_qsl(tail.partition("?")[2], keep_blank_values=True):
-            if _SECRET_OPTION.search(name):
-                yield value
+        options = tail.partition("?")[2].split("&")
+        for i, option in enumerate(options):
+            if _SECRET_OPTION.search(option.partition("=")[0]):
+                yield option.partition("=")[2]
+                yield "&".join(options[i:]).partition("=")[2]  # the & may belong to the password
 
 
 def _spellings(secret: str) -> Iterator[str]:
@@ -161,3 +175,21 @@ def _spellings(secret: str) -> Iterator[str]:
         yield repr(plain.encode("utf-8", "replace"))[2:-1]
         yield json.dumps(plain)[1:-1]
         yield html.escape(plain)
+
+
+def _decoded(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without percent-encoding, and for each character its place in the text."""
+    found: list[str] = []
+    places: list[tuple[int, int]] = []
+    for one in re.finditer(r"(?:%[0-9A-Fa-f]{2})+|.", text, re.DOTALL):
+        characters = unquote(one[0])
+        found.append(characters)
+        places += [one.span()] * len(characters)
+    return "".join(found), places
+
+
+def _all_places(part: str, text: str) -> Iterator[int]:
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + 1)

@@ -28,16 +28,15 @@ from snapshot_assets.arrow import to_arrow, to_pandas
 from snapshot_assets.domain.hosts import file_name
 from snapshot_assets.errors import LakeError
 from snapshot_assets.lake.notes import Dataset, Note, NoteT, dump_note, load_note
-from snapshot_assets.urls import masked, secrets_of
+from snapshot_assets.urls import ESCAPE, masked, secrets_of
 
 _NOTE_KEY = b"snapshot_assets"
 # The folder may hold other files too, for example those that file managers leave.
 _DAY_FOLDER = re.compile(r"/day=(\d{4}-\d\d-\d\d)/?$")
 _Made = TypeVar("_Made")
-_ESCAPE = (
-    "the file system rejects it. Is the server up, and does it let this user in? In user and "
-    "password, write / ? # @ : and % as %2F %3F %23 %40 %3A %25; or leave both to the environment, "
-    "as the driver of the file system documents"
+_REJECTED = (
+    "the file system rejects it; is the server up, and does it let this user in? User and password "
+    "can also stay in the environment, as the driver of the file system documents"
 )
 
 
@@ -77,7 +76,9 @@ class Lake:
             self._fs, self._root = fsspec.core.url_to_fs(base)
         except Exception as error:  # each file system has errors of its own
             # A URL that is taken apart wrongly puts a piece of its password into the error.
-            reason = _ESCAPE if self._secrets else f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
+            if self._secrets:
+                reason = f"{_REJECTED}. {ESCAPE}"
             raise LakeError(f"SNAPSHOT_LAKE {self.base!r} cannot be used: {reason}") from None
 
     def __repr__(self) -> str:

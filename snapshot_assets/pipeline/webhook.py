@@ -62,4 +62,4 @@ def _at(url: str) -> str:
         return ""
     if not split.agrees(unquote(parsed.username or ""), unquote(parsed.password or "")):
         return ""
-    return f" at {split.hosts}" if split.hosts else ""
+    return f" at {parsed.hostname}" if parsed.hostname else ""

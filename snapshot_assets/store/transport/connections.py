@@ -30,9 +30,7 @@ from snapshot_assets.urls import SplitUrl, UnreadableUrlError, secrets_of, split
 
 Kind = Literal["server", "sentinel", "cluster"]
 
-_MANY = {
-    f"redis{tls}+{kind}": (kind, tls) for kind in ("sentinel", "cluster") for tls in ("", "s")
-}
+_MANY = {f"redis{tls}+{kind}": (kind, tls) for kind in ("sentinel", "cluster") for tls in ("", "s")}
 _DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
 _SETTING = "SNAPSHOT_REDIS_URL"
 _EXAMPLE = (
