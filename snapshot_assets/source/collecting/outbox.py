@@ -63,6 +63,7 @@ class Outbox:
         self._on_defect = on_defect
         self._limits = limits or Limits()
         self._kept: deque[_Kept] = deque()
+        self._away = False
         self._dropped = 0
         self._repeats = 0
         self._defect: Exception | None = None
@@ -120,7 +121,7 @@ class Outbox:
 
     def _write_kept(self) -> None:
         """Write what is kept until nothing is left or the database does not answer."""
-        late = 0
+        written = 0
         while (kept := self._next()) is not None:
             try:
                 self._write(kept.snapshot)
@@ -129,18 +130,20 @@ class Outbox:
                 return
             except SnapshotExistsError as error:
                 # After an outage it may be this very snapshot, whose acknowledgement was lost.
-                if not kept.tried:
+                if kept.tried:
+                    written += 1
+                else:
                     self._report_repeat(kept.snapshot, error)
             else:
                 self._repeats = 0
-            late += kept.tried
-        if late:
+                written += 1
+        if self._away:
             log.warning(
-                "the database answers again: %d snapshots were kept and are written, %d had to be "
-                "dropped",
-                late,
+                "the database answers again: %d snapshots are written, %d had to be dropped",
+                written,
                 self._dropped,
             )
+            self._away = False
             self._dropped = 0
 
     def _next(self) -> _Kept | None:
@@ -149,7 +152,7 @@ class Outbox:
 
     def _put_back(self, kept: _Kept, error: SourceOutageError) -> None:
         with self._changed:
-            kept.tried = True
+            self._away = kept.tried = True
             self._kept.appendleft(kept)
             self._trim()
             snapshots, dropped = len(self._kept), self._dropped

@@ -127,7 +127,7 @@ class ProcReader:
                 process.comm,
                 round(process.cpu_seconds, 2),
                 process.rss,
-                _age(epoch, boot, process.start),
+                None if boot is None else age(epoch, boot + process.start),
             )
             for process in seen
         ]
@@ -202,11 +202,10 @@ def valid_text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _age(epoch: int, boot_epoch: int | None, start: float) -> int | None:
-    if boot_epoch is None:
-        return None
-    age = math.floor(epoch - boot_epoch - start)
-    return None if age < -_EARLY_SECONDS else max(age, 0)
+def age(epoch: int, begun: float) -> int | None:
+    """Whole seconds from one epoch second to another; None if the process cannot be that young."""
+    seconds = math.floor(epoch - begun)
+    return None if seconds < -_EARLY_SECONDS else max(seconds, 0)
 
 
 def _read(path: bytes) -> bytes:

@@ -5,14 +5,13 @@ The files of ``/proc`` belong to :mod:`snapshot_assets.source.collecting.proc`.
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-from snapshot_assets.source.collecting.proc import PROC, ProcReader, valid_text
+from snapshot_assets.source.collecting.proc import PROC, ProcReader, age, valid_text
 from snapshot_assets.source.collecting.snapshot import Machine, Process, Snapshot
 
 # Takes the host name and the time, epoch seconds, that all rows of the snapshot carry.
@@ -52,7 +51,7 @@ def sample_by_psutil(host: str, epoch: int) -> Snapshot:
                 valid_text(found["name"] or ""),
                 round(cpu, 2),
                 found["memory_info"].rss,
-                max(math.floor(epoch - found["create_time"]), 0),
+                age(epoch, found["create_time"]),
             )
         )
     return Snapshot(host, epoch, processes, machine, hidden)

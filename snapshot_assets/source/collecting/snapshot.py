@@ -52,7 +52,7 @@ class Snapshot:
     Attributes:
         host: the host name in all rows.
         epoch: the time in all rows, epoch seconds.
-        processes: the processes, by ascending pid.
+        processes: the processes.
         machine: the kernel's own count; None if the operating system does not tell.
         hidden: number of processes that the operating system hides from the collector's account.
     """
