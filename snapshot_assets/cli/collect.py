@@ -41,8 +41,8 @@ _PATIENCE_SECONDS = 8.0
     "--procfs",
     type=click.Path(path_type=Path),
     default=None,
-    hidden=True,
-    help="A tree like /proc to read, such as the machine's own in a container.",
+    metavar="FOLDER",
+    help="Read this tree instead of /proc, such as the machine's own in a container.",
 )
 def collect(interval: float, once: bool, host: str | None, procfs: Path | None) -> None:
     """Sample this machine's processes into the source table.

@@ -1,7 +1,7 @@
-"""Writing snapshots to the two tables of the source, and creating the tables.
+"""Writing snapshots to the two tables of the source.
 
-The tables suit the queries of :mod:`snapshot_assets.source.query`: clustered by (host, time), and
-indexed by time. What text columns can hold is in :mod:`snapshot_assets.source.collecting.fitting`.
+How the tables are made is in :mod:`snapshot_assets.source.collecting.definitions`, and what text
+columns can hold in :mod:`snapshot_assets.source.collecting.fitting`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from snapshot_assets.errors import SnapshotExistsError, SourceError, SourceOutageError
+from snapshot_assets.source.collecting.definitions import create, machine_table, process_table
 from snapshot_assets.source.collecting.fitting import (
     TextColumn,
     columns_of,
@@ -25,94 +25,18 @@ from snapshot_assets.source.collecting.fitting import (
 from snapshot_assets.source.collecting.snapshot import Snapshot
 from snapshot_assets.source.columns import BYTES_PER_RSS_UNIT
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS, SourceTable
+from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS
 
 log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
 _ROWS_PER_INSERT = 10_000
-# The kernel's limits are 16 (comm) and 32 (user names), but names from a directory can be longer.
-_NAME_LENGTH = 255
 _MYSQL_DUPLICATE = 1062
 # Errors of MySQL and MariaDB about the values of a row that their driver takes for outages: another
 # column that has no default, and two ways to break a CHECK.
 _MYSQL_REJECTED = frozenset({1364, 3819, 4025})
-
-
-def process_table(spec: SourceTable) -> sa.Table:
-    """The definition of the table of processes that the collector creates.
-
-    Host names compare by their bytes. The table is clustered by its primary key, so one range holds
-    a host's day, and two collectors cannot write the same snapshot twice.
-    """
-    text = sa.String(_NAME_LENGTH)
-    kinds: dict[str, sa.types.TypeEngine[Any]] = {
-        "pid": sa.BigInteger(),
-        "username": text,
-        "comm": text,
-        "cputimes": sa.Double(),
-        "rss": sa.BigInteger(),
-        "etimes": sa.BigInteger(),
-    }
-    return _table(
-        spec.name,
-        {spec.physical(name): kinds.get(name) for name in COLUMNS},
-        key=[spec.physical(name) for name in ("host", "snapshot_time_epoch", "pid")],
-        optional=[spec.physical("etimes")],
-    )
-
-
-def machine_table(name: str) -> sa.Table:
-    """The definition of the table of machines, ``table`` or ``schema.table``."""
-    kinds: dict[str, sa.types.TypeEngine[Any]] = {
-        "cores": sa.Integer(),
-        "cpu_seconds": sa.Double(),
-        "memory_bytes": sa.BigInteger(),
-        "memory_used_bytes": sa.BigInteger(),
-        "boot_epoch": sa.BigInteger(),
-    }
-    return _table(
-        name,
-        {column: kinds.get(column) for column in MACHINE_COLUMNS},
-        key=["host", "snapshot_time_epoch"],
-    )
-
-
-def _table(
-    name: str,
-    kinds: Mapping[str, sa.types.TypeEngine[Any] | None],
-    key: list[str],
-    optional: Iterable[str] = (),
-) -> sa.Table:
-    """A table clustered by its key, whose first two columns are host and time."""
-    schema, _, table = name.rpartition(".")
-    exact = mysql.VARCHAR(_NAME_LENGTH, collation="utf8mb4_bin")
-    host, time = key[:2]
-    known = {
-        **kinds,
-        host: sa.String(_NAME_LENGTH).with_variant(exact, "mysql"),
-        time: sa.BigInteger(),
-    }
-    columns = [
-        sa.Column(
-            column,
-            known[column],
-            primary_key=column in key,
-            nullable=column in optional,
-            autoincrement=False,
-        )
-        for column in kinds
-    ]
-    return sa.Table(
-        table,
-        sa.MetaData(),
-        *columns,
-        sa.Index(f"{table}_by_time", time),
-        schema=schema or None,
-        sqlite_with_rowid=False,
-        mysql_charset="utf8mb4",
-    )
+_MYSQL_NOT_GRANTED = frozenset({1142, 1143})
 
 
 class SnapshotTables:
@@ -255,6 +179,8 @@ class SnapshotTables:
         except sa.exc.DBAPIError as error:
             if _is_duplicate(error):
                 raise self._exists(rows[0], error) from None
+            if _code(error) in _MYSQL_NOT_GRANTED:
+                raise self._not_granted(error) from None
             if not _is_rejection(error):
                 raise
             if len(rows) == 1:
@@ -272,7 +198,7 @@ class SnapshotTables:
                 raise self._exists(rows[0], error) from None
             if not _is_rejection(error):
                 # Whatever else is wrong with the second table must not cost the first one's rows.
-                explained = self._source._explain(error)
+                explained = self._source.explain(error)
                 if isinstance(explained, SourceOutageError):
                     raise
             self._without_machines(str(error.orig))
@@ -283,6 +209,13 @@ class SnapshotTables:
             f"the table already has a snapshot of {host} at this second: the clock was set back, "
             "or another collector writes for the same host; stop one of the two, or give this one "
             f"a --host name ({error.orig})"
+        )
+
+    def _not_granted(self, error: sa.exc.DBAPIError) -> SourceError:
+        return SourceError(
+            f"the user of SNAPSHOT_SOURCE_URL may not write to table {self._source.table.name!r}; "
+            "GRANT INSERT on it to this user, and CREATE and INDEX if it does not exist yet "
+            f"({error.orig})"
         )
 
     # --- creating ---------------------------------------------------------------------------
@@ -300,7 +233,12 @@ class SnapshotTables:
             if connection.dialect.name == "sqlite":
                 # With a write-ahead log, readers and the collector do not wait for each other.
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            _create(connection, self._table)
+            try:
+                create(connection, self._table)
+            except sa.exc.DBAPIError as error:
+                if _code(error) in _MYSQL_NOT_GRANTED:
+                    raise self._not_granted(error) from None
+                raise
             self._found = columns_of(connection, self._source.table.name)
         try:
             self._prepare_machines()
@@ -314,7 +252,7 @@ class SnapshotTables:
         if self._machines is None:
             return
         with self._source.connect() as connection:
-            _create(connection, self._machines)
+            create(connection, self._machines)
             self._found_machines = columns_of(connection, self._source.table.machines_name)
         missing = [name for name in MACHINE_COLUMNS if name not in self._found_machines]
         if missing:
@@ -328,18 +266,6 @@ class SnapshotTables:
             self._source.table.machines_name,
             reason,
         )
-
-
-def _create(connection: sa.Connection, table: sa.Table) -> None:
-    """Create the table unless it exists."""
-    try:
-        table.create(connection, checkfirst=True)
-        connection.commit()
-    except sa.exc.DBAPIError:
-        # Collectors of many machines may start at the same moment: one of them creates the table.
-        connection.rollback()
-        if not sa.inspect(connection).has_table(table.name, schema=table.schema):
-            raise
 
 
 def _code(error: sa.exc.DBAPIError) -> Any:

@@ -117,6 +117,18 @@ def test_a_user_who_may_only_insert_processes_goes_on_without_the_machines(
         assert len(machines(admin)) == 1
 
 
+def test_a_user_who_may_only_read_learns_what_is_missing(mariadb: MariaDB) -> None:
+    with ProcessSource(mariadb.url()) as admin:
+        execute(admin, "CREATE OR REPLACE USER narrow@'127.0.0.1' IDENTIFIED BY 'x'")
+        execute(admin, "GRANT SELECT ON monitoring.* TO narrow@'127.0.0.1'")
+        with ProcessSource(f"mysql://narrow:x@127.0.0.1:{mariadb.port}/monitoring") as source:
+            for when in ("before there is a table", "afterwards"):
+                with pytest.raises(SourceError, match=r"may not write to table 'processes'; GRANT"):
+                    write(source, snapshot())
+                if when != "afterwards":
+                    write(admin, snapshot())
+
+
 @pytest.mark.parametrize("mode", ["STRICT_ALL_TABLES", "TRADITIONAL,ANSI_QUOTES", ""])
 def test_names_that_a_column_cannot_hold_are_shortened_and_replaced(
     mariadb: MariaDB, mode: str
