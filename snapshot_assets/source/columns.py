@@ -149,10 +149,10 @@ def machine_rows(table: pa.Table) -> pd.DataFrame:
 
 
 def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The raw rows of each host, equal to the rows that reading this host alone would give.
+    """The rows of each host, equal to the rows that reading this host alone would give.
 
     Args:
-        rows: raw rows, sorted by host.
+        rows: raw rows or machine rows, sorted by host.
         hosts: the hosts of the result; a host without rows gets an empty table.
     """
     known = rows["host"].cat.categories.tolist()
@@ -161,7 +161,11 @@ def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.Data
     for host in hosts:
         code = known.index(host) if host in known else -1
         part = rows.iloc[borders[code] : borders[code + 1]] if code >= 0 else rows.iloc[:0]
-        text = {column: part[column].cat.remove_unused_categories() for column in TEXT_COLUMNS}
+        text = {
+            column: part[column].cat.remove_unused_categories()
+            for column in TEXT_COLUMNS
+            if column in part
+        }
         parts[host] = part.assign(**text).reset_index(drop=True)
     return parts
 

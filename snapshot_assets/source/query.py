@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from snapshot_assets.domain.time import bucket_iso, epoch
+from snapshot_assets.domain.time import epoch
 from snapshot_assets.errors import SourceError, SourceOutageError
 from snapshot_assets.source.columns import (
     machine_rows,
@@ -85,10 +85,8 @@ class ProcessSource(Database):
         Raises:
             SourceOutageError: the database does not answer.
             SourceError: wrong password, missing table or column, or a column of the wrong type.
-            SchemaError: ``pid`` or ``rss`` is missing in a row.
         """
         first, last = _seconds(start), _seconds(end)
-        subject = f"{_whose(hosts)} in [{_iso(first)}, {_iso(last)})"
         requested = None if hosts is None else sorted(set(hosts))
         if requested is not None and not requested:
             rows = to_canonical_types(
@@ -100,7 +98,7 @@ class ProcessSource(Database):
         if requested is not None and hosts_read - set(requested):
             # Under a case-insensitive collation, the query also selects similar host names.
             rows = rows.filter(pc.is_in(rows.column("host"), pa.array(requested, pa.string())))
-        return raw_rows(rows, self.table.rss_unit, subject)
+        return raw_rows(rows, self.table.rss_unit)
 
     def read_machines(
         self, start: Instant, end: Instant, hosts: Collection[str] | None = None
@@ -357,13 +355,3 @@ def _seconds(instant: Instant) -> float:
 def _number(seconds: float) -> int | float:
     """Whole seconds as an integer, so that an integer column is compared with an integer."""
     return int(seconds) if seconds == int(seconds) else seconds
-
-
-def _iso(seconds: float) -> str:
-    return bucket_iso(int(seconds))
-
-
-def _whose(hosts: Collection[str] | None) -> str:
-    if hosts is None:
-        return "all hosts"
-    return ", ".join(sorted(hosts)) if len(hosts) <= 3 else f"{len(hosts)} hosts"
