@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from snapshot_assets.arrow import categorical
 from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS, TEXT_COLUMNS, RssUnit
-from snapshot_assets.source.values import numbers, texts
+from snapshot_assets.source.values import numbers, text, texts
 
 BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
 _SHOWN = 3
@@ -32,7 +32,7 @@ class Unreadable:
         host: the host; None for rows whose host is NULL or cannot be read.
         column: the column, as in :data:`~snapshot_assets.source.table.COLUMNS`.
         values: how many.
-        sample: up to three of them, as Python writes them.
+        sample: up to three of them in quotes, bytes that are no UTF-8 with a ``b``.
     """
 
     host: str | None
@@ -40,11 +40,16 @@ class Unreadable:
     values: int
     sample: tuple[str, ...]
 
+    @property
+    def missing_kind(self) -> str:
+        """What the values are not."""
+        return "no text in UTF-8" if self.column in TEXT_COLUMNS else "no number"
+
     def __str__(self) -> str:
-        kind = "no text in UTF-8" if self.column in TEXT_COLUMNS else "no number"
         whose = "a row without a host" if self.host is None else self.host
         many = "value is" if self.values == 1 else "values are"
-        return f"{self.column} of {whose}: {self.values:,} {many} {kind}, {', '.join(self.sample)}"
+        shown = ", ".join(self.sample)
+        return f"{self.column} of {whose}: {self.values:,} {many} {self.missing_kind}, {shown}"
 
 
 class CanonicalTypes:
@@ -90,7 +95,8 @@ class CanonicalTypes:
         for position, host in enumerate(of_hosts):
             sample = self._samples.setdefault((host, name), [])
             if len(sample) < _SHOWN:
-                sample.append(repr(values[position].as_py())[:80])
+                value = values[position].as_py()
+                sample.append(repr(value if text(value) is None else text(value))[:80])
 
 
 def raw_rows(table: pa.Table, rss_unit: RssUnit) -> pd.DataFrame:
@@ -161,12 +167,12 @@ def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.Data
     for host in hosts:
         code = known.index(host) if host in known else -1
         part = rows.iloc[borders[code] : borders[code + 1]] if code >= 0 else rows.iloc[:0]
-        text = {
+        smaller = {
             column: part[column].cat.remove_unused_categories()
             for column in TEXT_COLUMNS
             if column in part
         }
-        parts[host] = part.assign(**text).reset_index(drop=True)
+        parts[host] = part.assign(**smaller).reset_index(drop=True)
     return parts
 
 
