@@ -121,7 +121,6 @@ def misfits(
     found: dict[str, Misfit] = {}
     for misfit in (
         *_unreadable(rows, table, unreadable),
-        *([_float32(table)] if _is_float32(rows["snapshot_time_epoch"].to_numpy()) else []),
         *_of_ages(rows, table, pairs),
         *_of_cpu_times(table, pairs, cores or {}),
         *_of_memory(rows, table, pairs),
@@ -129,6 +128,24 @@ def misfits(
     ):
         found.setdefault(misfit.column, misfit)
     return list(found.values())
+
+
+def merged_hosts(rows: pd.DataFrame, table: SourceTable) -> dict[str, Misfit]:
+    """The hosts whose times are those of 32-bit floats, so that their snapshots merge.
+
+    Args:
+        rows: raw rows of one host or several, sorted by host and time.
+        table: names of the columns.
+    """
+    code, time = rows["host"].cat.codes.to_numpy(), rows["snapshot_time_epoch"].to_numpy()
+    suspects = set(np.unique(code).tolist())
+    suspects -= {-1, *code[~_is_step(time)].tolist()}
+    hosts = rows["host"].cat.categories
+    return {
+        str(hosts[suspect]): _float32(table)
+        for suspect in sorted(suspects)
+        if _is_float32(time[code == suspect])
+    }
 
 
 # --- what the columns hold ------------------------------------------------------------------------
@@ -300,11 +317,15 @@ def _another(
 
 
 def _is_float32(times: _Floats) -> bool:
-    different = np.unique(times[np.isfinite(times)])
-    different = different[different >= EARLIEST_EPOCH]
+    different = np.unique(times[times >= EARLIEST_EPOCH])
     if len(different) < _FLOAT_TIMES or not (different % 3_600).any():  # whole hours are chosen
         return False
     return any(bool((different % step == 0).all()) for step in _FLOAT_STEPS)
+
+
+def _is_step(times: _Floats) -> npt.NDArray[np.bool_]:
+    on_step = [times % step == 0 for step in _FLOAT_STEPS]
+    return np.logical_or.reduce(on_step)
 
 
 def _mostly(holds: npt.NDArray[np.bool_]) -> bool:

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from snapshot_assets.domain.accounting import account
@@ -17,7 +16,7 @@ from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import SourceOutageError, StoreOutageError
 from snapshot_assets.pipeline.live import LiveReport
 from snapshot_assets.pipeline.redis_writer import RedisWriter
-from snapshot_assets.source.query import ProcessSource, SourceTable
+from snapshot_assets.source.query import ProcessSource, Reading, SourceTable
 from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.support.field_table import (
     DAY,
@@ -44,11 +43,11 @@ class RememberingSource(ProcessSource):
         self.reads: list[tuple[float, float, list[str] | None]] = []
         self.fail_at: Callable[[float], bool] = lambda _: False
 
-    def read_sql(self, start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
+    def read(self, start: Any, end: Any, hosts: Any = None) -> Reading:
         if self.fail_at(start):
             raise SourceOutageError("gone")
         self.reads.append((start, end, hosts))
-        return super().read_sql(start, end, hosts)
+        return super().read(start, end, hosts)
 
 
 class LiveTicks:
