@@ -80,7 +80,7 @@ def epoch_misfit(
     Args:
         table: names of table and columns.
         declared: type of the column in the database.
-        sample: some of its values, of any type.
+        sample: some of its values, of any type. If they are numbers, other rows may be right.
     """
     values = [value for value in sample if value is not None]
     shown = f" ({text(values[0])!r})" if values else ""
@@ -97,7 +97,7 @@ def epoch_misfit(
             return _no_epoch(table, f"holds {unit}{shown}", f"it divided by {per_second:,}")
     if _mostly(found >= LATEST_EPOCH):
         return _no_epoch(table, f"holds no time in seconds{shown}", "such a time")
-    return _float32(table) if _is_float32(found) else None
+    return None
 
 
 def misfits(

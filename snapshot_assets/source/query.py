@@ -304,11 +304,11 @@ class ProcessSource(Database):
             SourceError: a column is missing, or the epoch is not in seconds.
         """
         present = process_columns(self, self.table)
-        time = self._columns["snapshot_time_epoch"]
+        time, declared = self._columns["snapshot_time_epoch"], present["snapshot_time_epoch"]
         with self.connect() as connection:
             sample = connection.scalars(sa.select(time).limit(_SAMPLE_ROWS)).all()
-            misfit = epoch_misfit(self.table, present["snapshot_time_epoch"], sample)
-            if misfit is not None and present["snapshot_time_epoch"] != "text":
+            misfit = epoch_misfit(self.table, declared, sample)
+            if misfit is not None and declared in ("number", "dynamic", "other"):
                 # The sample may be old: a table with any row in seconds is read.
                 century = between(time, EARLIEST_EPOCH, LATEST_EPOCH)
                 usable = sa.select(time).where(*century).limit(1)
