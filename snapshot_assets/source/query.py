@@ -2,7 +2,7 @@
 
 URLs and drivers belong to :mod:`snapshot_assets.source.database`, and the types of columns to
 :mod:`snapshot_assets.source.columns`. :mod:`snapshot_assets.source.narrowing` says how the local
-time narrows a scan. :mod:`snapshot_assets.source.collector` writes to the tables.
+time narrows a scan. :mod:`snapshot_assets.source.collecting` writes to the tables.
 """
 
 from __future__ import annotations
