@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +49,19 @@ _PAIR_SECONDS, _LONGEST_PAIR_SECONDS = 600, 4 * 3_600
 # Rows of one snapshot may be stamped one after the other.
 _SNAPSHOT_SECONDS = 120
 _HOSTS_SAMPLED = 20
+_SAMPLE_ROWS = 5_000
 
 _Floats = npt.NDArray[np.float64]
+
+
+class _Pairs(NamedTuple):
+    """Processes that two snapshots show: their host, and what they gained between the two."""
+
+    host: list[str]
+    seconds: _Floats
+    etimes: _Floats
+    cputimes: _Floats
+    rss: _Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +129,14 @@ def misfits(
         At most one misfit for each column.
     """
     pairs = _pairs(rows)
+    sample = rows.iloc[:: len(rows) // _SAMPLE_ROWS + 1]
     found: dict[str, Misfit] = {}
     for misfit in (
         *_unreadable(rows, table, unreadable),
-        *_of_ages(rows, table, pairs),
+        *_of_ages(table, pairs),
         *_of_cpu_times(table, pairs, cores or {}),
-        *_of_memory(rows, table, pairs),
-        *_of_pids(rows, table),
+        *_of_memory(sample, table, pairs),
+        *_of_pids(sample, table),
     ):
         found.setdefault(misfit.column, misfit)
     return list(found.values())
@@ -161,11 +173,11 @@ def _unreadable(
             yield _another(table, column, f"mostly holds {kind}, such as {mine[0].sample[0]}")
 
 
-def _of_ages(rows: pd.DataFrame, table: SourceTable, pairs: pd.DataFrame) -> Iterator[Misfit]:
-    known = pairs[np.isfinite(pairs["etimes"])]
-    if len(known) < _ENOUGH_PAIRS:
+def _of_ages(table: SourceTable, pairs: _Pairs) -> Iterator[Misfit]:
+    known = np.isfinite(pairs.etimes)
+    grown, seconds = pairs.etimes[known], pairs.seconds[known]
+    if len(grown) < _ENOUGH_PAIRS:
         return
-    grown, seconds = known["etimes"].to_numpy(), known["seconds"].to_numpy()
     for unit, per_second in _AGE_UNITS.items():
         # Whole minutes are off by up to one at each end.
         tolerance = np.maximum(1.5, 0.05 * per_second * seconds)
@@ -187,9 +199,9 @@ def _of_ages(rows: pd.DataFrame, table: SourceTable, pairs: pd.DataFrame) -> Ite
 
 
 def _of_cpu_times(
-    table: SourceTable, pairs: pd.DataFrame, cores: Mapping[str, float]
+    table: SourceTable, pairs: _Pairs, cores: Mapping[str, float]
 ) -> Iterator[Misfit]:
-    pace = pairs["cputimes"].to_numpy() / pairs["seconds"].to_numpy()
+    pace = pairs.cputimes / pairs.seconds
     for unit, per_second in _CPU_UNITS.items():
         # A process of one thread that is always busy uses one second of CPU a second.
         busy = pace[pace > per_second / 2]
@@ -201,7 +213,7 @@ def _of_cpu_times(
                 f"it divided by {per_second:,.0f}",
             )
             return
-    used = pd.Series(np.maximum(np.nan_to_num(pace), 0)).groupby(pairs["host"].to_numpy()).sum()
+    used = pd.Series(np.maximum(np.nan_to_num(pace), 0)).groupby(pairs.host).sum()
     for host, busy_cores in used.items():
         most = cores.get(str(host), _MOST_CORES)
         if busy_cores > 1.1 * most:
@@ -214,7 +226,7 @@ def _of_cpu_times(
             return
 
 
-def _of_memory(rows: pd.DataFrame, table: SourceTable, pairs: pd.DataFrame) -> Iterator[Misfit]:
+def _of_memory(rows: pd.DataFrame, table: SourceTable, pairs: _Pairs) -> Iterator[Misfit]:
     unit = BYTES_PER_RSS_UNIT[table.rss_unit]
     rss = rows["rss"].to_numpy()
     if len(rows) >= _ENOUGH_ROWS and not np.nan_to_num(rss).any():
@@ -228,8 +240,8 @@ def _of_memory(rows: pd.DataFrame, table: SourceTable, pairs: pd.DataFrame) -> I
         if float((source == rows[other].to_numpy()[held]).mean()) > 0.9:
             yield _another(table, "rss", f"holds the values of {other}")
             return
-    grown, seconds = pairs["rss"].to_numpy() / unit, pairs["seconds"].to_numpy()
-    if len(pairs) >= _ENOUGH_PAIRS and _mostly(abs(grown - seconds) <= 0.05 * seconds):
+    grown = pairs.rss / unit
+    if len(grown) >= _ENOUGH_PAIRS and _mostly(abs(grown - pairs.seconds) <= 0.05 * pairs.seconds):
         yield _another(table, "rss", "grows by 1 a second, as an age does: is it etimes?")
         return
     if len(np.unique(source)) < _ENOUGH_ROWS:
@@ -252,40 +264,39 @@ def _of_pids(rows: pd.DataFrame, table: SourceTable) -> Iterator[Misfit]:
         yield _another(table, "pid", f"is above {_LARGEST_PID:,}, as no process id is")
 
 
-def _pairs(rows: pd.DataFrame) -> pd.DataFrame:
-    """What processes seen in two snapshots have gained between them.
-
-    Returns:
-        One row for each process of up to 20 hosts: ``host``, ``seconds`` between the snapshots, and
-        the growth of ``etimes``, ``cputimes`` and ``rss``.
-    """
-    columns = ["etimes", "cputimes", "rss"]
-    parts = []
+def _pairs(rows: pd.DataFrame) -> _Pairs:
+    """What processes of up to 20 hosts have gained between two snapshots."""
     codes = rows["host"].cat.codes.to_numpy()
     time = rows["snapshot_time_epoch"].to_numpy()
-    hosts = len(rows["host"].cat.categories)
-    for code in np.unique(np.linspace(0, hosts - 1, _HOSTS_SAMPLED).astype(int)) if hosts else ():
+    hosts = rows["host"].cat.categories
+    if not len(hosts):
+        return _Pairs([], *np.empty((4, 0)))
+    owner = rows["username"].cat.codes.to_numpy() * 1.0 * len(rows["comm"].cat.categories)
+    # Pid, user and command as one number of two parts.
+    process = rows["pid"].to_numpy() + 1j * (owner + rows["comm"].cat.codes.to_numpy())
+    numbers = [rows[column].to_numpy() for column in ("etimes", "cputimes", "rss")]
+    names: list[str] = []
+    parts = [np.empty((4, 0))]
+    for code in np.unique(np.linspace(0, len(hosts) - 1, _HOSTS_SAMPLED).astype(int)):
         first, last = np.searchsorted(codes, [code, code + 1])
-        begin = time[first] if last > first else np.nan
-        times = time[first:last][time[first:last] <= begin + _LONGEST_PAIR_SECONDS]
-        if not len(times) or times[-1] - begin < _PAIR_SECONDS:
+        if first == last:
             continue
-        early = slice(first, first + np.searchsorted(times, begin + _SNAPSHOT_SECONDS))
-        late = slice(
-            first + np.searchsorted(times, times[-1] - _SNAPSHOT_SECONDS, "right"),
-            first + len(times),
+        times = time[first:last]
+        times = times[: np.searchsorted(times, times[0] + _LONGEST_PAIR_SECONDS, "right")]
+        if not times[-1] - times[0] >= _PAIR_SECONDS:
+            continue
+        early = np.searchsorted(times, times[0] + _SNAPSHOT_SECONDS)
+        late = np.searchsorted(times, times[-1] - _SNAPSHOT_SECONDS, "right")
+        _, one, two = np.intersect1d(
+            process[first : first + early],
+            process[first + late : first + len(times)],
+            return_indices=True,
         )
-        name = ["pid", "username", "comm"]
-        one, two = (rows.iloc[part].drop_duplicates(name) for part in (early, late))
-        both = one.merge(two, on=name, suffixes=("", "_late"))
-        grown = {column: both[f"{column}_late"] - both[column] for column in columns}
-        seconds = both["snapshot_time_epoch_late"] - both["snapshot_time_epoch"]
-        host = rows["host"].cat.categories[code]
-        parts.append(pd.DataFrame({"host": host, "seconds": seconds, **grown}))
-    empty = pd.DataFrame(columns=["host", "seconds", *columns]).astype(
-        dict.fromkeys(["seconds", *columns], "float64")
-    )
-    return pd.concat(parts, ignore_index=True) if parts else empty
+        one, two = first + one, first + late + two
+        names += [str(hosts[code])] * len(one)
+        with np.errstate(invalid="ignore"):  # two infinite numbers have no difference
+            parts.append(np.array([column[two] - column[one] for column in (time, *numbers)]))
+    return _Pairs(names, *np.concatenate(parts, axis=1))
 
 
 # --- the sentences --------------------------------------------------------------------------------
