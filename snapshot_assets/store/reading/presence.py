@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
 from snapshot_assets.store.layout import COMPLETE, COVERED, Keys, day_field, day_of
@@ -58,11 +58,14 @@ class Progress:
         complete: whether Redis has all settled days; False after the server was emptied.
         newest_epoch: for each host the time of the newest snapshot that the live path has read,
             epoch seconds.
+        arrived_epoch: when the live path first read that snapshot, epoch seconds. Hosts that an
+            earlier version has read are missing.
     """
 
     live_until: float | None
     complete: bool
     newest_epoch: dict[str, float]
+    arrived_epoch: dict[str, float]
 
 
 class PresencePlans(Plans):
@@ -145,18 +148,17 @@ class PresencePlans(Plans):
 
     def progress(self) -> Plan[Progress]:
         """How far this server was filled, and the hosts that the live path has read."""
-        state, known = self.keys.state, self.keys.newest_snapshots
-        ((until, complete),), (newest,) = yield [
+        state, known, arrivals = self.keys.state, self.keys.newest_snapshots, self.keys.arrivals
+        ((until, complete),), (newest,), (arrived,) = yield [
             Request("HMGET", [state], ("live_until", COMPLETE)),
             Request("HGETALL", [known]),
+            Request("HGETALL", [arrivals]),
         ]
         return Progress(
             live_until=None if until is None else decoded_number(until, state),
             complete=complete is not None,
-            newest_epoch={
-                decoded_host(host, known): decoded_number(number, known)
-                for host, number in pairs(newest)
-            },
+            newest_epoch=_numbers(newest, known),
+            arrived_epoch=_numbers(arrived, arrivals),
         )
 
     def _newest_document(self, buckets: range, host: str | None) -> Plan[dt.datetime | None]:
@@ -167,6 +169,10 @@ class PresencePlans(Plans):
             if present:
                 return dt.datetime.fromtimestamp(bucket, dt.UTC)
         return None
+
+
+def _numbers(answer: Any, key: str) -> dict[str, float]:
+    return {decoded_host(host, key): decoded_number(number, key) for host, number in pairs(answer)}
 
 
 def hosts_of_days(keys: Keys, days: Sequence[int]) -> Plan[dict[int, frozenset[str]]]:

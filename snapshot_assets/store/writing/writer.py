@@ -167,7 +167,7 @@ class SnapshotWriter(ThreadedClient):
                 host = decoded_host(raw, index)
                 doomed += [keys.frame(host, day), *(keys.summary(host, r, day) for r in SUMMARIES)]
             doomed.append(index)
-        doomed += [keys.state, keys.newest_snapshots]
+        doomed += [keys.state, keys.newest_snapshots, keys.arrivals]
         self.base.execute([("DEL", key) for key in dict.fromkeys(doomed)])
 
     def progress(self) -> Progress:
@@ -195,7 +195,8 @@ class SnapshotWriter(ThreadedClient):
 
         Args:
             until: epoch seconds.
-            newest_epoch: by host, epoch seconds.
+            newest_epoch: epoch seconds of the hosts with newer snapshots than before; these arrived
+                now.
             filling: the result of :meth:`begin_live` before anything was published.
 
         Raises:
@@ -212,8 +213,25 @@ class SnapshotWriter(ThreadedClient):
                 "has to publish again"
             )
         if newest_epoch:
-            pairs = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
-            self.base.execute([("HSET", self.keys.newest_snapshots, *pairs)])
+            newest = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
+            now = repr(float(self.clock()))
+            arrived = [x for host in newest_epoch for x in (host, now)]
+            self.base.execute(
+                [
+                    ("HSET", self.keys.newest_snapshots, *newest),
+                    ("HSET", self.keys.arrivals, *arrived),
+                ]
+            )
+
+    def forget_hosts(self, hosts: Collection[str]) -> None:
+        """Forget that the live path has read these hosts; their figures stay.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`replace`.
+        """
+        if hosts:
+            known = (self.keys.newest_snapshots, self.keys.arrivals)
+            self.base.execute([("HDEL", key, *hosts) for key in known])
 
     def record_complete(self, complete: bool) -> None:
         """Record that Redis has all settled days, or that they have to be restored.

@@ -1,8 +1,4 @@
-"""How collectors sample hosts: cadence, duplicate rows and the unit of ``rss``.
-
-Pure functions for the doctor and for checks. A finding says what is wrong; the caller that shows
-the finding says what to do.
-"""
+"""When a collector samples a host: how often, how regularly, and whether two of them do."""
 
 from __future__ import annotations
 
@@ -13,10 +9,6 @@ import pandas as pd
 
 from snapshot_assets.domain.time import BUCKET_SECONDS
 
-_PAGE_BYTES = 4096
-_KIB = 1024
-# A unit is recognised when at least this share of the values are whole pages in that unit.
-_MOSTLY = 0.9
 # With intervals longer than this many bucket lengths, some buckets have no snapshot of their own.
 _SLOW = 1.1
 
@@ -101,27 +93,3 @@ def _typical(intervals: np.ndarray) -> float:
     intervals.
     """
     return float(np.quantile(intervals, 0.75)) if len(intervals) else 0.0
-
-
-def likely_rss_unit(rows: pd.DataFrame, configured: str) -> str | None:
-    """The unit that the source's ``rss`` seems to have; None if the values do not show a unit.
-
-    The kernel counts memory in pages of 4096 bytes. Values in bytes are therefore multiples of
-    4096. Values in KiB are multiples of 4, and most of them are not multiples of 4096.
-
-    Args:
-        rows: raw rows; ``rss`` is in bytes if ``configured`` is right.
-        configured: ``bytes`` or ``KiB``.
-
-    Returns:
-        ``bytes``, ``KiB``, or None; always None for fewer than 20 rows with memory.
-    """
-    rss = rows["rss"].to_numpy()
-    source = rss[rss > 0] // (_KIB if configured == "KiB" else 1)
-    if len(source) < 20:
-        return None
-    whole_pages = float((source % _PAGE_BYTES == 0).mean())
-    whole_quads = float((source % (_PAGE_BYTES // _KIB) == 0).mean())
-    if whole_pages >= _MOSTLY:
-        return "bytes"
-    return "KiB" if whole_quads >= _MOSTLY else None
