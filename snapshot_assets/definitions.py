@@ -27,7 +27,7 @@ def build_defs(**resources: dg.ConfigurableResource) -> dg.Definitions:
     """
     settings = Settings.load()
     partitions = host_day_partitions(settings.start_date)
-    jobs = [*asset_jobs(), *upkeep_jobs(settings.history_days)]
+    jobs = [*asset_jobs(), *upkeep_jobs(settings.history_days, settings.late_days)]
     return dg.Definitions(
         assets=[source_asset(), *settled_assets(partitions), *live_assets()],
         asset_checks=[*settled_checks(), *review_checks()],

@@ -39,6 +39,7 @@ COMMANDS: dict[str, str | None] = {
     "restore": "pipeline",
     "read": None,
     "doctor": "pipeline",
+    "hosts": "pipeline",
 }
 
 # Commands whose module has another name.

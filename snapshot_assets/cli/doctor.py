@@ -6,7 +6,6 @@ writes and removes a small file.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import time
@@ -16,7 +15,7 @@ import click
 import sqlalchemy as sa
 from rich.text import Text
 
-from snapshot_assets.cli.shared import console, open_reader, open_source
+from snapshot_assets.cli.shared import console, duration, open_reader, open_source
 from snapshot_assets.domain.sampling import cadences, likely_rss_unit
 from snapshot_assets.domain.schemas import SchemaError
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
@@ -115,14 +114,14 @@ def _source(source: ProcessSource, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "rows",
-            f"the newest snapshot is {_duration(age)} old",
+            f"the newest snapshot is {duration(age)} old",
             "start the collectors; there are no newer live documents",
         )
     elif age < -60:
         yield Finding(
             "error",
             "rows",
-            f"the newest snapshot is {_duration(-age)} in the future",
+            f"the newest snapshot is {duration(-age)} in the future",
             "set the clocks (NTP); snapshot_time_epoch is seconds since 1970 in UTC",
         )
     yield from _recent(source, settings, last)
@@ -181,7 +180,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
             yield Finding(
                 "warning",
                 "cadence",
-                f"{cadence.host} was silent for {_duration(cadence.longest_interval_seconds)}",
+                f"{cadence.host} was silent for {duration(cadence.longest_interval_seconds)}",
                 "a gap has no documents; the collector should sleep until a fixed time, not for a "
                 "fixed duration",
             )
@@ -216,7 +215,7 @@ def _recent(source: ProcessSource, settings: Settings, last: float) -> Iterator[
 
 
 def _silent(host: str, seconds: float | None) -> Finding:
-    how_long = "over an hour" if seconds is None else _duration(seconds)
+    how_long = "over an hour" if seconds is None else duration(seconds)
     return Finding(
         "warning",
         "silent host",
@@ -256,7 +255,7 @@ def _redis(reader: RedisReader) -> Iterator[Finding]:
     yield Finding(
         "warning" if late else "ok",
         "redis",
-        f"the newest bucket is {newest.isoformat()}, {_duration(age)} ago",
+        f"the newest bucket is {newest.isoformat()}, {duration(age)} ago",
         "run 'snapshot-assets live' every five minutes" if late else "",
     )
 
@@ -265,12 +264,3 @@ def _lake(settings: Settings) -> Iterator[Finding]:
     lake = Lake(settings.lake)
     lake.require_writable()
     yield Finding("ok", "lake", f"{settings.lake} can be written")
-
-
-def _duration(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "an unknown time"
-    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {name}"
-    return f"{seconds:.0f} seconds"

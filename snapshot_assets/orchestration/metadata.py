@@ -116,6 +116,10 @@ def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any
                 for host, since in report.returned.items()
             ]
         )
+    if report.late:
+        shown["late_hosts"] = culprit_table(
+            [{"host": host, "minutes": round(age / 60)} for host, age in report.late.items()]
+        )
     if report.days_left_out:
         shown["days_to_backfill"] = ", ".join(map(str, report.days_left_out))
     return shown

@@ -136,7 +136,7 @@ def refresh(
     def record(published: _Published, until: float) -> _Published:
         # Recorded after each part, so that an interrupted refresh is continued here.
         found = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
-        writer.record_live(until, found, filling)
+        writer.record_live(until, found, filling, min(progress.live_until or 0.0, now))
         newer.update(found)
         return done + published
 

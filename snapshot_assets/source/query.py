@@ -322,6 +322,11 @@ class ProcessSource(Database):
         """Whether the table of the machines can be read; the database is queried once."""
         return has_machines(self, self.table)
 
+    @property
+    def columns(self) -> dict[str, sa.ColumnClause[Any]]:
+        """The columns that this user may read, for the queries of other modules."""
+        return {name: column for name, column in self._columns.items() if name in self._present}
+
     def _require_columns(self) -> dict[str, sa.ColumnClause[Any]]:
         """The columns, after the check that the table has the required columns.
 

@@ -112,7 +112,7 @@ class Keys:
 
     @property
     def arrivals(self) -> str:
-        """The hash of when the live path first read each host's newest snapshot; never expires."""
+        """The hash of when each host's newest snapshot arrived, about; never expires."""
         return f"{self.prefix}{_NAMESPACE}arrivals"
 
     def document_expiry(self, bucket: int) -> int:

@@ -24,7 +24,7 @@ def state_of(
     Args:
         now: epoch seconds.
         newest_epoch: time of its newest snapshot, epoch seconds.
-        arrived_epoch: when that snapshot was first read, epoch seconds; None if nobody knows.
+        arrived_epoch: when that snapshot arrived, about, epoch seconds; None if nobody knows.
         allowed_seconds: how old the newest snapshot of a host in time may be.
     """
     age = now - newest_epoch

@@ -58,7 +58,7 @@ class Progress:
         complete: whether Redis has all settled days; False after the server was emptied.
         newest_epoch: for each host the time of the newest snapshot that the live path has read,
             epoch seconds.
-        arrived_epoch: when the live path first read that snapshot, epoch seconds. Hosts that an
+        arrived_epoch: when that snapshot arrived at the earliest, epoch seconds. Hosts that an
             earlier version has read are missing.
     """
 

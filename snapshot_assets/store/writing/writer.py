@@ -190,14 +190,21 @@ class SnapshotWriter(ThreadedClient):
         )
         return bytes(found or b"")
 
-    def record_live(self, until: float, newest_epoch: Mapping[str, float], filling: bytes) -> None:
+    def record_live(
+        self,
+        until: float,
+        newest_epoch: Mapping[str, float],
+        filling: bytes,
+        looked_epoch: float = 0.0,
+    ) -> None:
         """Record up to when the live path has published, and each host's newest snapshot.
 
         Args:
             until: epoch seconds.
-            newest_epoch: epoch seconds of the hosts with newer snapshots than before; these arrived
-                now.
+            newest_epoch: epoch seconds of the hosts with newer snapshots than before.
             filling: the result of :meth:`begin_live` before anything was published.
+            looked_epoch: when the live path looked before, epoch seconds. A snapshot counts as
+                arrived then, or when it was taken, if that was later.
 
         Raises:
             StoreOutageError: the server was emptied since :meth:`begin_live`. The published data is
@@ -214,8 +221,9 @@ class SnapshotWriter(ThreadedClient):
             )
         if newest_epoch:
             newest = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
-            now = repr(float(self.clock()))
-            arrived = [x for host in newest_epoch for x in (host, now)]
+            arrived = [
+                x for h, epoch in newest_epoch.items() for x in (h, repr(max(epoch, looked_epoch)))
+            ]
             self.base.execute(
                 [
                     ("HSET", self.keys.newest_snapshots, *newest),
