@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from snapshot_assets.domain.sampling import state_of
@@ -93,7 +95,7 @@ def test_a_silent_host_is_looked_for_the_more_seldom_the_longer_it_is_silent(
             now=now,
             last_look=now - 300,
         )
-    waits = [later - earlier for earlier, later in zip(looks, looks[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(looks)]
     assert max(waits[:10]) <= 600
     for look, wait in zip(looks, waits, strict=False):
         assert wait <= max((look + wait - MIDNIGHT) / 8 + 300, 600)
