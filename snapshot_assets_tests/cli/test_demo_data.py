@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from snapshot_assets.cli.demo.data import MACHINES, Machine, demo_snapshot, snapshot_times
@@ -24,7 +26,7 @@ def test_an_invented_kernel_counts_more_than_the_rows_and_not_much_more(machine:
     times = snapshot_times(machine, FIRST + 3 * DAY_SECONDS, FIRST + 5 * DAY_SECONDS)
     found = [s for s in (demo_snapshot(machine, time) for time in times) if s.processes]
     counted = rows = 0.0
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.machine is not None
         assert after.machine is not None
         span = after.machine.cpu_seconds - before.machine.cpu_seconds
