@@ -275,7 +275,7 @@ class RowsKeeper:
             raise SourceError(
                 f"the source has {rows:,} rows of {host_day}, but {settled.rows:,} were settled. "
                 f"The source {begins}, so its old rows were purged. The settled day is kept. To "
-                f"replace it anyway, remove {lake.path(RAW_ROWS, *host_day)}"
+                f"replace it anyway, remove {lake.shown_path(RAW_ROWS, *host_day)}"
             )
 
 

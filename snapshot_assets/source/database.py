@@ -20,6 +20,7 @@ from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from snapshot_assets.errors import SourceError, SourceOutageError
 from snapshot_assets.source.values import array_of
+from snapshot_assets.urls import UnreadableUrlError, masked, secrets_of, split_url, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ _CONNECT_TIMEOUT_SECONDS = 10
 # The server counts as hanging if a query takes longer than this.
 ANSWER_TIMEOUT_SECONDS = 300
 _FETCH_ROWS = 100_000
+_SETTING = "SNAPSHOT_SOURCE_URL"
+_EXAMPLE = "mysql://user:password@host:3306/database or sqlite:///path/to/file.db"
 
 
 class Database:
@@ -45,11 +48,13 @@ class Database:
         engine: SQLAlchemy's engine.
 
     Raises:
-        SourceError: the URL is not a SQLAlchemy URL, or its driver is not installed.
+        SourceError: the URL is not a SQLAlchemy URL, its password is not escaped so that it could
+            be read in two ways, or its driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.url = _normalised_url(url)
+        self._secrets = secrets_of(url)
         self.columnar = _columnar_url(self.url) is not None
         self.engine = _engine(self.url)
 
@@ -76,7 +81,7 @@ class Database:
         """
         self._require_sqlite_file()
         try:
-            with self.engine.connect() as connection:
+            with self._opened() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise self.explain(error) from None
@@ -104,6 +109,17 @@ class Database:
             finally:
                 # The limit belongs to the connection, which others would get from the pool.
                 connection.invalidate()
+
+    def _opened(self) -> sa.Connection:
+        try:
+            return self.engine.connect()
+        except sa.exc.SQLAlchemyError:
+            raise
+        except Exception as error:  # drivers raise errors of any kind for options they do not like
+            raise SourceError(
+                f"the driver of {self.where()} rejects what {_SETTING} says, for example an "
+                f"option after the question mark ({self._without_password(_kind_and_text(error))})"
+            ) from None
 
     # --- the two ways -----------------------------------------------------------------------
 
@@ -155,13 +171,12 @@ class Database:
     # --- errors -----------------------------------------------------------------------------
 
     def where(self) -> str:
-        """The URL without its password, for messages."""
-        return self.url.render_as_string(hide_password=True)
+        """The database in messages: no password, and no options, as a driver may take one there."""
+        shown = self.url.set(query={}).render_as_string(hide_password=True)
+        return self._without_password(shown)
 
     def _without_password(self, text: str) -> str:
-        for secret in {self.url.password, _columnar_url(self.url)} - {None, ""}:
-            text = text.replace(str(secret), "***")
-        return text
+        return masked(text, self._secrets)
 
     def _require_sqlite_file(self) -> None:
         """Raise an error if the SQLite file is missing: SQLite would create an empty database."""
@@ -170,7 +185,7 @@ class Database:
             return
         if not path.startswith("file:") and not Path(path).exists():
             raise SourceError(
-                f"there is no SQLite database at {path}; set SNAPSHOT_SOURCE_URL, or create it "
+                f"there is no SQLite database at {path}; set {_SETTING}, or create it "
                 "with 'snapshot-assets collect --once'"
             )
 
@@ -232,12 +247,15 @@ _MYSQL_MISSING = frozenset({1049, 1051, 1054, 1146})
 
 def _normalised_url(url: str) -> sa.URL:
     try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise SourceError(
-            "the source URL is not a SQLAlchemy URL; SNAPSHOT_SOURCE_URL looks like "
-            "mysql://user:password@host:3306/database or sqlite:///path/to/file.db"
-        ) from None
+        split = split_url(url, _SETTING, _EXAMPLE)
+        try:
+            parsed = sa.make_url(url)
+        except (sa.exc.ArgumentError, ValueError):  # its text may hold a piece of the password
+            raise unreadable(url, _SETTING, _EXAMPLE) from None
+        if not split.agrees(parsed.username, parsed.password):
+            raise unreadable(url, _SETTING, _EXAMPLE)
+    except UnreadableUrlError as error:
+        raise SourceError(f"the source URL is not a SQLAlchemy URL: {error}") from None
     if parsed.drivername in ("mysql", "mariadb"):
         parsed = parsed.set(drivername="mysql+pymysql")
     if parsed.drivername.startswith("mysql") and "charset" not in parsed.query:
@@ -250,6 +268,9 @@ def _engine(url: sa.URL) -> sa.Engine:
     if url.drivername == "mysql+pymysql":
         options["connect_timeout"] = _CONNECT_TIMEOUT_SECONDS
         options["read_timeout"] = options["write_timeout"] = ANSWER_TIMEOUT_SECONDS
+        if url.password is not None:
+            # PyMySQL would encode text as Latin-1, which has not all characters of a password.
+            options["password"] = url.password.encode()
     elif url.get_backend_name() == "sqlite":
         options["timeout"] = 30  # a collector may be writing
     try:
@@ -259,8 +280,11 @@ def _engine(url: sa.URL) -> sa.Engine:
     except (sa.exc.NoSuchModuleError, ImportError) as error:
         raise SourceError(
             f"no driver for {url.drivername!r} is installed ({error}); mysql://, mariadb:// and "
-            "sqlite:// in SNAPSHOT_SOURCE_URL need no further driver"
+            f"sqlite:// in {_SETTING} need no further driver"
         ) from None
+    except (sa.exc.ArgumentError, TypeError, ValueError) as error:
+        reason = masked(_kind_and_text(error), secrets_of(url.render_as_string(False)))
+        raise SourceError(f"{_SETTING} has an option that no driver takes ({reason})") from None
     if url.get_backend_name() == "sqlite":
 
         @sa.event.listens_for(engine, "connect")
@@ -276,6 +300,10 @@ def _text_or_bytes(raw: bytes) -> str | bytes:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
+
+
+def _kind_and_text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _columnar_url(url: sa.URL) -> str | None:
