@@ -14,9 +14,10 @@ from snapshot_assets.domain.accounting.codes import Bools, Floats, Ints, groups,
 from snapshot_assets.domain.accounting.rows import Process
 from snapshot_assets.domain.rules import AccountingRules
 
-# Offsets are whole multiples of this, about a microsecond. Their sum over many snapshots is then
-# exact, so it does not depend on where the rows begin.
-_OFFSET_UNIT_SECONDS = 2.0**-20
+# Offsets are whole multiples of this, and so are today's epoch seconds as floats. So an offset can
+# undo the time between two stamps to the last bit, and the sum of many offsets is exact: it does not
+# depend on where the rows begin.
+_OFFSET_UNIT_SECONDS = 2.0**-22
 
 
 @dataclass(frozen=True, slots=True)

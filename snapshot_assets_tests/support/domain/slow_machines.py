@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -88,11 +89,13 @@ def cores_of(
     ``cores`` of the host's latest ``machines`` row in [t - MAX_GAP, t], else of the capacity file,
     else 1,024.
     """
-    cores = Fraction(rules.capacity_cores.get(host, UNKNOWN_CORES))
-    for row in machines.get(host, []):
-        if time - Fraction(rules.max_gap_seconds) <= row.time <= time and row.cores:
-            cores = row.cores
-    return cores
+    rows = machines.get(host, [])
+    for row in reversed(rows[: bisect_right(rows, time, key=lambda row: row.time)]):
+        if row.time < time - Fraction(rules.max_gap_seconds):
+            break
+        if row.cores:
+            return row.cores
+    return Fraction(rules.capacity_cores.get(host, UNKNOWN_CORES))
 
 
 def machine_use(rows: list[MachineRow], rules: AccountingRules) -> dict[int, MachineUse]:
