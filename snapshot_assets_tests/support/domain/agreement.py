@@ -79,9 +79,7 @@ def _of_bucket(bucket: SlowBucket) -> dict[str, Any]:
     }
 
 
-def _differing(
-    where: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]
-) -> Iterator[str]:
+def _differing(where: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
     for name, number in theirs.items():
         expected = math.nan if number is None else float(number)
         got = float(ours[name])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from snapshot_assets_tests.support.domain.histories import (
-    GB,
     START,
     WHENEVER,
     History,
@@ -21,6 +20,7 @@ from snapshot_assets_tests.support.domain.histories import (
     passes,
     sample,
 )
+from snapshot_assets_tests.support.domain.process_rows import GB
 
 NULL = math.nan
 Change = Callable[[History, random.Random], None]
@@ -85,6 +85,14 @@ def faulty_history(
 
 
 # --- machines and passes ----------------------------------------------------------------------
+
+
+@fault(sampled=False)
+def few_processes(history: History, rng: random.Random) -> None:
+    """A machine with one or two processes."""
+    for each in history.machines:
+        del each.processes[rng.choice([2, 3]) :]
+        del each.processes[0]
 
 
 @fault(sampled=False)

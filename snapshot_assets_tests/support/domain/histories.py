@@ -10,20 +10,27 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
-from snapshot_assets_tests.support.domain.process_rows import GB, MIDNIGHT
+from snapshot_assets_tests.support.domain.process_rows import (
+    GB,
+    MIDNIGHT,
+    KernelRow,
+    Row,
+    kernel_rows,
+    raw_rows,
+)
 
 CADENCES = (3, 10, 30, 60, 120, 300, 600)
 USERS = ("ana", "bob", "root", "systemd-x")
 COMMS = ("python", "R", "java", "bwa")
+START = float(MIDNIGHT)
 WHENEVER = math.inf
+_COLUMNS = (Row._fields[0], "snapshot_time_epoch", *Row._fields[2:])
 
 
 @dataclass(eq=False)
@@ -113,7 +120,9 @@ class History:
     @property
     def rows(self) -> pd.DataFrame:
         """The table of the processes."""
-        return rows_table(self.samples)
+        return raw_rows(
+            Row(*(getattr(sample, name) for name in _COLUMNS)) for sample in self.samples
+        )
 
     @property
     def kernel(self) -> pd.DataFrame:
@@ -121,15 +130,18 @@ class History:
         found = []
         for machine in self.machines:
             for taken in self.passes[machine.host]:
-                booted = machine.booted(taken.time)
                 memory = sum(p.rss for p in machine.processes if p.lives(taken.time))
                 found.append(
-                    (
-                        *(machine.host, taken.stamp, machine.cores, machine.busy(taken.time)),
-                        *(256 * GB, memory, booted + taken.stamp - taken.time),
+                    KernelRow(
+                        host=machine.host,
+                        time=taken.stamp,
+                        cores=machine.cores,
+                        cpu_seconds=machine.busy(taken.time),
+                        memory_used_bytes=memory,
+                        boot_epoch=machine.booted(taken.time) + taken.stamp - taken.time,
                     )
                 )
-        return machines_table(found)
+        return kernel_rows(found)
 
     @property
     def window(self) -> Window:
@@ -170,33 +182,6 @@ class History:
         return start, met[-1]
 
 
-def rows_table(samples: Iterable[Sample]) -> pd.DataFrame:
-    """Rows as the source delivers them: names may be missing, NaN is NULL."""
-    kept = list(samples)
-    numbers = ("snapshot_time_epoch", "pid", "cputimes", "rss", "etimes")
-    columns = ("host", numbers[0], "pid", "username", "comm", *numbers[2:])
-    table = {}
-    for name in columns:
-        values = [getattr(sample, name) for sample in kept]
-        table[name] = np.array(values, dtype=np.float64) if name in numbers else _names(values)
-    return pd.DataFrame(table)
-
-
-def machines_table(
-    rows: Sequence[tuple[str, float, float, float, float, float, float]],
-) -> pd.DataFrame:
-    """The kernel's counts as the source delivers them; NaN is NULL."""
-    numbers = ("cores", "cpu_seconds", "memory_bytes", "memory_used_bytes", "boot_epoch")
-    table = {"host": _names([row[0] for row in rows])}
-    for place, name in enumerate(("snapshot_time_epoch", *numbers), start=1):
-        table[name] = np.array([row[place] for row in rows], dtype=np.float64)
-    return pd.DataFrame(table)
-
-
-def _names(values: Sequence[str | None]) -> pd.Categorical:
-    return pd.Categorical(pd.array(list(values), dtype="str"))
-
-
 # --- generated machines -----------------------------------------------------------------------
 
 
@@ -206,10 +191,8 @@ def machine(rng: random.Random, host: str, start: float, seconds: float, cadence
     boot = start - rng.choice([500, 5_000, 500_000])
     pids = itertools.count(100)
     found = [Process(1, "root", "systemd", boot, WHENEVER, 0.001, 10**7)]
-    for _ in range(rng.randint(3, 5)):
-        found.append(
-            _process(rng, next(pids), boot + rng.uniform(0, start - boot), WHENEVER, cores)
-        )
+    births = [boot + rng.uniform(0, start - boot) for _ in range(rng.randint(3, 5))]
+    found += [_process(rng, next(pids), born, WHENEVER, cores) for born in births]
     for _ in range(rng.randint(2, 8)):
         born = start + rng.uniform(-cadence, seconds)
         alive = rng.choice([0.5, 3, 10, 100]) * max(cadence, 20) * rng.uniform(0.5, 2)
@@ -264,6 +247,3 @@ def sample(history: History, whole: bool) -> None:
                         etimes=float(cut(time - process.born)),
                     )
                 )
-
-
-START = float(MIDNIGHT)
