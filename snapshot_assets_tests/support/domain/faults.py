@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from snapshot_assets_tests.support.domain.histories import (
     START,
@@ -59,29 +60,40 @@ def fault(
     return register
 
 
-def faulty_history(
-    seed: int, cadence: float, faults: Iterable[str], seconds: float, hosts: int = 1
-) -> History:
-    """A generated history with these faults, the same for the same arguments."""
-    rng = random.Random(f"{seed} {cadence}")
-    names = ["alice", "größe|01", "bob"][:hosts]
-    jitter = rng.choice([0.0, 0.0, 0.05, 0.3])
-    history = History(
-        machines=[machine(rng, name, START, seconds, cadence) for name in names],
-        passes={name: passes(rng, START, seconds, cadence, jitter) for name in names},
-    )
-    whole = rng.random() < 0.5
-    chosen = [name for name in FAULTS if name in set(faults)]  # always in the same order
-    chosen = [name for name in chosen if cadence >= FAULTS[name].shortest]
-    history.misstated = any(FAULTS[name].misstates for name in chosen)
-    for name in chosen:
-        if not FAULTS[name].sampled:
-            FAULTS[name].change(history, random.Random(f"{seed} {name}"))
-    sample(history, whole)
-    for name in chosen:
-        if FAULTS[name].sampled:
-            FAULTS[name].change(history, random.Random(f"{seed} {name}"))
-    return history
+class Recipe(NamedTuple):
+    """What a history is made from: equal recipes make equal histories."""
+
+    seed: int
+    cadence: float
+    faults: tuple[str, ...] = ()
+    hosts: int = 1
+
+    @property
+    def chosen(self) -> list[str]:
+        """The faults that make sense at the cadence, in the order in which they are made."""
+        possible = [name for name in FAULTS if FAULTS[name].shortest <= self.cadence]
+        return [name for name in possible if name in self.faults]
+
+    def history(self, seconds: float) -> History:
+        """A generated history of this length."""
+        rng = random.Random(f"{self.seed} {self.cadence}")
+        names = ["alice", "größe|01", "bob"][: self.hosts]
+        jitter = rng.choice([0.0, 0.0, 0.05, 0.3])
+        history = History(
+            machines=[machine(rng, name, START, seconds, self.cadence) for name in names],
+            passes={name: passes(rng, START, seconds, self.cadence, jitter) for name in names},
+            misstated=any(FAULTS[name].misstates for name in self.chosen),
+        )
+        whole = rng.random() < 0.5
+        for name in self.chosen:
+            if not FAULTS[name].sampled:
+                FAULTS[name].change(history, random.Random(f"{self.seed} {name}"))
+        sample(history, whole)
+        for name in self.chosen:
+            if FAULTS[name].sampled:
+                FAULTS[name].change(history, random.Random(f"{self.seed} {name}"))
+        rng.shuffle(history.samples)
+        return history
 
 
 # --- machines and passes ----------------------------------------------------------------------
@@ -258,15 +270,17 @@ def threads_end(history: History, rng: random.Random) -> None:
     for each in history.machines:
         busy = rng.choice([p for p in each.processes if p.died == WHENEVER])
         moment = rng.choice(history.passes[each.host]).time
+        lost = min(busy.used(busy.born, moment) / 2, 200)
         for row in history.samples:
             if row.process is busy and row.taken.time >= moment:
-                row.cputimes = max(row.cputimes - 200, row.cputimes * 0.3)
+                row.cputimes -= lost
 
 
 @fault()
 def counter_jumps(history: History, rng: random.Random) -> None:
     """Single totals are 2⁶⁴ ticks."""
-    for each in _some(history, rng, 0.001):
+    history.damaged += (jumped := _some(history, rng, 0.001))
+    for each in jumped:
         each.cputimes = 184467440737.09
 
 
@@ -311,15 +325,17 @@ def impossible_ages(history: History, rng: random.Random) -> None:
 
 @fault()
 def missing_rows(history: History, rng: random.Random) -> None:
-    """One row in a hundred is missing."""
-    gone = {id(each) for each in _some(history, rng, 0.01)}
+    """One row in 250 is missing."""
+    history.damaged += (missing := _some(history, rng, 0.004))
+    gone = {id(each) for each in missing}
     history.samples = [each for each in history.samples if id(each) not in gone]
 
 
 @fault()
 def unusable_rows(history: History, rng: random.Random) -> None:
     """Three rows in a thousand lack what is needed."""
-    for each in _some(history, rng, 0.003):
+    history.damaged += (unusable := _some(history, rng, 0.003))
+    for each in unusable:
         name = rng.choice(["cputimes", "rss", "host", "pid", "username", "snapshot_time_epoch"])
         if name in ("host", "username"):
             setattr(each, name, None)
@@ -354,6 +370,35 @@ def idle_memory_dropped(history: History, rng: random.Random) -> None:
     history.rules = replace(history.rules, drop_idle_memory=True)
 
 
-def shuffled(history: History, rng: random.Random) -> None:
-    """The table has no order."""
-    rng.shuffle(history.samples)
+# --- what the contract's rules cannot tell ------------------------------------------------------
+
+_LOSES_ROWS = {"missing_rows", "unusable_rows", "counter_jumps", "silence", "clock_set_forward"}
+_LOSES_AGES = {"few_ages", "impossible_ages"}
+_STAMPED = {"stamped_over_seconds", "stamped_apart"}
+_FEW_AGES = {"few_processes", "rolled_up", "duplicates", *_LOSES_AGES}
+
+
+def is_told_apart(recipe: Recipe) -> bool:
+    """Whether the rules of the contract can tell what happened, so that the truth is published.
+
+    They cannot in these cases, which are not compared with the truth:
+
+    * A clock is set back: snapshots of before and after lie between one another.
+    * The passes are as close as the rows of one pass: it is not to be seen where one ends.
+    * Ages are all the same, and some are missing, or the rows of a pass have stamps of their own,
+      or rows are missing and the time between two passes is within the slack: an old process that
+      appears is as young as one that was just born.
+    * Small processes are hidden, and a process is away for longer than NEAR: an old process that
+      appears could be one that was hidden. Two passes in 600 s are enough for that.
+    * A late sample, or a clock that was set, shows in fewer than three ages.
+    """
+    faults, cadence = set(recipe.chosen), recipe.cadence
+    constant = "constant_ages" in faults
+    return not (
+        "clock_set_back" in faults
+        or (faults & _STAMPED and cadence < 30)
+        or (constant and faults & (_STAMPED | _LOSES_AGES))
+        or (constant and faults & _LOSES_ROWS and cadence <= 30)
+        or ("hidden_processes" in faults and faults & _LOSES_ROWS and cadence >= 480)
+        or (faults & {"late_samples", "clock_set_forward"} and faults & _FEW_AGES)
+    )
