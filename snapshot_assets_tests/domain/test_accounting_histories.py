@@ -17,7 +17,7 @@ from snapshot_assets.domain.accounting import Account, account
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets_tests.support.domain.agreement import disagreements
-from snapshot_assets_tests.support.domain.faults import FAULTS, Recipe, is_told_apart
+from snapshot_assets_tests.support.domain.faults import FAULTS
 from snapshot_assets_tests.support.domain.histories import CADENCES, History
 from snapshot_assets_tests.support.domain.invariants import (
     CLOSE,
@@ -30,6 +30,7 @@ from snapshot_assets_tests.support.domain.invariants import (
     within,
 )
 from snapshot_assets_tests.support.domain.process_rows import read_by
+from snapshot_assets_tests.support.domain.recipes import Recipe, is_told_apart
 from snapshot_assets_tests.support.domain.slow_accounting import slow_account
 
 # Seconds of history by cadence: some hundred rows, and some windows longer than the read range.
