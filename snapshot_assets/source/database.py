@@ -86,17 +86,6 @@ class Database:
         except sa.exc.SQLAlchemyError as error:
             raise self.explain(error) from None
 
-    def _opened(self) -> sa.Connection:
-        try:
-            return self.engine.connect()
-        except sa.exc.SQLAlchemyError:
-            raise
-        except Exception as error:  # drivers raise errors of any kind for options they do not like
-            raise SourceError(
-                f"the driver of {self.where()} rejects what {_SETTING} says, for example an "
-                f"option after the question mark ({self._without_password(_kind_and_text(error))})"
-            ) from None
-
     def rows_within(
         self, query: sa.Select[tuple[Any, ...]], seconds: float
     ) -> list[tuple[Any, ...]] | None:
@@ -120,6 +109,17 @@ class Database:
             finally:
                 # The limit belongs to the connection, which others would get from the pool.
                 connection.invalidate()
+
+    def _opened(self) -> sa.Connection:
+        try:
+            return self.engine.connect()
+        except sa.exc.SQLAlchemyError:
+            raise
+        except Exception as error:  # drivers raise errors of any kind for options they do not like
+            raise SourceError(
+                f"the driver of {self.where()} rejects what {_SETTING} says, for example an "
+                f"option after the question mark ({self._without_password(_kind_and_text(error))})"
+            ) from None
 
     # --- the two ways -----------------------------------------------------------------------
 
