@@ -43,7 +43,7 @@ COMMANDS: dict[str, str | None] = {
 }
 
 # Commands whose module has another name.
-_MODULES = {"demo": "demo.command"}
+_MODULES = {"demo": "demo.command", "doctor": "doctor.command"}
 
 EXIT_FAILED = 1
 EXIT_OUTAGE = 3

@@ -11,6 +11,7 @@ import datetime as dt
 import io
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -255,13 +256,21 @@ class Lake:
                 return made
 
     def require_writable(self) -> None:
-        """Write and remove a small file.
+        """Find out whether the lake can be written, without creating its folder.
+
+        On this machine that needs no name of a file; elsewhere a small file is written and removed.
 
         Raises:
             LakeError: the lake cannot be written.
         """
-        path = f"{self._root}/.writable-{uuid.uuid4().hex}"
         try:
+            if isinstance(self._fs, LocalFileSystem):
+                folder = next(
+                    p for p in (Path(self._root), *Path(self._root).parents) if p.exists()
+                )
+                with tempfile.TemporaryFile(dir=folder):
+                    return
+            path = f"{self._root}/.writable-{uuid.uuid4().hex}"
             self._replace(path, b"")
             self._fs.rm_file(path)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import dagster as dg
 
@@ -124,7 +125,8 @@ def test_a_host_whose_rows_come_late_is_called_late_and_the_pipeline_is_not_blam
         client.hset("snapshot_assets:state", "live_until", repr(now - 300.0))
     result = site.run("live")
     ((made,),) = [result.asset_materializations_for_node("live_snapshots")]
-    (late,) = made.metadata["late_hosts"].value.records
+    listed: Any = made.metadata["late_hosts"].value
+    (late,) = listed.records
     assert late.data["host"] == "alice"
     assert 45 <= late.data["minutes"] <= 51
     found = checks(site.run("review"))

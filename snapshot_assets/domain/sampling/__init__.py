@@ -4,8 +4,8 @@ Pure functions for the doctor and for checks. A finding says what is wrong; the 
 the finding says what to do.
 """
 
-from snapshot_assets.domain.sampling.cadence import HostCadence, cadences
+from snapshot_assets.domain.sampling.cadence import HostCadence, cadences, sampled
 from snapshot_assets.domain.sampling.reporting import HostState, state_of
 from snapshot_assets.domain.sampling.units import likely_rss_unit
 
-__all__ = ["HostCadence", "HostState", "cadences", "likely_rss_unit", "state_of"]
+__all__ = ["HostCadence", "HostState", "cadences", "likely_rss_unit", "sampled", "state_of"]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from snapshot_assets.domain.accounting.rows import is_rejected, usable_rows
+from snapshot_assets.domain.accounting.snapshots import take_snapshots
+from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import BUCKET_SECONDS
 
 # With intervals longer than this many bucket lengths, some buckets have no snapshot of their own.
@@ -23,7 +26,7 @@ class HostCadence:
         median_interval_seconds: between consecutive snapshots; NaN for fewer than two.
         longest_interval_seconds: between consecutive snapshots; NaN for fewer than two.
         newest_epoch: time of the newest snapshot, epoch seconds.
-        duplicate_rows: rows that repeat the (host, pid, time) of another row.
+        duplicate_rows: rows that repeat a process of the same snapshot.
         crowded_snapshots: snapshots that follow another within a quarter of the typical interval
             (the upper quartile), as with two collectors.
     """
@@ -65,7 +68,8 @@ def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
 
     Args:
         snapshots: one row per snapshot, in any order: ``host``, ``snapshot_time_epoch``, ``rows``
-            (number of rows in the snapshot) and ``pids`` (number of distinct pids).
+            (number of rows in the snapshot) and ``pids`` (number of distinct pids, or of distinct
+            processes, as :func:`sampled` counts them).
     """
     found = []
     for host, host_snapshots in snapshots.groupby("host", observed=True):
@@ -84,6 +88,35 @@ def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
             )
         )
     return found
+
+
+def sampled(rows: pd.DataFrame, rules: AccountingRules) -> pd.DataFrame:
+    """The snapshots of raw rows, as the accounting takes them, for :func:`cadences`.
+
+    The rows of one snapshot may have several stamps, and several processes may have one pid.
+
+    Args:
+        rows: as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`.
+        rules: which stamps are one snapshot.
+    """
+    process = usable_rows(rows)
+    snapshots = take_snapshots(process, rules)
+    kept = np.bincount(snapshots.snapshot_index, minlength=len(snapshots.time))
+    # A duplicate has the time of the row that is kept.
+    table = pd.DataFrame(
+        {
+            "host": process.hosts[snapshots.host],
+            "snapshot_time_epoch": snapshots.time,
+            "rows": kept,
+            "pids": kept,
+        }
+    )
+    usable = rows[~is_rejected(rows)]
+    for host, times in usable.groupby("host", observed=True)["snapshot_time_epoch"]:
+        own = (table["host"] == host).to_numpy()
+        place = np.searchsorted(snapshots.time[own], times.to_numpy())
+        table.loc[own, "rows"] = np.bincount(place, minlength=int(own.sum()))
+    return table
 
 
 def _typical(intervals: np.ndarray) -> float:
