@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -75,7 +76,8 @@ def abridged(found: Iterable[tuple[str, Finding]]) -> Iterator[Finding]:
         hosts.setdefault(finding, []).append(host)
     by_problem: dict[Finding, list[tuple[str, Finding]]] = {}
     for finding, members in hosts.items():
-        named = members[0] in finding.text  # a finding of all hosts has an empty name
+        # A finding of all hosts has an empty name.
+        named = re.search(rf"(?<!\w){re.escape(members[0])}(?!\w)", finding.text)
         whole = finding if named else replace(finding, text=f"{finding.text} ({_some(members)})")
         by_problem.setdefault(replace(finding, text=""), []).append((members[0], whole))
     for problem, findings in by_problem.items():

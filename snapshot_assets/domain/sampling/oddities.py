@@ -147,15 +147,15 @@ def same_machines(rows: pd.DataFrame) -> list[Oddity]:
     Args:
         rows: of any number of hosts.
     """
-    used = rows[~is_rejected(rows) & (rows["cputimes"] > 0).to_numpy()]
-    if not len(used):
-        return []
-    named = used.assign(host=used["host"].astype(str))
-    pairs = _pairs(named, _KEY, _SHARED_SHARE, {})
-    aged = named[named["etimes"].notna()]
-    began = (aged["snapshot_time_epoch"] - aged["etimes"]) / _START_ROUNDING_SECONDS
-    processes = aged.assign(began=began.round())[["host", "pid", "username", "comm", "began"]]
-    processes = processes.drop_duplicates()
+    usable = rows[~is_rejected(rows)]
+    named = usable.assign(host=usable["host"].astype(str))
+    # Idle processes have equal rows on all machines.
+    pairs = _pairs(named[named["cputimes"] > 0], _KEY, _SHARED_SHARE, {})
+    began = named["snapshot_time_epoch"] - named["etimes"]
+    # Young processes may have equal pids by chance, as when cron runs the same jobs everywhere.
+    old = began < named["snapshot_time_epoch"].min()
+    processes = named.assign(began=(began / _START_ROUNDING_SECONDS).round())[old]
+    processes = processes[["host", "pid", "username", "comm", "began"]].drop_duplicates()
     pairs = _pairs(processes, ["pid", "username", "comm", "began"], _PROCESS_SHARE, pairs)
     return [
         Oddity("one machine", f"{one} and {other} have {text}, so they are one machine")
