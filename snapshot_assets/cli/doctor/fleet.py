@@ -280,12 +280,13 @@ def _zones(source: ProcessSource, hosts: _Hosts, known: Knowledge) -> Iterator[t
 def _groups(hosts: _Hosts, known: Knowledge) -> Iterator[dict[str, float]]:
     """Hosts whose newest rows are less than an hour apart, with the time of the newest row.
 
-    Hosts whose newest row is older than a week are left out.
+    Hosts that ended a week before the others are left out; a table may be old as a whole.
     """
     newest = sorted((last, host) for host, (_, last) in hosts.spans().items())
+    last_of_all = max((min(time, known.now) for time, _ in newest), default=0.0)
     group: dict[str, float] = {}
     for time, host in newest:
-        if time < known.now - _RECENT_DAYS * DAY_SECONDS:
+        if time < last_of_all - _RECENT_DAYS * DAY_SECONDS:
             continue
         oldest = min(group.values(), default=time)
         if len(group) >= _HOSTS_PER_READ or time - oldest > _HOUR_SECONDS:

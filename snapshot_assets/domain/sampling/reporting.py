@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from snapshot_assets.domain.rules import LiveRules
+
 HostState = Literal["reporting", "late", "silent", "ahead"]
 
 # Clocks that are this far ahead do no harm.
@@ -11,6 +13,8 @@ AHEAD_SECONDS: Final = 60.0
 # The live path looks for the rows of a host the more seldom, the older its newest row is: within
 # this share of its age. See snapshot_assets.pipeline.lagging.
 LOOK_SHARE: Final = 1 / 8
+# The live path publishes no older rows, unless it is told to.
+_OLDEST_SECONDS: Final = LiveRules().limit_seconds
 
 
 def state_of(
@@ -33,4 +37,6 @@ def state_of(
     if age <= allowed_seconds:
         return "reporting"
     waited = now if arrived_epoch is None else now - arrived_epoch
-    return "late" if waited <= allowed_seconds + age * LOOK_SHARE else "silent"
+    return (
+        "late" if waited <= allowed_seconds + min(age, _OLDEST_SECONDS) * LOOK_SHARE else "silent"
+    )
