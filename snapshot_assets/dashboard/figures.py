@@ -31,8 +31,8 @@ from snapshot_assets.dashboard.queries.grid import Bools, Floats, Grid
 from snapshot_assets.dashboard.queries.overview import HostUse
 from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.dashboard.time.ticks import ticks
+from snapshot_assets.domain.frames import OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import OTHER
 
 Figure: TypeAlias = dict[str, Any]
 Interval: TypeAlias = tuple[int, int]

@@ -31,7 +31,7 @@ from snapshot_assets.dashboard.queries.coverage import Coverage
 from snapshot_assets.dashboard.queries.grid import Grid
 from snapshot_assets.dashboard.queries.overview import HostUse
 from snapshot_assets.dashboard.time.ranges import TimeRange
-from snapshot_assets.domain.summary import OTHER
+from snapshot_assets.domain.frames import OTHER
 
 START = int(dt.datetime(2026, 11, 20, tzinfo=dt.UTC).timestamp())
 UTC = ZoneInfo("UTC")

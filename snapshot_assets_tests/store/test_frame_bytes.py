@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapshot_assets.domain.frames import tidy
 from snapshot_assets.domain.measures import (
     GROUPINGS,
     MEASURES,
@@ -15,7 +16,7 @@ from snapshot_assets.domain.measures import (
     Measure,
     Resolution,
 )
-from snapshot_assets.domain.summary import summarise, tidy
+from snapshot_assets.domain.summary import summarise
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets, unpack_buckets
 from snapshot_assets.store.packing.damage import PackingError

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snapshot_assets.domain.frames import COLUMNS
 from snapshot_assets.domain.measures import (
     GROUPINGS,
     MEASURES,
@@ -22,7 +23,6 @@ from snapshot_assets.domain.measures import (
     Resolution,
     Stage,
 )
-from snapshot_assets.domain.summary import COLUMNS
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError

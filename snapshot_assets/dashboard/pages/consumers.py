@@ -29,7 +29,7 @@ from snapshot_assets.dashboard.pages.page import (
 )
 from snapshot_assets.dashboard.queries.consumers import Consumer, Consumers, Field, consumers
 from snapshot_assets.dashboard.view import View, shown
-from snapshot_assets.domain.summary import OTHER
+from snapshot_assets.domain.frames import OTHER
 
 NAME = "consumers"
 # Of the table: the field, after a minus if descending.

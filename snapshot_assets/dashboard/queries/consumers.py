@@ -18,8 +18,8 @@ from snapshot_assets.dashboard.queries.coverage import (
 from snapshot_assets.dashboard.queries.frames import read_frames, sums_by_pair
 from snapshot_assets.dashboard.queries.grid import SECONDS_PER_HOUR, Bools, Floats, Grid
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import COLUMNS, OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import COLUMNS, OTHER
 from snapshot_assets.store.reading.reader import RedisReader
 
 Field: TypeAlias = Literal["username", "comm"]

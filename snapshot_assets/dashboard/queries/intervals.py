@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import COLUMNS, OTHER
 from snapshot_assets.domain.measures import MEASURES, STEP_SECONDS, Measure, Resolution
-from snapshot_assets.domain.summary import COLUMNS, OTHER
 from snapshot_assets.domain.time import BUCKET_SECONDS
 from snapshot_assets.store.reading.reader import RedisReader
 

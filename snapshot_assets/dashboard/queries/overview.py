@@ -11,8 +11,8 @@ from snapshot_assets.dashboard.queries.coverage import Coverage, arrived_until, 
 from snapshot_assets.dashboard.queries.frames import read_frames, rows_by_host
 from snapshot_assets.dashboard.queries.grid import Floats, Grid
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import COLUMNS
 from snapshot_assets.domain.measures import MEASURES, Measure
-from snapshot_assets.domain.summary import COLUMNS
 from snapshot_assets.store.reading.reader import RedisReader
 
 

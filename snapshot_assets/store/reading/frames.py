@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from snapshot_assets.domain.frames import machine_frame, tidy
 from snapshot_assets.domain.measures import GROUPINGS, MEASURES, Grouping, Measure, Resolution
-from snapshot_assets.domain.summary import Summary, summarise, tidy
+from snapshot_assets.domain.summary import Summary, summarise
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError
@@ -34,6 +35,8 @@ from snapshot_assets.store.reading.plan import (
 from snapshot_assets.store.reading.presence import hosts_of_days
 from snapshot_assets.store.transport.answers import pairs
 
+# A breakdown that is none: what the kernel counted of the whole machine.
+_MACHINE = ("machine",)
 # About three megabytes of frames.
 _HOST_DAYS_PER_REQUEST = 500
 # Up to this many buckets of a day are requested field by field; more come with all other fields.
@@ -53,14 +56,50 @@ class FramePlans(Plans):
         resolution: Resolution | str,
     ) -> Plan[dict[Measure, pd.DataFrame]]:
         """The plan of ``get_frames``, for these measures."""
+        of_machine = _chosen(by) == _MACHINE
+        grouping = () if of_machine else _grouping(by)
+        pieces, chosen = yield from self._pieces(
+            hosts, start_time, end_time, measures, grouping, resolution
+        )
+        if of_machine:
+            return {measure: machine_frame(pieces, measure, chosen) for measure in measures}
+        return {measure: tidy(pieces, measure, grouping, chosen) for measure in measures}
+
+    def frames_and_machine(
+        self,
+        hosts: str | Sequence[str] | None,
+        start_time: dt.datetime | None,
+        end_time: dt.datetime | None,
+        by: str | Sequence[str] | None,
+        resolution: Resolution | str,
+    ) -> Plan[tuple[dict[Measure, pd.DataFrame], dict[Measure, pd.DataFrame]]]:
+        """The plan of ``get_frames`` twice, with this ``by`` and by machine, from one reading."""
         grouping = _grouping(by)
+        pieces, chosen = yield from self._pieces(
+            hosts, start_time, end_time, MEASURES, grouping, resolution
+        )
+        return (
+            {measure: tidy(pieces, measure, grouping, chosen) for measure in MEASURES},
+            {measure: machine_frame(pieces, measure, chosen) for measure in MEASURES},
+        )
+
+    def _pieces(
+        self,
+        hosts: str | Sequence[str] | None,
+        start_time: dt.datetime | None,
+        end_time: dt.datetime | None,
+        measures: Sequence[Measure],
+        grouping: Grouping,
+        resolution: Resolution | str,
+    ) -> Plan[tuple[list[tuple[str, Summary]], Resolution]]:
+        """What a frame is made of, and its resolution."""
         for measure in measures:
             if measure not in MEASURES:
                 raise ValueError(f"measure {measure!r} is unknown; use {' or '.join(MEASURES)}")
         requested = buckets_before(start_time, end_time, self.clock())
         chosen = resolution_of(resolution, requested)
         pieces = yield from self.summaries(hosts, requested, chosen, measures, grouping)
-        return {measure: tidy(pieces, measure, grouping, chosen) for measure in measures}
+        return pieces, chosen
 
     def summaries(
         self,
@@ -207,11 +246,15 @@ def _fields(day: int, requested: range) -> tuple[str, ...]:
     return (WHOLE_DAY, *map(bucket_field, within))
 
 
+def _chosen(by: str | Sequence[str] | None) -> Grouping:
+    return () if by is None else (by,) if isinstance(by, str) else tuple(by)
+
+
 def _grouping(by: str | Sequence[str] | None) -> Grouping:
-    chosen = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    chosen = _chosen(by)
     known = next((g for g in GROUPINGS if set(g) == set(chosen) and len(g) == len(chosen)), None)
     if known is None and chosen:
         raise ValueError(
-            f"by {by!r} is unknown; use None, 'username', 'comm' or ('username', 'comm')"
+            f"by {by!r} is unknown; use None, 'username', 'comm', ('username', 'comm') or 'machine'"
         )
     return known or ()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from snapshot_assets.domain.frames import OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import OTHER
 
 FIELDS: Mapping[Measure, str] = {"cpu": "cpu_norm", "mem": "rss"}
 
