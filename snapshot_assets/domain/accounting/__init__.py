@@ -213,7 +213,10 @@ class _Evidence:
         with np.errstate(invalid="ignore", divide="ignore"):
             in_window = cpu_seconds * (np.clip(overlap, 0, None) / (spans.end - spans.start))
         shared = np.unique(
-            np.stack([snapshots.snapshot_index, process.pid])[:, snapshots.shared & inside], axis=1
+            np.stack([snapshots.snapshot_index, process.pid])[
+                :, snapshots.shared & snapshot_inside[snapshots.snapshot_index]
+            ],
+            axis=1,
         )
         seen, machine = self._against_the_kernel(cover, use, counted)
         return Ledger(
