@@ -145,11 +145,11 @@ def test_whatever_is_replaced_frames_and_documents_say_the_same(
             )
             counted = slow_machine_frame(expected, measure, step)
             assert [int(start.timestamp()) for start in machine["start"]] == list(counted)
-            for row, slow in zip(machine.to_dict("records"), counted.values(), strict=True):
+            for row, exact in zip(machine.to_dict("records"), counted.values(), strict=True):
                 _, peak, seconds = COLUMNS[measure]
-                assert row[peak] == _number(slow.peak)
-                assert row[seconds] == _number(slow.unit_seconds, rounding=1e-3)
-                assert row[MACHINE_COLUMNS[measure][0]] == _number(slow.capacity)
+                assert row[peak] == _number(exact.peak)
+                assert row[seconds] == _number(exact.unit_seconds, rounding=1e-3)
+                assert row[MACHINE_COLUMNS[measure][0]] == _number(exact.capacity)
     present = {host for host in HOSTS if model.buckets[host]}
     assert set(reader.hosts(*RANGE)) == present
     assert set(reader.get_frame(None, *FRAME_RANGE)["host"]) == present

@@ -1,0 +1,159 @@
+"""What the kernel counted of machines, on a grid, beside what users used.
+
+Every number may be unknown: many sources have no table of machines, and a host may have been
+counted for a part of the time only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from snapshot_assets.dashboard.queries.grid import Floats, Grid, Ints
+from snapshot_assets.domain.frames import COLUMNS, MACHINE_COLUMNS
+from snapshot_assets.domain.measures import Measure
+
+# The users' figures are far below the kernel's if this share of its count is in none of them, and
+# at least so many cores or GB.
+_FAR_SHARE = 0.1
+_FAR_AMOUNT = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineShare:
+    """One measure of a machine in one interval, cores or GB; None for an unknown number.
+
+    Attributes:
+        used: mean of the whole machine.
+        unseen: how much of it is in no user's figures; None also if that is little.
+        capacity: what the machine has.
+    """
+
+    used: float | None = None
+    unseen: float | None = None
+    capacity: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineUse:
+    """One measure of one or several machines over time, cores or GB.
+
+    Attributes:
+        used: mean of each interval; NaN if it is unknown.
+        unseen: how much of it is in no user's figures; NaN also if that is little.
+        capacity: what each machine has, by host; the newest known number, None without one.
+    """
+
+    used: Floats
+    unseen: Floats
+    capacity: Mapping[str, float | None]
+
+    @classmethod
+    def unknown(cls, grid: Grid) -> MachineUse:
+        """Nothing is known of any machine."""
+        nothing = np.full(grid.count, np.nan)
+        return cls(used=nothing, unseen=nothing, capacity={})
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRows:
+    """One measure of a frame by machine, row by row.
+
+    Attributes:
+        used: mean of the whole machine, cores or GB; NaN if it is unknown.
+        missing: used minus what users used in the same time.
+        capacity: what the machine has; NaN if it is unknown.
+    """
+
+    used: Floats
+    missing: Floats
+    capacity: Floats
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, measure: Measure) -> MachineRows:
+        """The rows of a frame by machine."""
+        mean, _, seconds = COLUMNS[measure]
+        capacity, seen_seconds = MACHINE_COLUMNS[measure]
+        columns = {name: frame[name].to_numpy() for name in (mean, seconds, capacity, seen_seconds)}
+        covered = frame["covered_seconds"].to_numpy()
+        missing = columns[seconds] - columns[seen_seconds]
+        return cls(
+            used=columns[mean],
+            missing=np.divide(missing, covered, out=np.full(len(frame), np.nan), where=covered > 0),
+            capacity=columns[capacity],
+        )
+
+    def of_host(self, host: str, rows: slice, positions: Ints, grid: Grid) -> MachineUse:
+        """The rows of one host on a grid."""
+        used, missing = (np.full(grid.count, np.nan) for _ in range(2))
+        used[positions[rows]] = self.used[rows]
+        missing[positions[rows]] = self.missing[rows]
+        return MachineUse(
+            used=used,
+            unseen=_where_far(missing, used),
+            capacity={host: newest_known(self.capacity[rows])},
+        )
+
+    def first(self) -> MachineShare:
+        """The first row."""
+        used, missing, capacity = (
+            None if np.isnan(values[0]) else float(values[0])
+            for values in (self.used, self.missing, self.capacity)
+        )
+        return machine_share(used, capacity, 0.0 if used is None else used - (missing or 0.0))
+
+    def together(
+        self, hosts: list[tuple[str, slice]], positions: Ints, covered_hosts: Ints, grid: Grid
+    ) -> MachineUse:
+        """The sum over all hosts, where it is known of each host with cover.
+
+        Args:
+            hosts: each host and its rows.
+            positions: the interval of each row.
+            covered_hosts: number of hosts with cover, for each interval.
+            grid: of the intervals.
+        """
+        known = ~np.isnan(self.used)
+        at = positions[known]
+        counted = np.bincount(at, minlength=grid.count)
+        whole = (counted == covered_hosts) & (covered_hosts > 0)
+        used, missing = (
+            np.where(whole, np.bincount(at, weights=values[known], minlength=grid.count), np.nan)
+            for values in (self.used, self.missing)
+        )
+        return MachineUse(
+            used=used,
+            unseen=_where_far(missing, used),
+            capacity={host: newest_known(self.capacity[rows]) for host, rows in hosts},
+        )
+
+
+def machine_share(used: float | None, capacity: float | None, users: float) -> MachineShare:
+    """One measure of a machine in one interval.
+
+    Args:
+        used: mean of the whole machine.
+        capacity: what the machine has.
+        users: mean of all users together.
+    """
+    if used is None:
+        return MachineShare(capacity=capacity)
+    far = float(_where_far(np.array([used - users]), np.array([used]))[0])
+    return MachineShare(used=used, unseen=None if np.isnan(far) else far, capacity=capacity)
+
+
+def _where_far(missing: Floats, used: Floats) -> Floats:
+    """What is missing in the users' figures, where that is much; NaN elsewhere."""
+    # Comparisons with NaN are false.
+    far = (missing >= _FAR_AMOUNT) & (missing >= _FAR_SHARE * used)
+    found: Floats = np.where(far, missing, np.nan)
+    return found
+
+
+def newest_known(values: Floats) -> float | None:
+    """The last value that is not NaN; None without one."""
+    known = values[~np.isnan(values)]
+    return float(known[-1]) if len(known) else None
