@@ -46,6 +46,7 @@ _LIVE = "rgba(80,140,255,0.11)"
 # The style sheet draws traces with this at the start of their uid in the colour of text.
 MACHINE_UID = "machine"
 MACHINE_NAME = "whole machine (kernel)"
+MACHINES_NAME = "all machines (kernel)"
 # Why the kernel counts more than all users together.
 UNSEEN_WHY: dict[Measure, str] = {
     "cpu": "no snapshot saw it, or the account is excluded",

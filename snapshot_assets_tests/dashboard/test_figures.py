@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from snapshot_assets.dashboard.colours import Look
 from snapshot_assets.dashboard.figures import (
+    MACHINE_NAME,
+    Figure,
     axis_time,
     bands,
     card,
@@ -154,6 +156,34 @@ def test_a_band_ends_where_the_range_ends() -> None:
     assert grid.resolution == "hour"
     found = bands(coverage([False] * grid.count, until=grid.end), grid, range_)
     assert found[0]["x"][:4] == [axis_time(START + 1800)] * 2 + [axis_time(START + 3 * 86_400)] * 2
+
+
+def lines(figure: Figure) -> list[Figure]:
+    return [trace for trace in figure["data"] if trace.get("name") == MACHINE_NAME]
+
+
+def test_the_kernels_count_is_a_line_that_ends_where_its_last_interval_ends() -> None:
+    """Known, known, unknown, known alone: two lines, each a point longer than its values."""
+    range_ = range_of(5)
+    use = host([1.0, 2.0, 1.0, 1.0, NAN], machine=[3.0, 5.0, NAN, 4.0, NAN])
+    figure = card(use, Grid.over(range_), range_, UNKNOWN)
+    assert [line["x0"] for line in lines(figure)] == ["2026-11-20 00:00", "2026-11-20 00:15"]
+    assert [line["y"] for line in lines(figure)] == [[3.0, 5.0, 5.0], [4.0, 4.0]]
+    assert all(line["dx"] == 300_000 and line["yaxis"] == "y" for line in lines(figure))
+    assert not any("stackgroup" in line for line in lines(figure))
+    assert figure["layout"]["yaxis"]["range"] == [0, 5.3], "the line is inside"
+    assert len({line["uid"] for line in lines(figure)}) == 2
+    assert [trace["yaxis"] for trace in figure["data"][:2]] == ["y", "y2"], "layers come first"
+
+
+def test_the_line_above_a_stack_is_neither_a_layer_nor_a_click() -> None:
+    found = consumers({"ana": [3.0, NAN], OTHER: [0.5, NAN]}, [4.5, NAN])
+    (line,) = lines(stack(found, UTC, None))
+    assert line["y"] == [4.5, 4.5]
+    assert "meta" not in line
+    assert line["hoverinfo"] == "skip"
+    assert stack(found, UTC, None)["layout"]["yaxis"]["range"] == [0, 4.77]
+    assert lines(stack(consumers({OTHER: [1.0, 2.0]}), UTC, None)) == [], "unknown everywhere"
 
 
 def consumers(layers: dict[str, list[float]], counted: list[float] | None = None) -> Consumers:

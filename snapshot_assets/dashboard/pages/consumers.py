@@ -16,6 +16,7 @@ from snapshot_assets.dashboard.browser import ConsumersMeta
 from snapshot_assets.dashboard.colours import looks
 from snapshot_assets.dashboard.figures import (
     MACHINE_NAME,
+    MACHINES_NAME,
     UNITS,
     UNSEEN_WHY,
     printable,
@@ -310,7 +311,7 @@ def _meta(found: Consumers, question: Question) -> ConsumersMeta:
         "start": found.grid.start,
         "step": found.grid.step,
         "covered_hosts": found.coverage.hosts.tolist(),
-        "machine_name": MACHINE_NAME,
+        "machine_name": MACHINE_NAME if found.hosts == 1 else MACHINES_NAME,
         "machine": short(found.machine.used),
         "unseen": short(found.machine.unseen),
         "unseen_why": UNSEEN_WHY[found.measure],
