@@ -127,8 +127,8 @@ class ConsumersMeta(TypedDict):
         hosts: number of hosts with cover in the range.
         machine_name: what the line above the stack is called.
         machine: what the kernel counted in each interval; None if it is unknown.
-        unseen: how much of it is in no user's figures; None also if that is little.
-        unseen_why: the reason.
+        nobodys: how much of it is in no user's figures; None also if that is little.
+        nobodys_why: the reason.
         swatches: CSS background of each layer.
         file: name of the download, without its ending.
     """
@@ -142,8 +142,8 @@ class ConsumersMeta(TypedDict):
     hosts: int
     machine_name: str
     machine: list[float | None]
-    unseen: list[float | None]
-    unseen_why: str
+    nobodys: list[float | None]
+    nobodys_why: str
     swatches: list[str]
     file: str
 

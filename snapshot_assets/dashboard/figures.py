@@ -48,7 +48,7 @@ MACHINE_UID = "machine"
 MACHINE_NAME = "whole machine (kernel)"
 MACHINES_NAME = "all machines (kernel)"
 # Why the kernel counts more than all users together.
-UNSEEN_WHY: dict[Measure, str] = {
+NOBODYS_WHY: dict[Measure, str] = {
     "cpu": "no snapshot saw it, or the account is excluded",
     "mem": "no snapshot saw it, or the kernel itself uses it",
 }

@@ -28,8 +28,8 @@ COLUMNS: Mapping[Measure, tuple[str, str, str]] = {
 }
 # Of what the kernel counted, besides: what the machine has, and what users used in the same time.
 MACHINE_COLUMNS: Mapping[Measure, tuple[str, str]] = {
-    "cpu": ("cores_capacity", "seen_core_seconds"),
-    "mem": ("gb_capacity", "seen_gb_seconds"),
+    "cpu": ("cores_capacity", "users_core_seconds"),
+    "mem": ("gb_capacity", "users_gb_seconds"),
 }
 
 
@@ -84,18 +84,19 @@ def machine_frame(
     Takes the arguments of :func:`tidy`.
     """
     mean, peak, unit_seconds = COLUMNS[measure]
-    capacity, seen_seconds = MACHINE_COLUMNS[measure]
+    capacity, users_seconds = MACHINE_COLUMNS[measure]
     stacked = _Stacked(summaries, measure, ())
     counts = [summary.parts[measure].machine for _, summary in summaries]
     amount = _stack([count.amount for count in counts])
     covered_seconds = _concatenated([count.covered for count in counts]) * BUCKET_SECONDS / MICRO
-    seen = _concatenated([count.seen_seconds for count in counts])
+    users = _concatenated([count.users_seconds for count in counts])
+    known = covered_seconds > 0
+    seconds = np.where(known, amount.seconds / MICRO, np.nan)
+    peaks = _known(amount.peak)
+    # Of no time and of no use there is no share.
     with np.errstate(invalid="ignore", divide="ignore"):
-        known = np.where(covered_seconds > 0, 1.0, np.nan)
-        seconds = amount.seconds * known / MICRO
-        peaks = _known(amount.peak)
-        seen_share = np.where(amount.seconds > 0, seen / amount.seconds, np.nan)
         means = peaks if resolution == "5min" else seconds / covered_seconds
+        users_share = np.where(amount.seconds > 0, users / amount.seconds, np.nan)
     return pd.DataFrame(
         _keys(stacked)
         | {
@@ -103,8 +104,8 @@ def machine_frame(
             peak: peaks,
             unit_seconds: seconds,
             capacity: _known(_concatenated([count.capacity for count in counts])),
-            seen_seconds: seen * known / MICRO,
-            "seen_share": seen_share,
+            users_seconds: np.where(known, users / MICRO, np.nan),
+            "users_share": users_share,
             "covered_seconds": covered_seconds,
             "coverage": covered_seconds / STEP_SECONDS[resolution],
             "settled": stacked.settled,

@@ -74,13 +74,13 @@ class MachineAmount:
     Attributes:
         covered: covered time of these buckets, in millionths of a bucket; 0 if there are none.
         amount: use of the whole machine in that time; its peak is UNKNOWN if there are none.
-        seen_seconds: unit-seconds of all users in that time.
+        users_seconds: unit-seconds of all users in that time.
         capacity: the newest known in the interval, millionths of a core or of a GB, or UNKNOWN.
     """
 
     covered: Ints
     amount: Amount
-    seen_seconds: Ints
+    users_seconds: Ints
     capacity: Ints
 
 
@@ -202,7 +202,7 @@ def coarsened(summary: Summary, resolution: Resolution) -> Summary:
                 machine=MachineAmount(
                     covered=np.add.reduceat(part.machine.covered, firsts),
                     amount=_reduced(part.machine.amount, firsts),
-                    seen_seconds=np.add.reduceat(part.machine.seen_seconds, firsts),
+                    users_seconds=np.add.reduceat(part.machine.users_seconds, firsts),
                     capacity=_newest_known(part.machine.capacity, firsts),
                 ),
             )
@@ -280,7 +280,7 @@ def _machine_amount(count: MachineCount, total_seconds: Ints, coverage: Ints) ->
         amount=Amount(
             seconds=np.where(known, _unit_seconds(count.used, coverage), 0), peak=count.used
         ),
-        seen_seconds=np.where(known, total_seconds, 0),
+        users_seconds=np.where(known, total_seconds, 0),
         capacity=count.capacity,
     )
 

@@ -62,7 +62,7 @@ UNKNOWN: Mapping[Measure, float | None] = {"cpu": None, "mem": None}
 
 def machine(used: list[float], capacity: float | None) -> MachineUse:
     values = np.array(used)
-    return MachineUse(used=values, unseen=values * NAN, capacity={"alice": capacity})
+    return MachineUse(used=values, nobodys=values * NAN, capacity={"alice": capacity})
 
 
 def host(values: list[float], **options: Any) -> HostUse:

@@ -104,7 +104,7 @@ def test_the_tooltips_say_how_much_is_in_no_users_figures(counted_world: World) 
     assert bob["machine"] == []
     assert meta["machine_name"] == MACHINE_NAME
     assert meta["machine"] == [*[6.0] * 11, None], "the newest bucket is on its way"
-    assert meta["unseen"] == [*[3.0] * 11, None]
+    assert meta["nobodys"] == [*[3.0] * 11, None]
 
 
 def test_right_now_says_what_the_whole_machine_does(counted_world: World) -> None:

@@ -128,8 +128,8 @@ def test_an_hour_of_the_machine_is_weighed_by_the_covered_time_of_the_counted_bu
     assert row["core_seconds"] == 2_100
     assert row["cores_mean"] == pytest.approx(2_100 / 450)
     assert (row["cores_peak"], row["cores_capacity"]) == (6.0, 128.0), "the newest capacity"
-    assert row["seen_core_seconds"] == 750, "not the third bucket's, which the kernel did not count"
-    assert row["seen_share"] == pytest.approx(750 / 2_100)
+    assert row["users_core_seconds"] == 750, "not the uncounted third bucket's"
+    assert row["users_share"] == pytest.approx(750 / 2_100)
     assert (row["covered_seconds"], row["coverage"]) == (450, 0.125)
     (document,) = parsed_documents(averaged("alice", summarise(worked_example(), "hour")), "hour")
     assert document["cpu"]["machine"] == {"cpu_norm": 4.666667, "cores": 128}
@@ -151,19 +151,19 @@ def test_a_frame_by_machine_has_the_rows_of_the_hosts_total_and_nan_for_the_unkn
         "cores_peak": "float64",
         "core_seconds": "float64",
         "cores_capacity": "float64",
-        "seen_core_seconds": "float64",
-        "seen_share": "float64",
+        "users_core_seconds": "float64",
+        "users_share": "float64",
         "covered_seconds": "float64",
         "coverage": "float64",
         "settled": "bool",
     }
     unknown = frame.iloc[2]
     assert unknown[["cores_mean", "cores_peak", "core_seconds", "cores_capacity"]].isna().all()
-    assert unknown[["seen_core_seconds", "seen_share"]].isna().all()
+    assert unknown[["users_core_seconds", "users_share"]].isna().all()
     assert (unknown["covered_seconds"], unknown["coverage"]) == (0, 0)
     memory = frame_of(worked_example(), "5min", "mem").iloc[1]
     assert (memory["gb_mean"], memory["gb_capacity"]) == (0, 1000)
-    assert np.isnan(memory["seen_share"]), "nothing of nothing"
+    assert np.isnan(memory["users_share"]), "nothing of nothing"
     assert len(frame_of(usage_of("alice", {}), "day")) == 0
 
 
@@ -175,7 +175,7 @@ def test_frames_by_machine_equal_the_slow_way_over_documents(
     expected = slow_machine_frame(as_documents(usage), measure, step)
     frame = frame_of(usage, resolution, measure)
     mean, peak, unit_seconds = COLUMNS[measure]
-    capacity, seen_seconds = MACHINE_COLUMNS[measure]
+    capacity, users_seconds = MACHINE_COLUMNS[measure]
     assert [int(start.timestamp()) for start in frame["start"]] == list(expected)
     for row, slow in zip(frame.to_dict("records"), expected.values(), strict=True):
         rounding = (step // 300) * 1e-6
@@ -183,7 +183,7 @@ def test_frames_by_machine_equal_the_slow_way_over_documents(
         assert row[peak] == known(slow.peak)
         assert row[capacity] == known(slow.capacity)
         assert row[unit_seconds] == known(slow.unit_seconds, rounding)
-        assert row[seen_seconds] == known(slow.seen_seconds, rounding)
+        assert row[users_seconds] == known(slow.users_seconds, rounding)
         off = rounding / max(row["covered_seconds"], 1e-9)
         assert row[mean] == known(slow.mean, 0 if resolution == "5min" else off)
 
@@ -203,7 +203,7 @@ def test_hours_of_the_machine_add_up_to_the_same_days_as_buckets(usage: Usage) -
                 machine.covered.tolist(),
                 machine.amount.seconds.tolist(),
                 machine.amount.peak.tolist(),
-                machine.seen_seconds.tolist(),
+                machine.users_seconds.tolist(),
                 machine.capacity.tolist(),
             )
             for machine in machines

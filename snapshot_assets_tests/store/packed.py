@@ -72,7 +72,7 @@ class Counted(NamedTuple):
 
     covered: int = 0
     seconds: int = 0
-    seen_seconds: int = 0
+    users_seconds: int = 0
     peak: int = UNKNOWN
     capacity: int = UNKNOWN
 

@@ -55,16 +55,16 @@ def test_both_readers_tell_what_the_kernel_counted(
     alice, bob = (frame[frame["host"] == host] for host in ("alice", "bob"))
     assert alice["cores_mean"].tolist()[:5] == [4.0] * 5
     assert alice["core_seconds"].sum() == 5 * 3_600 * 4
-    assert alice["seen_share"].tolist()[:5] == [0.25] * 5
+    assert alice["users_share"].tolist()[:5] == [0.25] * 5
     assert alice["cores_capacity"].tolist()[:5] == [64.0] * 5
     assert alice["covered_seconds"].tolist() == [3_600.0] * 5 + [0.0] * 5
     assert alice["cores_mean"].isna().tolist() == [False] * 5 + [True] * 5
     assert len(bob) == 10
-    assert bob[["cores_mean", "cores_capacity", "seen_share"]].isna().all(axis=None)
+    assert bob[["cores_mean", "cores_capacity", "users_share"]].isna().all(axis=None)
     memory = frames["mem"]
     assert memory["gb_mean"].max() == 8.0
     assert memory["gb_capacity"].max() == 512.0
-    assert memory["seen_gb_seconds"].sum() == 5 * 3_600 * 2
+    assert memory["users_gb_seconds"].sum() == 5 * 3_600 * 2
 
 
 @pytest.mark.parametrize("resolution", ["5min", "hour", "day", "auto"])

@@ -99,7 +99,7 @@ def intervals(read: Callable[[Any], Summary]) -> dict[int, packed.Interval]:
                     for column in (
                         counted.covered,
                         counted.amount.seconds,
-                        counted.seen_seconds,
+                        counted.users_seconds,
                         counted.amount.peak,
                         counted.capacity,
                     )

@@ -19,7 +19,7 @@ from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.browser import Outcome, PageRequest, split
 from snapshot_assets.dashboard.capacity import Capacities
-from snapshot_assets.dashboard.figures import MACHINE_NAME, UNITS, UNSEEN_WHY
+from snapshot_assets.dashboard.figures import MACHINE_NAME, NOBODYS_WHY, UNITS
 from snapshot_assets.dashboard.http.metrics import count_store_failure
 from snapshot_assets.dashboard.memo import Memo
 from snapshot_assets.dashboard.options import DashboardOptions
@@ -254,9 +254,9 @@ def machine_texts(machine: Mapping[Measure, MachineShare]) -> list[str]:
     return [
         *([f"{MACHINE_NAME}: {', '.join(known)}"] if known else []),
         *(
-            f"{number(share.unseen)} {UNITS[measure]} in no user's figures: {UNSEEN_WHY[measure]}"
+            f"{number(share.nobodys)} {UNITS[measure]} in no user's figures: {NOBODYS_WHY[measure]}"
             for measure, share in machine.items()
-            if share.unseen is not None
+            if share.nobodys is not None
         ),
     ]
 

@@ -28,12 +28,12 @@ class MachineShare:
 
     Attributes:
         used: mean of the whole machine.
-        unseen: how much of it is in no user's figures; None also if that is little.
+        nobodys: how much of it is in no user's figures; None also if that is little.
         capacity: what the machine has.
     """
 
     used: float | None = None
-    unseen: float | None = None
+    nobodys: float | None = None
     capacity: float | None = None
 
 
@@ -43,19 +43,19 @@ class MachineUse:
 
     Attributes:
         used: mean of each interval; NaN if it is unknown.
-        unseen: how much of it is in no user's figures; NaN also if that is little.
+        nobodys: how much of it is in no user's figures; NaN also if that is little.
         capacity: what each machine has, by host; the newest known number, None without one.
     """
 
     used: Floats
-    unseen: Floats
+    nobodys: Floats
     capacity: Mapping[str, float | None]
 
     @classmethod
     def unknown(cls, grid: Grid) -> MachineUse:
         """Nothing is known of any machine."""
         nothing = np.full(grid.count, np.nan)
-        return cls(used=nothing, unseen=nothing, capacity={})
+        return cls(used=nothing, nobodys=nothing, capacity={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,46 +64,44 @@ class MachineRows:
 
     Attributes:
         used: mean of the whole machine, cores or GB; NaN if it is unknown.
-        missing: used minus what users used in the same time.
+        difference: used minus what users used in the same time.
         capacity: what the machine has; NaN if it is unknown.
     """
 
     used: Floats
-    missing: Floats
+    difference: Floats
     capacity: Floats
 
     @classmethod
     def of(cls, frame: pd.DataFrame, measure: Measure) -> MachineRows:
         """The rows of a frame by machine."""
         mean, _, seconds = COLUMNS[measure]
-        capacity, seen_seconds = MACHINE_COLUMNS[measure]
-        columns = {name: frame[name].to_numpy() for name in (mean, seconds, capacity, seen_seconds)}
-        covered = frame["covered_seconds"].to_numpy()
-        missing = columns[seconds] - columns[seen_seconds]
+        capacity, users_seconds = MACHINE_COLUMNS[measure]
+        difference = (frame[seconds] - frame[users_seconds]) / frame["covered_seconds"]
         return cls(
-            used=columns[mean],
-            missing=np.divide(missing, covered, out=np.full(len(frame), np.nan), where=covered > 0),
-            capacity=columns[capacity],
+            used=frame[mean].to_numpy(),
+            difference=difference.to_numpy(),
+            capacity=frame[capacity].to_numpy(),
         )
 
     def of_host(self, host: str, rows: slice, positions: Ints, grid: Grid) -> MachineUse:
         """The rows of one host on a grid."""
-        used, missing = (np.full(grid.count, np.nan) for _ in range(2))
+        used, difference = (np.full(grid.count, np.nan) for _ in range(2))
         used[positions[rows]] = self.used[rows]
-        missing[positions[rows]] = self.missing[rows]
+        difference[positions[rows]] = self.difference[rows]
         return MachineUse(
             used=used,
-            unseen=_where_far(missing, used),
+            nobodys=_where_far(difference, used),
             capacity={host: newest_known(self.capacity[rows])},
         )
 
     def first(self) -> MachineShare:
         """The first row."""
-        used, missing, capacity = (
-            None if np.isnan(values[0]) else float(values[0])
-            for values in (self.used, self.missing, self.capacity)
+        nobodys = _where_far(self.difference[:1], self.used[:1])
+        used, nobody, capacity = (
+            newest_known(values[:1]) for values in (self.used, nobodys, self.capacity)
         )
-        return machine_share(used, capacity, 0.0 if used is None else used - (missing or 0.0))
+        return MachineShare(used=used, nobodys=nobody, capacity=capacity)
 
     def together(
         self, hosts: list[tuple[str, slice]], positions: Ints, covered_hosts: Ints, grid: Grid
@@ -120,13 +118,13 @@ class MachineRows:
         at = positions[known]
         counted = np.bincount(at, minlength=grid.count)
         whole = (counted == covered_hosts) & (covered_hosts > 0)
-        used, missing = (
+        used, difference = (
             np.where(whole, np.bincount(at, weights=values[known], minlength=grid.count), np.nan)
-            for values in (self.used, self.missing)
+            for values in (self.used, self.difference)
         )
         return MachineUse(
             used=used,
-            unseen=_where_far(missing, used),
+            nobodys=_where_far(difference, used),
             capacity={host: newest_known(self.capacity[rows]) for host, rows in hosts},
         )
 
@@ -141,15 +139,15 @@ def machine_share(used: float | None, capacity: float | None, users: float) -> M
     """
     if used is None:
         return MachineShare(capacity=capacity)
-    far = float(_where_far(np.array([used - users]), np.array([used]))[0])
-    return MachineShare(used=used, unseen=None if np.isnan(far) else far, capacity=capacity)
+    nobodys = newest_known(_where_far(np.array([used - users]), np.array([used])))
+    return MachineShare(used=used, nobodys=nobodys, capacity=capacity)
 
 
-def _where_far(missing: Floats, used: Floats) -> Floats:
-    """What is missing in the users' figures, where that is much; NaN elsewhere."""
+def _where_far(difference: Floats, used: Floats) -> Floats:
+    """The difference between machine and users, where it is much; NaN elsewhere."""
     # Comparisons with NaN are false.
-    far = (missing >= _FAR_AMOUNT) & (missing >= _FAR_SHARE * used)
-    found: Floats = np.where(far, missing, np.nan)
+    far = (difference >= _FAR_AMOUNT) & (difference >= _FAR_SHARE * used)
+    found: Floats = np.where(far, difference, np.nan)
     return found
 
 

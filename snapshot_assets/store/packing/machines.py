@@ -24,7 +24,7 @@ MACHINE_OF_BUCKETS: Columns = tuple(
 MACHINE_OF_INTERVALS: Columns = (
     Column("machine_covered", since=3),
     Column("machine_seconds", since=3),
-    Column("machine_seen_seconds", since=3),
+    Column("machine_users_seconds", since=3),
     Column("machine_peak", since=3),
     Column("machine_capacity", since=3),
 )
@@ -55,7 +55,7 @@ def packed_machine_amount(machine: MachineAmount) -> dict[str, Ints]:
     return {
         "machine_covered": machine.covered,
         "machine_seconds": machine.amount.seconds,
-        "machine_seen_seconds": machine.seen_seconds,
+        "machine_users_seconds": machine.users_seconds,
         "machine_peak": machine.amount.peak - UNKNOWN,
         "machine_capacity": machine.capacity - UNKNOWN,
     }
@@ -66,6 +66,6 @@ def unpacked_machine_amount(columns: Mapping[str, Ints]) -> MachineAmount:
     return MachineAmount(
         covered=columns["machine_covered"],
         amount=Amount(seconds=columns["machine_seconds"], peak=columns["machine_peak"] + UNKNOWN),
-        seen_seconds=columns["machine_seen_seconds"],
+        users_seconds=columns["machine_users_seconds"],
         capacity=columns["machine_capacity"] + UNKNOWN,
     )

@@ -124,9 +124,9 @@ class RedisReader(ThreadedClient):
             float64:
 
             * ``cores_capacity`` or ``gb_capacity``: what the machine has; the newest known
-            * ``seen_core_seconds`` or ``seen_gb_seconds``: what all users together used in the time
-              of which the kernel's count is known; these add up
-            * ``seen_share``: this divided by the machine's seconds. Processes that no snapshot saw
+            * ``users_core_seconds`` or ``users_gb_seconds``: what all users together used in the
+              time of which the kernel's count is known; these add up
+            * ``users_share``: this divided by the machine's seconds. Processes that no snapshot saw
               and excluded accounts make it smaller; memory that processes share makes it larger
 
             ``covered_seconds`` and ``coverage`` are of the covered time of which the kernel's count

@@ -45,12 +45,12 @@ def test_each_host_has_its_own_count_and_newest_capacity(counted_world: World) -
         alice, bob = read_overview(reader, HOUR).hosts
     cpu, mem = alice.machine["cpu"], alice.machine["mem"]
     assert cpu.used.tolist() == [6.0] * 12
-    assert cpu.unseen == pytest.approx([3.0] * 12)
+    assert cpu.nobodys == pytest.approx([3.0] * 12)
     assert cpu.capacity == {"alice": 64.0}
     assert mem.used == pytest.approx([8.5] * 12)
-    assert np.isnan(mem.unseen).all(), "half a GB of 8.5 is little"
+    assert np.isnan(mem.nobodys).all(), "half a GB of 8.5 is little"
     assert np.isnan(bob.machine["cpu"].used).tolist() == [True] * 6 + [False] * 6
-    assert np.isnan(bob.machine["cpu"].unseen).all(), "a tenth of a core of 3.1 is little"
+    assert np.isnan(bob.machine["cpu"].nobodys).all(), "a tenth of a core of 3.1 is little"
     assert bob.machine["cpu"].capacity == {"bob": 48.0}
     assert bob.machine["mem"].capacity == {"bob": None}
     assert (bob.newest_of_machine("cpu"), bob.newest_of_machine("mem")) == (3.1, None)
@@ -63,7 +63,7 @@ def test_hosts_together_are_known_where_each_host_with_cover_is(counted_world: W
         memory = read_consumers(reader, HOUR, "username", "mem").machine
     assert np.isnan(both.used).tolist() == [True] * 6 + [False] * 6, "bob's half is unknown"
     assert both.used[6:] == pytest.approx([9.1] * 6)
-    assert both.unseen[6:] == pytest.approx([3.1] * 6)
+    assert both.nobodys[6:] == pytest.approx([3.1] * 6)
     assert both.capacity == {"alice": 64.0, "bob": 48.0}
     assert alone.used == pytest.approx([6.0] * 12)
     assert np.isnan(memory.used).all()
@@ -76,7 +76,7 @@ def test_a_machine_is_not_compared_with_a_single_user(counted_world: World) -> N
             reader, HOUR, "comm", "cpu", hosts=["alice"], only=("username", "ana")
         )
     assert np.isnan(found.machine.used).all()
-    assert np.isnan(found.machine.unseen).all()
+    assert np.isnan(found.machine.nobodys).all()
     assert found.machine.capacity == {"alice": 64.0}
 
 
@@ -101,10 +101,10 @@ def test_an_interval_says_of_the_machine_what_the_readers_document_says(
     for measure, share in found.machine.items():
         its = wanted.machine[measure]
         assert (share.used, share.capacity) == (its.used, its.capacity)
-        assert share.unseen == (its.unseen and pytest.approx(its.unseen))
+        assert share.nobodys == (its.nobodys and pytest.approx(its.nobodys))
     if host == "alice":
-        assert found.machine["cpu"] == MachineShare(used=6.0, unseen=3.0, capacity=64.0)
-        assert found.machine["mem"] == MachineShare(used=8.5, unseen=None, capacity=512.0)
+        assert found.machine["cpu"] == MachineShare(used=6.0, nobodys=3.0, capacity=64.0)
+        assert found.machine["mem"] == MachineShare(used=8.5, nobodys=None, capacity=512.0)
     else:
         assert found.machine["mem"] == MachineShare()
 
@@ -112,6 +112,6 @@ def test_an_interval_says_of_the_machine_what_the_readers_document_says(
 def test_right_now_says_what_the_newest_document_says_of_the_machine(counted_world: World) -> None:
     with counted_world.reader() as reader:
         alice, bob = right_now(reader, NOW).hosts
-    assert alice.machine["cpu"] == MachineShare(used=6.0, unseen=3.0, capacity=64)
-    assert bob.machine["cpu"] == MachineShare(used=3.1, unseen=None, capacity=48)
+    assert alice.machine["cpu"] == MachineShare(used=6.0, nobodys=3.0, capacity=64)
+    assert bob.machine["cpu"] == MachineShare(used=3.1, nobodys=None, capacity=48)
     assert bob.machine["mem"] == MachineShare()

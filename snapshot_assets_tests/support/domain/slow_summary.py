@@ -60,7 +60,7 @@ class SlowMachine(NamedTuple):
     peak: Fraction | None
     unit_seconds: Fraction | None
     capacity: Fraction | None
-    seen_seconds: Fraction | None
+    users_seconds: Fraction | None
     covered_seconds: Fraction
 
 
@@ -71,7 +71,7 @@ def slow_machine_frame(
     used_field, capacity_field = MACHINE_FIELDS[measure]
     found = {}
     for interval in sorted({bucket // step * step for bucket in documents}):
-        seconds, seen, time = Fraction(0), Fraction(0), Fraction(0)
+        seconds, users, time = Fraction(0), Fraction(0), Fraction(0)
         peak = capacity = None
         for bucket in sorted(b for b in documents if b // step * step == interval):
             part = documents[bucket][measure]
@@ -80,7 +80,7 @@ def slow_machine_frame(
             if used_field in machine:
                 used = _exact(machine[used_field])
                 seconds += used * covered
-                seen += _exact(part["command"][FIELDS[measure]]) * covered
+                users += _exact(part["command"][FIELDS[measure]]) * covered
                 time += covered
                 peak = used if peak is None else max(peak, used)
             if capacity_field in machine:
@@ -91,7 +91,7 @@ def slow_machine_frame(
             peak=peak,
             unit_seconds=seconds if known else None,
             capacity=capacity,
-            seen_seconds=seen if known else None,
+            users_seconds=users if known else None,
             covered_seconds=time,
         )
     return found
