@@ -18,7 +18,7 @@ from snapshot_assets.domain.measures import Measure
 
 # The users' figures are far below the kernel's if this share of its count is in none of them, and
 # at least so many cores or GB.
-_FAR_SHARE = 0.1
+_FAR_SHARE = 0.2
 _FAR_AMOUNT = 0.1
 
 
