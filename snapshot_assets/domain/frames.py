@@ -81,12 +81,12 @@ def machine_frame(
 ) -> pd.DataFrame:
     """What the kernel counted, as one frame with the rows of :func:`tidy` without a grouping.
 
-    Takes the arguments of :func:`tidy`.
+    Takes the arguments of :func:`tidy`; all summaries hold the machine.
     """
     mean, peak, unit_seconds = COLUMNS[measure]
     capacity, users_seconds = MACHINE_COLUMNS[measure]
     stacked = _Stacked(summaries, measure, ())
-    counts = [summary.parts[measure].machine for _, summary in summaries]
+    counts = [summary.parts[measure].counted for _, summary in summaries]
     amount = _stack([count.amount for count in counts])
     covered_seconds = _concatenated([count.covered for count in counts]) * BUCKET_SECONDS / MICRO
     users = _concatenated([count.users_seconds for count in counts])

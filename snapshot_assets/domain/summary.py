@@ -92,13 +92,25 @@ class Part:
         total: all use, by interval.
         other: use that no entry lists, by interval.
         groups: listed use, by grouping.
-        machine: what the kernel counted, by interval; it is in none of the others.
+        machine: what the kernel counted, by interval; it is in none of the others. None if a reader
+            did not ask for it.
     """
 
     total: Amount
     other: Amount
     groups: Mapping[Grouping, Group]
-    machine: MachineAmount
+    machine: MachineAmount | None
+
+    @property
+    def counted(self) -> MachineAmount:
+        """What the kernel counted.
+
+        Raises:
+            ValueError: whoever made the summary did not ask for it.
+        """
+        if self.machine is None:
+            raise ValueError("this summary does not have what the kernel counted")
+        return self.machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +171,7 @@ def summarise(
             other=remainder(whole, pairs, usage.others(measure)),
             # Within a bucket, the values of a user's commands add up to the user's value.
             groups={grouping: _grouped(usage.owners, pairs, grouping) for grouping in groupings},
-            machine=_machine_amount(usage.machine[measure], total, usage.coverage),
+            machine=_machine_amount(usage.machine.get(measure), total, usage.coverage),
         )
     fine = Summary(
         step_seconds=BUCKET_SECONDS,
@@ -199,12 +211,7 @@ def coarsened(summary: Summary, resolution: Resolution) -> Summary:
                     )
                     for grouping, group in part.groups.items()
                 },
-                machine=MachineAmount(
-                    covered=np.add.reduceat(part.machine.covered, firsts),
-                    amount=_reduced(part.machine.amount, firsts),
-                    users_seconds=np.add.reduceat(part.machine.users_seconds, firsts),
-                    capacity=_newest_known(part.machine.capacity, firsts),
-                ),
+                machine=None if part.machine is None else _coarser(part.machine, firsts),
             )
             for measure, part in summary.parts.items()
         },
@@ -240,13 +247,8 @@ def averaged(host: str, summary: Summary) -> Usage:
         entries[measure] = Entries(
             bucket_index=pairs.interval_index, owner_index=pairs.name_index, micro=means
         )
-        counted = part.machine
-        known = counted.covered > 0
-        used = np.full(len(known), UNKNOWN)
-        used[known] = _mean(
-            counted.amount.seconds[known], counted.covered[known] * BUCKET_SECONDS / MICRO
-        )
-        machine[measure] = MachineCount(used=used, capacity=counted.capacity)
+        if part.machine is not None:
+            machine[measure] = _averaged_machine(part.machine)
     shares = covered_seconds * MICRO / summary.step_seconds
     return Usage(
         hosts=(host,),
@@ -272,8 +274,12 @@ def _unit_seconds(micro: Ints, coverage: Ints) -> Ints:
     return (micro * coverage * 3 + 5_000) // 10_000
 
 
-def _machine_amount(count: MachineCount, total_seconds: Ints, coverage: Ints) -> MachineAmount:
+def _machine_amount(
+    count: MachineCount | None, total_seconds: Ints, coverage: Ints
+) -> MachineAmount | None:
     """What the kernel counted in each bucket; the bucket's covered time weighs it, as all use."""
+    if count is None:
+        return None
     known = count.used != UNKNOWN
     return MachineAmount(
         covered=np.where(known, coverage, 0),
@@ -283,6 +289,23 @@ def _machine_amount(count: MachineCount, total_seconds: Ints, coverage: Ints) ->
         users_seconds=np.where(known, total_seconds, 0),
         capacity=count.capacity,
     )
+
+
+def _coarser(machine: MachineAmount, firsts: Ints) -> MachineAmount:
+    return MachineAmount(
+        covered=np.add.reduceat(machine.covered, firsts),
+        amount=_reduced(machine.amount, firsts),
+        users_seconds=np.add.reduceat(machine.users_seconds, firsts),
+        capacity=_newest_known(machine.capacity, firsts),
+    )
+
+
+def _averaged_machine(machine: MachineAmount) -> MachineCount:
+    known = machine.covered > 0
+    covered_seconds = machine.covered[known] * BUCKET_SECONDS / MICRO
+    used = np.full(len(known), UNKNOWN)
+    used[known] = _mean(machine.amount.seconds[known], covered_seconds)
+    return MachineCount(used=used, capacity=machine.capacity)
 
 
 def _newest_known(values: Ints, firsts: Ints) -> Ints:

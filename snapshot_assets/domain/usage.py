@@ -100,7 +100,8 @@ class Usage:
         settled: whether the bucket is settled rather than live.
         totals: an array for each measure, millionths of a core or of a GB.
         entries: for each measure the entries of all buckets.
-        machine: for each measure what the kernel counted; it is in no total and in no entry.
+        machine: for each measure what the kernel counted; it is in no total and in no entry. Empty
+            if a reader did not ask for it.
     """
 
     hosts: tuple[str, ...]
@@ -162,7 +163,7 @@ class Usage:
             settled=self.settled[rows],
             totals={measure: self.totals[measure][rows] for measure in MEASURES},
             entries=entries,
-            machine={measure: self.machine[measure].at(rows) for measure in MEASURES},
+            machine={measure: count.at(rows) for measure, count in self.machine.items()},
         )
 
     def by_host_day(self) -> Iterator[tuple[str, int, Usage]]:
@@ -306,7 +307,7 @@ def joined(usages: Sequence[Usage]) -> Usage:
                 used=np.concatenate([part.machine[m].used for part in usages]),
                 capacity=np.concatenate([part.machine[m].capacity for part in usages]),
             )
-            for m in MEASURES
+            for m in usages[0].machine
         },
     )
     order = np.argsort(whole.start, kind="stable")

@@ -197,7 +197,7 @@ def known(value: Any, rounding: float = 0) -> Any:
 @given(usages(days=2))
 def test_hours_of_the_machine_add_up_to_the_same_days_as_buckets(usage: Usage) -> None:
     def said(summary: Summary) -> list[Any]:
-        machines = [summary.parts[measure].machine for measure in MEASURES]
+        machines = [summary.parts[measure].counted for measure in MEASURES]
         return [
             (
                 machine.covered.tolist(),

@@ -92,7 +92,7 @@ def intervals(read: Callable[[Any], Summary]) -> dict[int, packed.Interval]:
                 (int(part.other.seconds[i]), int(part.other.peak[i])),
                 names,
             )
-            counted = part.machine
+            counted = part.counted
             machine[measure] = packed.Counted(
                 *(
                     int(column[i])

@@ -63,9 +63,14 @@ def pack_buckets(usage: Usage) -> dict[int, bytes]:
 
 
 def unpack_buckets(
-    host: str, texts: Iterable[bytes], measures: Sequence[Measure] = MEASURES
+    host: str,
+    texts: Iterable[bytes],
+    measures: Sequence[Measure] = MEASURES,
+    machine: bool = True,
 ) -> Usage:
     """The inverse of :func:`pack_buckets`, ascending; only the requested measures have entries.
+
+    What the kernel counted is left out unless ``machine`` asks for it.
 
     Raises:
         PackingError: a text is damaged or of an unknown version.
@@ -91,7 +96,7 @@ def unpack_buckets(
         for version, found in bodies.items():
             if found:
                 _unpack_into(columns, lists, version, found)
-        usage = _usage(host, columns, lists, [*chain(*settled.values())], measures)
+        usage = _usage(host, columns, lists, [*chain(*settled.values())], measures, machine)
     order = np.argsort(usage.start, kind="stable")
     return usage if bool((order == np.arange(len(order))).all()) else usage.at(order)
 
@@ -136,6 +141,7 @@ def _usage(
     lists: dict[Measure, list[list[Any]]],
     settled: list[bool],
     measures: Sequence[Measure],
+    machine: bool,
 ) -> Usage:
     width = _ENTRY_COLUMNS
     sizes, pairs, micros = {}, {}, {}
@@ -167,7 +173,9 @@ def _usage(
             )
             for measure in MEASURES
         },
-        machine=unpacked_machine({name: _ints(values) for name, values in columns.items()}),
+        machine=unpacked_machine({name: _ints(values) for name, values in columns.items()})
+        if machine
+        else {},
     )
 
 

@@ -60,14 +60,22 @@ def pack_day(usage: Usage, day: int) -> bytes:
     return pack(_LAYOUT, whole.owners, [buckets, *entries])
 
 
-def unpack_day(host: str, blob: bytes, day: int, measures: Sequence[Measure] = MEASURES) -> Usage:
+def unpack_day(
+    host: str,
+    blob: bytes,
+    day: int,
+    measures: Sequence[Measure] = MEASURES,
+    machine: bool = True,
+) -> Usage:
     """The inverse of :func:`pack_day`; only the requested measures have entries.
+
+    What the kernel counted is left out unless ``machine`` asks for it.
 
     Raises:
         PackingError: the bytes are damaged or of an unknown version.
     """
     sections = Sections(blob, _LAYOUT)
-    buckets = sections.table(0)
+    buckets = sections.table(0, () if machine else MACHINE_OF_BUCKETS)
     count = len(buckets["start"])
     owners = sections.owners()
     entries = {}
@@ -91,5 +99,5 @@ def unpack_day(host: str, blob: bytes, day: int, measures: Sequence[Measure] = M
         settled=buckets["settled"].astype(np.bool_),
         totals={measure: buckets[measure] for measure in MEASURES},
         entries=entries,
-        machine=unpacked_machine(buckets),
+        machine=unpacked_machine(buckets) if machine else {},
     )

@@ -61,7 +61,7 @@ def pack_summary(summary: Summary, day: int) -> bytes:
     """A summary as one text.
 
     Args:
-        summary: with both measures and all groupings.
+        summary: with both measures, all groupings, and what the kernel counted.
         day: epoch second at which the summary's UTC day starts.
     """
     tables: list[Mapping[str, Any]] = [
@@ -75,7 +75,7 @@ def pack_summary(summary: Summary, day: int) -> bytes:
                 "total_seconds": part.total.seconds,
                 "total_peak": part.total.peak,
                 "other_peak": part.other.peak,
-                **packed_machine_amount(part.machine),
+                **packed_machine_amount(part.counted),
             },
             {
                 "interval_index": pairs.interval_index,
@@ -91,11 +91,17 @@ def pack_summary(summary: Summary, day: int) -> bytes:
 
 
 def unpack_summary(
-    blob: bytes, resolution: Resolution, day: int, measures: Sequence[Measure], grouping: Grouping
+    blob: bytes,
+    resolution: Resolution,
+    day: int,
+    measures: Sequence[Measure],
+    grouping: Grouping,
+    machine: bool = True,
 ) -> Summary:
     """The inverse of :func:`pack_summary`, with these measures and this grouping.
 
-    With an empty grouping, the parts have no groups, and ``other`` is the total.
+    With an empty grouping, the parts have no groups, and ``other`` is the total. What the kernel
+    counted is left out unless ``machine`` asks for it.
 
     Raises:
         PackingError: the bytes are damaged or of an unknown version.
@@ -111,7 +117,9 @@ def unpack_summary(
         covered=found["covered"],
         settled=found["settled"].astype(np.bool_),
         parts={
-            measure: _unpacked_part(sections, measure, owners, grouping, len(found["start"]))
+            measure: _unpacked_part(
+                sections, measure, owners, grouping, len(found["start"]), machine
+            )
             for measure in measures
         },
     )
@@ -123,13 +131,14 @@ def _unpacked_part(
     owners: Sequence[Owner],
     grouping: Grouping,
     intervals: int,
+    with_machine: bool,
 ) -> Part:
     first = 1 + len(_OF_MEASURE) * MEASURES.index(measure)
-    totals = sections.table(first)
+    totals = sections.table(first, () if with_machine else MACHINE_OF_INTERVALS)
     total = Amount(seconds=totals["total_seconds"], peak=totals["total_peak"])
     if len(total.seconds) != intervals:
         raise PackingError("it has another number of totals than of intervals")
-    machine = unpacked_machine_amount(totals)
+    machine = unpacked_machine_amount(totals) if with_machine else None
     if not grouping:
         return Part(total=total, other=total, groups={}, machine=machine)
     listed = sections.table(first + 1)

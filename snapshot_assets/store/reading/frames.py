@@ -59,7 +59,7 @@ class FramePlans(Plans):
         of_machine = _chosen(by) == _MACHINE
         grouping = () if of_machine else _grouping(by)
         pieces, chosen = yield from self._pieces(
-            hosts, start_time, end_time, measures, grouping, resolution
+            hosts, start_time, end_time, measures, grouping, resolution, of_machine
         )
         if of_machine:
             return {measure: machine_frame(pieces, measure, chosen) for measure in measures}
@@ -76,7 +76,7 @@ class FramePlans(Plans):
         """The plan of ``get_frames`` twice, with this ``by`` and by machine, from one reading."""
         grouping = _grouping(by)
         pieces, chosen = yield from self._pieces(
-            hosts, start_time, end_time, MEASURES, grouping, resolution
+            hosts, start_time, end_time, MEASURES, grouping, resolution, machine=True
         )
         return (
             {measure: tidy(pieces, measure, grouping, chosen) for measure in MEASURES},
@@ -91,6 +91,7 @@ class FramePlans(Plans):
         measures: Sequence[Measure],
         grouping: Grouping,
         resolution: Resolution | str,
+        machine: bool,
     ) -> Plan[tuple[list[tuple[str, Summary]], Resolution]]:
         """What a frame is made of, and its resolution."""
         for measure in measures:
@@ -98,7 +99,7 @@ class FramePlans(Plans):
                 raise ValueError(f"measure {measure!r} is unknown; use {' or '.join(MEASURES)}")
         requested = buckets_before(start_time, end_time, self.clock())
         chosen = resolution_of(resolution, requested)
-        pieces = yield from self.summaries(hosts, requested, chosen, measures, grouping)
+        pieces = yield from self.summaries(hosts, requested, chosen, measures, grouping, machine)
         return pieces, chosen
 
     def summaries(
@@ -108,8 +109,12 @@ class FramePlans(Plans):
         resolution: Resolution,
         measures: Sequence[Measure],
         grouping: Grouping,
+        machine: bool,
     ) -> Plan[list[tuple[str, Summary]]]:
-        """Host and summary of each day in the range, by host and then by day."""
+        """Host and summary of each day in the range, by host and then by day.
+
+        The summaries have what the kernel counted only if ``machine`` asks for it.
+        """
         wanted = yield from self._host_days(hosts, days_in(requested))
         found: dict[tuple[str, int], Summary] = {}
         if resolution != "5min":
@@ -119,7 +124,7 @@ class FramePlans(Plans):
                 for host, day in wanted
                 if requested[0] <= day and day + DAY_SECONDS - BUCKET_SECONDS <= requested[-1]
             ]
-            found = yield from self._kept_summaries(whole, resolution, measures, grouping)
+            found = yield from self._kept_summaries(whole, resolution, measures, grouping, machine)
         left = [host_day for host_day in wanted if host_day not in found]
         groupings = [grouping] if grouping else []
         for chunk in chunks(left, _HOST_DAYS_PER_REQUEST):
@@ -135,7 +140,7 @@ class FramePlans(Plans):
                     hosts_by_day.items(), answers, strict=True
                 ):
                     for host, answer in zip(day_hosts, host_answers, strict=True):
-                        usage = self._unpacked(host, day, requested, answer, measures)
+                        usage = self._unpacked(host, day, requested, answer, measures, machine)
                         if usage is not None:
                             usage = usage.between(requested[0], requested[-1])
                             found[host, day] = summarise(usage, resolution, measures, groupings)
@@ -148,7 +153,7 @@ class FramePlans(Plans):
         found = [
             usage
             for day, (answer,) in zip(days, answers, strict=True)
-            if (usage := self._unpacked(host, day, buckets, answer, MEASURES)) is not None
+            if (usage := self._unpacked(host, day, buckets, answer, MEASURES, True)) is not None
         ]
         if not found:
             return None
@@ -172,6 +177,7 @@ class FramePlans(Plans):
         resolution: Resolution,
         measures: Sequence[Measure],
         grouping: Grouping,
+        machine: bool,
     ) -> Plan[dict[tuple[str, int], Summary]]:
         """The summaries that Redis keeps of these days; only settled days have one."""
         found: dict[tuple[str, int], Summary] = {}
@@ -188,7 +194,7 @@ class FramePlans(Plans):
                     if blob is not None:
                         with self._damage_reported(host, day, key):
                             found[host, day] = unpack_summary(
-                                blob, resolution, day, measures, grouping
+                                blob, resolution, day, measures, grouping, machine
                             )
         return found
 
@@ -199,7 +205,13 @@ class FramePlans(Plans):
         return Request("HMGET", keys, fields) if fields else Request("HGETALL", keys)
 
     def _unpacked(
-        self, host: str, day: int, requested: range, answer: Any, measures: Sequence[Measure]
+        self,
+        host: str,
+        day: int,
+        requested: range,
+        answer: Any,
+        measures: Sequence[Measure],
+        machine: bool,
     ) -> Usage | None:
         """One host's day: the day settled as a whole, replaced by newer buckets if there are any.
 
@@ -215,13 +227,13 @@ class FramePlans(Plans):
         parts = []
         with self._damage_reported(host, day, self.keys.frame(host, day)):
             if whole is not None:
-                settled = unpack_day(host, whole, day, measures)
+                settled = unpack_day(host, whole, day, measures, machine)
                 if fields:
                     newer = [bucket_field(start).encode() in fields for start in settled.start]
                     settled = settled.select(~np.array(newer, dtype=np.bool_))
                 parts.append(settled)
             if texts := [text for text in fields.values() if text]:
-                parts.append(unpack_buckets(host, texts, measures))
+                parts.append(unpack_buckets(host, texts, measures, machine))
             return joined(parts) if parts else None
 
     @contextmanager
