@@ -20,7 +20,7 @@ from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.pipeline.proof import prove, source_cpu_seconds
 from snapshot_assets.source.query import ProcessSource, SourceTable, Tally
 from snapshot_assets.store.reading.reader import Document
-from snapshot_assets_tests.support.domain.process_rows import Scenario, scenarios
+from snapshot_assets_tests.support.domain.scenarios import Scenario, scenarios
 from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, execute, load, row
 from snapshot_assets_tests.support.servers import MariaDB
 
