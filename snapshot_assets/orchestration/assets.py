@@ -27,13 +27,13 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
+from snapshot_assets.pipeline.publish import publish
 from snapshot_assets.pipeline.settle import (
     Defect,
     Done,
     RowsKeeper,
     Step,
     account_day,
-    publish,
     settle,
 )
 from snapshot_assets.timing import Timer

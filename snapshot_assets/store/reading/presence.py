@@ -18,6 +18,8 @@ from snapshot_assets.store.transport.answers import decoded_host, decoded_number
 _BUCKETS_PER_REQUEST = 1_000
 _DAYS_PER_REQUEST = 400
 _HOSTS_PER_REQUEST = 500
+# A day has a record of about 90 bytes for each host.
+_RECORD_DAYS_PER_REQUEST = 50
 # last_update() also finds buckets of a writer whose clock is ahead by up to this.
 _CLOCK_TOLERANCE_SECONDS = 3_600
 # last_update() first tries the newest three hours, and only then searches day by day.
@@ -141,6 +143,19 @@ class PresencePlans(Plans):
                     )
                 newer = fields - (0 if covered is None else 2)
                 found[host] = FrameHolding(buckets, newer, bool(by_hour and by_day))
+        return found
+
+    def records(self, days: Sequence[int]) -> Plan[dict[int, dict[str, str]]]:
+        """For each of these UTC days (epoch seconds) the record of each settled host."""
+        found: dict[int, dict[str, str]] = {}
+        for chunk in chunks(days, _RECORD_DAYS_PER_REQUEST):
+            keys = [self.keys.records(day) for day in chunk]
+            (answers,) = yield [Request("HGETALL", keys)]
+            for day, key, fields in zip(chunk, keys, answers, strict=True):
+                found[day] = {
+                    decoded_host(host, key): text.decode("utf-8", "replace")
+                    for host, text in pairs(fields)
+                }
         return found
 
     def progress(self) -> Plan[Progress]:
