@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 RULES = AccountingRules()
 
 
-def recipe(**changes: object) -> dict[str, str]:
+def recipe(**changes: Any) -> dict[str, str]:
     return accounting_recipe(dataclasses.replace(RULES, **changes), "alice")
 
 

@@ -143,7 +143,7 @@ class SnapshotWriter(ThreadedClient):
             table = documents(fresh)
         with timer("validate"):
             validate(SnapshotDocuments, table, f"{_whose(hosts)} in {window}")
-        days = [day for day in days_of(window) if self.keys.hosts_expiry(day) > horizon]
+        days = [d for d in days_of(window) if self.keys.retains(d + DAY_SECONDS, horizon)]
         with timer("write"):
             if stage == "settled" and hosts:
                 self.base.execute([("HDEL", self.keys.records(day), *hosts) for day in days])
