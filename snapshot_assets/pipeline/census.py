@@ -35,7 +35,8 @@ class Irregularity:
         problem: ``missing``, ``surplus`` or ``wrong expiry`` of documents, ``missing in frames`` or
             ``surplus in frames``, ``no summary``, ``no record`` or ``another version`` of a
             host-day, or the error of a lake file.
-        buckets: epoch seconds of the buckets concerned, ascending; empty for a lake file.
+        buckets: epoch seconds of the buckets concerned, ascending; empty for a record and for a
+            lake file.
         restorable: whether a restore from the lake mends it; False for a lake file.
     """
 
@@ -110,7 +111,7 @@ def census(
         if records is not None:
             for host, fingerprint in sorted(fingerprints.items()):
                 if wrong_record := _problem_of_record(records.get(host), fingerprint):
-                    yield Irregularity(day, host, wrong_record, (window.start,))
+                    yield Irregularity(day, host, wrong_record, ())
         stale = [
             bucket
             for bucket, holding in holdings.items()
