@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
     key_prefix: str = Field("", description="Text in front of each Redis key")
     lake: str = Field(
-        "data/lake", min_length=1, description="Path or fsspec URL of the Parquet lake"
+        "data/lake", min_length=1, repr=False, description="Path or fsspec URL of the Parquet lake"
     )
     retention_days: float = Field(
         30, gt=0, le=36_500, description="Redis keeps a bucket's documents this long, days"
@@ -191,7 +191,9 @@ class Settings(BaseSettings):
         None, description="URL that gets a POST with JSON when a run fails, in Slack's format"
     )
     ui_url: str = Field(
-        "http://127.0.0.1:3000", description="Address of Dagster's UI, for links in messages"
+        "http://127.0.0.1:3000",
+        repr=False,
+        description="Address of Dagster's UI, for links in messages",
     )
     start_date: dt.date = Field(
         dt.date(2026, 1, 1), description="First day that can be settled, UTC"
@@ -235,10 +237,7 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as errors:
-            lines = [
-                f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_described(e)}"
-                for e in errors.errors(include_url=False)
-            ]
+            lines = map(_described, errors.errors(include_url=False))
             raise SettingsError("\n".join(lines)) from None
 
     @field_validator("exclude_users", mode="before")
@@ -371,11 +370,22 @@ class Settings(BaseSettings):
         )
 
 
+def usable_settings() -> tuple[Settings, list[str]]:
+    """The settings, with the default in place of each wrong one, and a line for each wrong one."""
+    try:
+        return Settings.load(), []
+    except SettingsError as error:
+        problems = str(error).splitlines()
+    defaults = Settings.model_construct()
+    wrong = [line.partition(":")[0].removeprefix(PREFIX).lower() for line in problems]
+    return Settings.load(**{name: getattr(defaults, name) for name in wrong}), problems
+
+
 def describe_settings() -> list[tuple[str, str, str]]:
     """Variable, default and meaning of each setting, for the docs; no default is an empty text."""
-    rows = []
+    rows, defaults = [], Settings.model_construct()
     for name, info in Settings.model_fields.items():
-        default = info.get_default(call_default_factory=True, validated_data={})
+        default = getattr(defaults, name)
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         shown = "" if default in (None, "", (), {}) else str(default)
@@ -384,9 +394,7 @@ def describe_settings() -> list[tuple[str, str, str]]:
 
 
 def _described(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    given = error.get("input")
+    name = str(error["loc"][0])
+    message = f"{PREFIX}{name.upper()}: {str(error['msg']).removeprefix('Value error, ')}"
     # URLs may hold passwords, so their values are never shown.
-    if error["loc"] and str(error["loc"][0]).endswith("_url"):
-        return message
-    return f"{message} (it is {given!r})"
+    return message if name.endswith(("_url", "lake")) else f"{message} (it is {error['input']!r})"

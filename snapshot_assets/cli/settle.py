@@ -21,10 +21,12 @@ from snapshot_assets.cli.shared import (
     open_writer,
     table,
 )
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
+from snapshot_assets.orchestration.metadata import REMARKS
 from snapshot_assets.orchestration.partitions import known_hosts
 from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets.orchestration.settling import (
@@ -224,9 +226,21 @@ def _print(outcome: Outcome) -> None:
         "expired",
     )
     console.print(table("Settled", headers, rows))
+    for warning in (*_remarks(outcome), *outcome.warnings):
+        console.print(f"warning: {warning}", style="yellow", markup=False)
     passed = outcome.checks - len(outcome.failed_checks) - len(outcome.warnings)
     console.print(f"{passed} of {outcome.checks} checks passed")
-    for warning in outcome.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
     for failure in (*outcome.failures, *outcome.failed_checks):
         console.print(f"failed: {failure}", style="red", markup=False)
+
+
+def _remarks(outcome: Outcome) -> list[str]:
+    """What was odd about the rows that were read, and where."""
+    found: dict[str, list[HostDay]] = defaultdict(list)
+    for host_day, by_asset in sorted(outcome.metadata.items()):
+        for record in by_asset.get(RAW, {}).get(REMARKS, ()):
+            found[str(record.data["remark"])].append(host_day)
+    return [
+        f"{where[0] if len(where) == 1 else f'{len(where)} host-days'}: {remark}"
+        for remark, where in found.items()
+    ]

@@ -175,7 +175,10 @@ def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
         if made.partition is None:
             continue
         host_day = host_day_of(made.partition)
-        values = {name: value.value for name, value in made.metadata.items()}
+        values = {
+            name: value.records if isinstance(value, dg.TableMetadataValue) else value.value
+            for name, value in made.metadata.items()
+        }
         outcome.metadata[host_day][made.asset_key.to_user_string()] = values
     for event in result.all_events:
         if event.is_step_failure:

@@ -21,6 +21,8 @@ COLUMNS = (
 )
 TEXT_COLUMNS = ("host", "username", "comm")
 OPTIONAL_COLUMNS = frozenset({"etimes"})
+# It only narrows a scan and is never read.
+LOCAL_TIME = "snapshot_datetime"
 
 # The kernel's own count: one row per host and snapshot. These names cannot be configured.
 MACHINE_COLUMNS = (

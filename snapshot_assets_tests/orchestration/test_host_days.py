@@ -176,7 +176,7 @@ def test_a_day_asked_for_without_a_row_in_it_is_an_empty_one(both: Pipeline) -> 
     assert {name: check.passed for name, check in checks(result).items()} == dict.fromkeys(
         checks(result), True
     )
-    assert len(checks(result)) == 10
+    assert len(checks(result)) == 11
     made = metadata(result, SNAPSHOTS)
     assert set(made) == {dagster_key(HostDay(DAY, host)) for host in requested}
     lake = both.lake

@@ -14,9 +14,9 @@ from snapshot_assets.domain.accounting.codes import Bools, Floats, Ints, groups,
 from snapshot_assets.domain.accounting.rows import Process
 from snapshot_assets.domain.rules import AccountingRules
 
-# Offsets are added as whole multiples of this, about a microsecond. Their sum over many snapshots is
-# then exact, so it does not depend on where the rows begin.
-_OFFSET_UNIT_SECONDS = 2.0**-20
+# Offsets are added as whole multiples of this, the precision of a stamp of today. Their sum over
+# many snapshots is then exact, so it does not depend on where the rows begin.
+_OFFSET_UNIT_SECONDS = 2.0**-22
 
 
 @dataclass(frozen=True, slots=True)
