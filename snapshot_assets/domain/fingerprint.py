@@ -63,6 +63,41 @@ def document_recipe(rules: DocumentRules) -> dict[str, str]:
     }
 
 
+def live_recipe(
+    accounting: AccountingRules, documents: DocumentRules, reading: Recipe
+) -> dict[str, str]:
+    """The settings that the live figures of all hosts depend on.
+
+    Args:
+        accounting: how rows become aggregates.
+        documents: how aggregates become documents and frames.
+        reading: how rows are read.
+    """
+    capacities = {host: number_text(cores) for host, cores in accounting.capacity_cores.items()}
+    return {
+        **accounting_recipe(accounting, ""),
+        "capacity_cores": digest_of(capacities) if capacities else "",
+        **reading,
+        **document_recipe(documents),
+    }
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe as JSON; :func:`recipe_of_text` is the inverse."""
+    return json.dumps(dict(recipe))
+
+
+def recipe_of_text(text: str | None) -> dict[str, str]:
+    """The inverse of :func:`recipe_text`; empty for no text, or a text of another form."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {str(name): str(value) for name, value in found.items()}
+
+
 def number_text(value: float) -> str:
     """The shortest text of a number; 900 and 900.0 have the same."""
     # Adding zero takes the sign from a negative zero.

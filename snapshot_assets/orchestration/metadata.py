@@ -120,6 +120,8 @@ def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any
                 for host, since in report.returned.items()
             ]
         )
+    if report.changes:
+        shown["settings_changed"] = "; ".join(report.changes)
     if report.days_left_out:
         shown["days_to_backfill"] = ", ".join(map(str, report.days_left_out))
     return shown

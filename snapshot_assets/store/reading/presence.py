@@ -60,11 +60,13 @@ class Progress:
         complete: whether Redis has all settled days; False after the server was emptied.
         newest_epoch: for each host the time of the newest snapshot that the live path has read,
             epoch seconds.
+        live_recipe: the settings that made everything live, as text; None if that is not known.
     """
 
     live_until: float | None
     complete: bool
     newest_epoch: dict[str, float]
+    live_recipe: str | None
 
 
 class PresencePlans(Plans):
@@ -161,8 +163,8 @@ class PresencePlans(Plans):
     def progress(self) -> Plan[Progress]:
         """How far this server was filled, and the hosts that the live path has read."""
         state, known = self.keys.state, self.keys.newest_snapshots
-        ((until, complete),), (newest,) = yield [
-            Request("HMGET", [state], ("live_until", COMPLETE)),
+        ((until, complete, recipe),), (newest,) = yield [
+            Request("HMGET", [state], ("live_until", COMPLETE, "live_recipe")),
             Request("HGETALL", [known]),
         ]
         return Progress(
@@ -172,6 +174,7 @@ class PresencePlans(Plans):
                 decoded_host(host, known): decoded_number(number, known)
                 for host, number in pairs(newest)
             },
+            live_recipe=None if recipe is None else recipe.decode("utf-8", "replace"),
         )
 
     def _newest_document(self, buckets: range, host: str | None) -> Plan[dt.datetime | None]:

@@ -59,10 +59,12 @@ redis.call('EXPIREAT', KEYS[1], expire_at)
 return {written, removed, kept}
 """
 
-# Writes the watermark, but only if the server was not emptied or replaced since begin_live().
+# Writes the watermark and the recipe, but only if the server was not emptied or replaced since
+# begin_live().
 _RECORD_LIVE = """
 if redis.call('HGET', KEYS[1], 'filling') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'live_until', ARGV[2])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'live_recipe', ARGV[3]) end
 return 1
 """
 
@@ -201,13 +203,20 @@ class SnapshotWriter(ThreadedClient):
         )
         return bytes(found or b"")
 
-    def record_live(self, until: float, newest_epoch: Mapping[str, float], filling: bytes) -> None:
+    def record_live(
+        self,
+        until: float,
+        newest_epoch: Mapping[str, float],
+        filling: bytes,
+        recipe: str | None = None,
+    ) -> None:
         """Record up to when the live path has published, and each host's newest snapshot.
 
         Args:
             until: epoch seconds.
             newest_epoch: by host, epoch seconds.
             filling: the result of :meth:`begin_live` before anything was published.
+            recipe: the settings that made everything live; None leaves what is recorded.
 
         Raises:
             StoreOutageError: the server was emptied since :meth:`begin_live`. The published data is
@@ -215,7 +224,12 @@ class SnapshotWriter(ThreadedClient):
             StoreOutageError, StoreError: as :meth:`replace`.
         """
         (same,) = self.base.execute(
-            [("EVAL", _RECORD_LIVE, 1, self.keys.state, filling, repr(float(until)))]
+            [
+                (
+                    *("EVAL", _RECORD_LIVE, 1, self.keys.state),
+                    *(filling, repr(float(until)), recipe or ""),
+                )
+            ]
         )
         if not same:
             raise StoreOutageError(
