@@ -67,7 +67,7 @@ def test_a_warning_of_a_check_is_printed_and_is_no_failure(
             t=MIDNIGHT,
         )
     output = settled.run(*SETTLE_DAY, "--host", "alice", MIN_CPUTIMES="10")
-    assert "8 of 10 checks passed" in output
+    assert "9 of 11 checks passed" in output
     assert "warning: rows_are_usable: alice on 2026-11-20: 1 rows are rejected" in output
     assert "warning: settings_are_current: 1 host-days of 2026-11-20" in output
     assert "min_cputimes 0 -> 10" in output
