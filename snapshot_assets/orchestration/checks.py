@@ -31,7 +31,7 @@ from snapshot_assets.pipeline.census import (
     whole_census,
 )
 from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
-from snapshot_assets.pipeline.proof import Proof, prove_host_days
+from snapshot_assets.pipeline.proof.prove import Proof, prove_host_days
 from snapshot_assets.store.layout import Keys
 from snapshot_assets.store.transport.base import Memory
 

@@ -24,7 +24,7 @@ from snapshot_assets.orchestration.partitions import (
 )
 from snapshot_assets.orchestration.resources import RedisResource, environment_resources
 from snapshot_assets.pipeline.census import census
-from snapshot_assets.pipeline.proof import prove
+from snapshot_assets.pipeline.proof.prove import prove
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets_tests.support.field_table import (
     DAY,

@@ -11,7 +11,7 @@ from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.pipeline.census import census_of, whole_census
 from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
-from snapshot_assets.pipeline.proof import prove_host_days
+from snapshot_assets.pipeline.proof.prove import prove_host_days
 from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT

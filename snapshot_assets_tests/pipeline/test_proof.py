@@ -17,7 +17,7 @@ from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import usage_from_aggregates
-from snapshot_assets.pipeline.proof import prove, source_cpu_seconds
+from snapshot_assets.pipeline.proof.prove import prove, source_cpu_seconds
 from snapshot_assets.source.query import ProcessSource, SourceTable, Tally
 from snapshot_assets.store.reading.reader import Document
 from snapshot_assets_tests.support.domain.process_rows import Scenario, scenarios

@@ -1,0 +1,237 @@
+"""The accounting a second time: SQL in DuckDB over Arrow tables.
+
+The rules are in ``recount.sql``, beside this file. This module hands them the rows and the limits
+and takes the result. It imports nothing of :mod:`snapshot_assets.domain` and none of the product's
+readers, so that no mistake is shared with what it checks. Where the rows come from is decided in
+:mod:`snapshot_assets.pipeline.proof.fetch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# The columns of the rows, and what the SQL calls those that are numbers.
+ROW_TEXTS = ("host", "username", "comm")
+ROW_NUMBERS = {
+    "snapshot_time_epoch": "t",
+    "pid": "pid",
+    "cputimes": "cpu",
+    "rss": "rss",
+    "etimes": "etimes",
+}
+MACHINE_NUMBERS = {
+    "snapshot_time_epoch": "t",
+    "cores": "cores",
+    "cpu_seconds": "cpu",
+    "memory_bytes": "memory",
+    "memory_used_bytes": "used",
+    "boot_epoch": "boot",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers that the rules leave open, under the names of the contract.
+
+    Attributes:
+        max_gap: snapshots further apart than this leave a gap, seconds.
+        slack: by how much ages and stamps may disagree, seconds.
+        pass_seconds: stamps at most this far apart can be of one pass.
+        pass_span: a pass is at most this long, seconds.
+        theta: the collector hides processes below this many CPU-seconds; 0 if it hides none.
+        excluded: accounts to leave out, names or shell patterns.
+        drop_idle_memory: leave out the memory of rows whose attributed span used no CPU.
+        capacity_cores: cores by host, where no reading of the machine says it.
+        default_cores: cores of every other host.
+    """
+
+    max_gap: float = 900
+    slack: float = 30
+    pass_seconds: float = 5
+    pass_span: float = 120
+    theta: float = 0
+    excluded: tuple[str, ...] = ()
+    drop_idle_memory: bool = False
+    capacity_cores: Mapping[str, float] = field(default_factory=dict)
+    default_cores: float = 1024
+
+    @property
+    def near(self) -> float:
+        """How far before a snapshot a row can be near, seconds."""
+        return self.max_gap + 2 * self.slack
+
+    def read_range(self, window_start: float, window_end: float) -> tuple[float, float]:
+        """The half-open range of times that a window reads."""
+        return (
+            window_start - self.near - self.pass_span,
+            window_end + self.max_gap + self.pass_span,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recounted:
+    """What the rows add up to. The texts are dictionary columns.
+
+    Attributes:
+        buckets: host, bucket (its start, epoch seconds), covered (seconds), snapshots, cpu_norm,
+            rss_gb, machine_cpu_norm, machine_cores, machine_used_gb, machine_gb; one row per host
+            and covered bucket. What is not known of the machine is NULL.
+        entries: host, bucket, username, comm, cpu_norm, rss_gb; without excluded accounts.
+        classes: host, class, rows, inside (those whose stamp lies in the window). A row without a
+            host has the host NULL.
+        ledgers: host and the other numbers of its ledger, named as there.
+    """
+
+    buckets: pa.Table
+    entries: pa.Table
+    classes: pa.Table
+    ledgers: pa.Table
+
+
+def recount(
+    rows: pa.Table,
+    machines: pa.Table | None,
+    limits: Limits,
+    window_start: int,
+    window_end: int,
+) -> Recounted:
+    """Count the rows of any number of hosts, each host by itself.
+
+    Args:
+        rows: host, snapshot_time_epoch (seconds), pid, username, comm, cputimes (seconds), rss
+            (bytes), etimes (seconds), as the source has them: any of them can be NULL.
+        machines: host, snapshot_time_epoch, cores, cpu_seconds, memory_bytes, memory_used_bytes,
+            boot_epoch; None without such a table.
+        limits: the numbers that the rules leave open.
+        window_start: the first bucket to publish, epoch seconds.
+        window_end: the end of the last bucket to publish, epoch seconds.
+    """
+    texts = {name: _encoded(rows.column(name), name == "comm") for name in ROW_TEXTS}
+    hosts, usernames, comms = (texts[name].dictionary for name in ROW_TEXTS)
+    known = hosts.to_pylist()
+    capacities = [float(limits.capacity_cores.get(h, limits.default_cores)) for h in known]
+    inputs = {
+        "rows": _table(
+            {name: text.indices for name, text in texts.items()},
+            rows,
+            ROW_NUMBERS,
+        ),
+        "machines": _table(
+            {"host": _codes(machines, hosts)},
+            machines,
+            MACHINE_NUMBERS,
+        ),
+        "hosts": pa.table({"host": _positions(hosts), "capacity": pa.array(capacities)}),
+        "users": pa.table(
+            {
+                "username": _positions(usernames),
+                "excluded": pa.array(_excluded(usernames.to_pylist(), limits.excluded), pa.bool_()),
+            }
+        ),
+    }
+    variables = {
+        "max_gap": limits.max_gap,
+        "slack": limits.slack,
+        "near": limits.near,
+        "pass": limits.pass_seconds,
+        "pass_span": limits.pass_span,
+        "theta": limits.theta,
+        "drop_idle": limits.drop_idle_memory,
+        "window_start": window_start,
+        "window_end": window_end,
+    }
+    with duckdb.connect(":memory:", config=_CONFIG) as database:
+        for name, value in variables.items():
+            database.execute(
+                f"SET VARIABLE {name} = ?", [value if name == "drop_idle" else float(value)]
+            )
+        for name, table in inputs.items():
+            database.register(name, table)
+        for statement in database.extract_statements(_rules()):
+            database.execute(statement)
+        dictionaries = {"host": hosts, "username": usernames, "comm": comms}
+        return Recounted(
+            *(
+                _decoded(database.table(name).to_arrow_table(), dictionaries)
+                for name in ("buckets", "entries", "classes", "ledgers")
+            )
+        )
+
+
+# An empty database in memory, that neither loads extensions nor opens files.
+_CONFIG = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+}
+
+
+@cache
+def _rules() -> str:
+    return files(__package__).joinpath("recount.sql").read_text("utf-8")
+
+
+def _encoded(column: pa.ChunkedArray, fill: bool) -> pa.DictionaryArray:
+    """A text column as codes and a dictionary; NULL has no code, or that of the empty text."""
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    if fill:
+        column = pc.fill_null(column, "")
+    encoded = pc.dictionary_encode(column).unify_dictionaries()
+    return (
+        encoded.combine_chunks()
+        if encoded.num_chunks
+        else pa.array([], pa.dictionary(pa.int32(), column.type))
+    )
+
+
+def _codes(machines: pa.Table | None, hosts: pa.Array) -> pa.Array:
+    """The hosts of the machines, as positions in the hosts of the rows; NULL for others."""
+    if machines is None:
+        return pa.array([], pa.int32())
+    names = machines.column("host")
+    if pa.types.is_dictionary(names.type):
+        names = pc.cast(names, names.type.value_type)
+    return pc.index_in(names.cast(hosts.type), hosts)
+
+
+def _table(
+    codes: Mapping[str, pa.Array], source: pa.Table | None, numbers: Mapping[str, str]
+) -> pa.Table:
+    """The codes, and the numbers as float64 under the names of the SQL; NaN is NULL."""
+    columns = dict(codes)
+    for name, short in numbers.items():
+        if source is None or name not in source.column_names:
+            length = 0 if source is None else source.num_rows
+            columns[short] = pa.nulls(length, pa.float64())
+        else:
+            column = pc.cast(source.column(name), pa.float64(), safe=False)
+            columns[short] = pc.if_else(pc.is_nan(column), None, column)
+    return pa.table(columns)
+
+
+def _positions(dictionary: pa.Array) -> pa.Array:
+    return pa.array(range(len(dictionary)), pa.int32())
+
+
+def _excluded(usernames: Iterable[str], patterns: Sequence[str]) -> list[bool]:
+    return [any(fnmatchcase(name, pattern) for pattern in patterns) for name in usernames]
+
+
+def _decoded(table: pa.Table, dictionaries: Mapping[str, pa.Array]) -> pa.Table:
+    for name, dictionary in dictionaries.items():
+        if name in table.column_names:
+            position = table.column_names.index(name)
+            codes = table.column(name).combine_chunks()
+            table = table.set_column(
+                position, name, pa.DictionaryArray.from_arrays(codes, dictionary)
+            )
+    return table

@@ -1,0 +1,481 @@
+-- The rules of docs/accounting.md once more, in SQL, rule by rule and under their numbers. They are
+-- written from the contract's text. Nothing here is taken from the accounting that they check.
+--
+-- recount.py runs the statements in order, in DuckDB, and sets the variables. The inputs:
+--   rows      host, username, comm (codes), t, pid, cpu, rss, etimes; anything can be NULL or infinite
+--   machines  host (code), t, cores, cpu, memory, used, boot
+--   hosts     host (code), capacity: cores of the capacity file, else the default
+--   users     username (code), excluded
+-- Seconds everywhere; times since 1970; rss in bytes.
+
+-- 1. Unusable values. An impossible etimes is NULL and counted; a row whose needed values cannot be
+-- is rejected and changes nothing but the ledger.
+CREATE TEMP VIEW judged AS
+SELECT
+    *,
+    coalesce(etimes < 0 OR etimes > 20 * 365.25 * 86400, FALSE) AS odd,
+    CASE WHEN etimes >= 0 AND etimes <= 20 * 365.25 * 86400 THEN etimes END AS age,
+    coalesce(
+        host IS NOT NULL AND username IS NOT NULL AND pid IS NOT NULL
+        AND t >= 0 AND isfinite(t) AND cpu >= 0 AND isfinite(cpu) AND rss >= 0 AND isfinite(rss),
+        FALSE
+    ) AS usable
+FROM rows;
+
+-- A process, for the rules that follow, is what (host, pid, username, comm) names, and an owner what
+-- (host, username, comm) names. `several`: other processes have its pid, too, then or later.
+CREATE TEMP TABLE processes AS
+WITH names AS (SELECT DISTINCT host, pid, username, comm FROM judged WHERE usable)
+SELECT
+    (row_number() OVER ())::INTEGER AS process,
+    (dense_rank() OVER (ORDER BY host, username, comm))::INTEGER AS owner,
+    *,
+    count(*) OVER (PARTITION BY host, pid) > 1 AS several
+FROM names JOIN users USING (username);
+
+-- 2. Duplicates. Of the rows of a process with the same time the largest is kept, whole.
+CREATE TEMP TABLE kept AS
+SELECT process, host, t, cpu, rss, age
+FROM judged JOIN processes USING (host, pid, username, comm)
+WHERE usable
+QUALIFY lead(t) OVER (PARTITION BY process ORDER BY t, cpu, rss, age NULLS FIRST)
+    IS DISTINCT FROM t;
+
+-- 3. Snapshots. Times at most a pass apart are a cluster; a short one without a repeated process is
+-- one snapshot, and in any other each time is one.
+CREATE TEMP TABLE clusters AS
+WITH
+    stamps AS (SELECT DISTINCT host, t FROM kept),
+    cuts AS (
+        SELECT *, coalesce(t - lag(t) OVER same_host > getvariable('pass'), TRUE) AS cut FROM stamps
+        WINDOW same_host AS (PARTITION BY host ORDER BY t)
+    )
+SELECT host, t, count(*) FILTER (cut) OVER (PARTITION BY host ORDER BY t) AS cluster FROM cuts;
+
+CREATE TEMP TABLE passes AS
+WITH
+    short AS (
+        SELECT host, cluster, max(t) AS last, count(*) AS stamps FROM clusters
+        GROUP BY host, cluster
+        HAVING stamps > 1 AND max(t) - min(t) <= getvariable('pass_span')
+    ),
+    repeated AS (
+        SELECT DISTINCT host, cluster
+        FROM kept JOIN clusters USING (host, t) JOIN short USING (host, cluster)
+        GROUP BY host, cluster, process
+        HAVING count(*) > 1
+    )
+SELECT * FROM short ANTI JOIN repeated USING (host, cluster);
+
+-- `number` counts the snapshots, host by host. One speaks for (previous, taken] if it is `covered`.
+CREATE TEMP TABLE snapshots AS
+WITH every AS (
+    SELECT host, coalesce(last, t) AS taken, count(*) AS stamps
+    FROM clusters LEFT JOIN passes USING (host, cluster)
+    GROUP BY host, taken
+)
+SELECT
+    host, taken, stamps,
+    (row_number() OVER (ORDER BY host, taken))::INTEGER AS number,
+    lag(taken) OVER (PARTITION BY host ORDER BY taken) AS previous,
+    coalesce(taken - previous <= getvariable('max_gap'), FALSE) AS covered
+FROM every;
+
+-- The rows in their snapshots, each with the process's row before (its numbers end in 1).
+CREATE TEMP TABLE members AS
+WITH stamps AS (
+    SELECT clusters.host, t, number, snapshots.taken
+    FROM clusters
+    LEFT JOIN passes USING (host, cluster)
+    JOIN snapshots ON snapshots.host = clusters.host AND snapshots.taken = coalesce(last, t)
+)
+SELECT
+    process, number, taken, t, cpu, rss, age,
+    lag(number) OVER earlier AS number1, lag(taken) OVER earlier AS taken1, lag(t) OVER earlier AS t1,
+    lag(cpu) OVER earlier AS cpu1, lag(age) OVER earlier AS age1
+FROM kept JOIN stamps USING (host, t)
+WINDOW earlier AS (PARTITION BY process ORDER BY t);
+
+-- 4. Clock offset. By how much more the ages grew than the stamps did, from a snapshot to the next.
+CREATE TEMP TABLE offsets AS
+WITH
+    growths AS (
+        SELECT number, age - age1 AS aged, aged - (t - t1) AS growth, taken - taken1 AS apart
+        FROM members
+        WHERE number1 = number - 1 AND apart <= getvariable('near')
+            AND aged IS NOT NULL AND cpu >= cpu1
+    ),
+    middles AS (
+        SELECT
+            number, count(*) AS processes, median(growth) AS middle,
+            -any_value(apart) AS stopped, bool_and(aged = 0) AS stuck
+        FROM growths
+        GROUP BY number
+    ),
+    agreements AS (
+        SELECT number, count(*) FILTER (abs(growth - middle) <= getvariable('slack')) AS near
+        FROM middles JOIN growths USING (number)
+        WHERE abs(middle) > getvariable('slack')
+        GROUP BY number
+    ),
+    found AS (
+        SELECT number, CASE
+            WHEN processes >= 3 AND 2 * near > processes THEN middle
+            WHEN processes < 3 AND stuck THEN stopped
+        END AS d
+        FROM middles LEFT JOIN agreements USING (number)
+    )
+SELECT
+    snapshots.*,
+    CASE WHEN abs(d) > getvariable('slack') THEN d ELSE 0 END AS d,
+    sum(CASE WHEN abs(d) > getvariable('slack') THEN d ELSE 0 END)
+        OVER (PARTITION BY host ORDER BY number) AS total
+FROM snapshots LEFT JOIN found USING (number);
+
+-- 3., last but one: where a pid is shared.
+CREATE TEMP TABLE shared AS
+SELECT host, pid, number
+FROM members JOIN processes USING (process)
+WHERE several OR pid <= 0
+GROUP BY host, pid, number
+HAVING count(*) > 1 OR pid <= 0;
+
+-- A machine's readings. What a reading does not know is NULL.
+CREATE TEMP TABLE readings AS
+SELECT
+    host, t,
+    CASE WHEN cpu >= 0 AND isfinite(cpu) THEN cpu END AS cpu,
+    CASE WHEN cores > 0 AND isfinite(cores) THEN cores END AS cores,
+    CASE WHEN memory >= 0 AND isfinite(memory) THEN memory END AS memory,
+    CASE WHEN used >= 0 AND isfinite(used) THEN used END AS used,
+    CASE WHEN isfinite(boot) THEN boot END AS boot
+FROM machines
+WHERE host IS NOT NULL AND t >= 0 AND isfinite(t)
+QUALIFY row_number() OVER (PARTITION BY host, t ORDER BY machines.cpu DESC NULLS LAST) = 1;
+
+-- cores(host, T): of the machine's latest reading, else of the capacity file, else the default.
+CREATE TEMP TABLE sizes AS
+WITH known AS (SELECT host, t, cores FROM readings WHERE cores IS NOT NULL)
+SELECT
+    host, number,
+    CASE WHEN taken - known.t <= getvariable('max_gap') THEN known.cores ELSE capacity END AS cores
+FROM snapshots
+JOIN hosts USING (host)
+ASOF LEFT JOIN known ON snapshots.host = known.host AND snapshots.taken >= known.t;
+
+-- 5. and 6. The row before each row, and the span that the row ends. The letters are the contract's.
+CREATE TEMP TABLE spans AS
+WITH
+    of_several AS (
+        SELECT members.*, host, pid, shared.number IS NOT NULL AS is_shared
+        FROM members
+        JOIN processes USING (process)
+        LEFT JOIN shared USING (host, pid, number)
+        WHERE several
+    ),
+    by_pid AS (
+        SELECT
+            *, is_shared OR lag(is_shared) OVER earlier AS own,
+            lag(number) OVER earlier AS number2, lag(taken) OVER earlier AS taken2,
+            lag(t) OVER earlier AS t2, lag(cpu) OVER earlier AS cpu2, lag(age) OVER earlier AS age2
+        FROM of_several
+        WINDOW earlier AS (PARTITION BY host, pid ORDER BY number)
+    ),
+    befores AS (
+        SELECT members.* FROM members JOIN processes USING (process) WHERE NOT several
+        UNION ALL
+        SELECT
+            process, number, taken, t, cpu, rss, age,
+            CASE WHEN own THEN number1 ELSE number2 END,
+            CASE WHEN own THEN taken1 ELSE taken2 END,
+            CASE WHEN own THEN t1 ELSE t2 END,
+            CASE WHEN own THEN cpu1 ELSE cpu2 END,
+            CASE WHEN own THEN age1 ELSE age2 END
+        FROM by_pid
+    ),
+    pairs AS (
+        SELECT
+            befores.*, now.previous, now.covered, cores,
+            cpu - cpu1 AS used,
+            t - t1 + now.total - prior.total AS x,
+            t - now.previous + now.d AS elapsed
+        FROM befores
+        JOIN offsets AS now USING (number)
+        JOIN sizes USING (number)
+        LEFT JOIN offsets AS prior ON prior.number = number1
+    ),
+    identified AS (
+        SELECT
+            *,
+            coalesce(CASE
+                WHEN age IS NULL THEN used >= 0
+                WHEN age1 IS NULL THEN age >= x - getvariable('slack') AND used >= 0
+                WHEN used < 0 THEN abs(age - age1 - x) <= 2
+                ELSE abs(age - age1 - x) <= getvariable('slack')
+            END, FALSE) AS same,
+            coalesce(taken1 >= taken - getvariable('near'), FALSE) AS near,
+            coalesce(elapsed > 0 AND age <= elapsed + getvariable('slack'), FALSE) AS born
+        FROM pairs
+    ),
+    lettered AS (
+        SELECT
+            *,
+            CASE
+                WHEN same AND near THEN 'a'
+                WHEN covered AND born THEN 'b'
+                WHEN getvariable('theta') > 0 AND covered AND NOT near
+                    AND cpu >= getvariable('theta')
+                    AND cpu - getvariable('theta')
+                        <= (taken - previous + getvariable('slack')) * cores THEN 'c'
+                WHEN same THEN 'd'
+                WHEN born THEN 'e'
+            END AS letter
+        FROM identified
+    ),
+    measured AS (
+        SELECT
+            *,
+            CASE
+                WHEN letter IN ('a', 'd') THEN taken1
+                WHEN letter IN ('b', 'e') THEN greatest(previous, least(t - age, taken - 1))
+                WHEN letter = 'c' THEN previous
+            END AS since,
+            CASE
+                WHEN letter IN ('a', 'd') THEN greatest(used, 0)
+                WHEN letter IN ('b', 'e') THEN cpu
+                WHEN letter = 'c' THEN cpu - getvariable('theta')
+            END AS seconds
+        FROM lettered
+    )
+SELECT
+    host, owner, excluded, number, taken, t, rss, since, seconds,
+    CASE
+        WHEN letter IS NULL THEN 'first_seen'
+        WHEN seconds > (taken - since + getvariable('slack')) * cores THEN 'implausible'
+        WHEN letter IN ('d', 'e') OR taken - since > getvariable('max_gap') THEN 'gap'
+        ELSE 'attributed'
+    END AS class
+FROM measured JOIN processes USING (process);
+
+-- 6., last sentences: attributed CPU is spread evenly and split at the borders of buckets.
+CREATE TEMP TABLE bucket_cpu AS
+WITH
+    even AS (
+        SELECT owner, since, taken, sum(seconds) AS seconds FROM spans
+        WHERE class = 'attributed'
+        GROUP BY owner, since, taken
+        HAVING sum(seconds) > 0
+    ),
+    split AS (
+        SELECT
+            *, unnest(range(floor(since / 300)::BIGINT, ceil(taken / 300)::BIGINT)) * 300 AS bucket
+        FROM even
+    )
+SELECT
+    owner, bucket,
+    sum(seconds * (least(taken, bucket + 300) - greatest(since, bucket)) / (taken - since))
+        AS seconds
+FROM split
+WHERE bucket >= getvariable('window_start') AND bucket < getvariable('window_end')
+GROUP BY owner, bucket;
+
+-- 3., covered(b), and 11.: a bucket that no covered time overlaps is in no table from here on.
+CREATE TEMP TABLE parts AS
+WITH split AS (
+    SELECT
+        host, number, previous, taken,
+        unnest(range(floor(previous / 300)::BIGINT, ceil(taken / 300)::BIGINT)) * 300 AS bucket
+    FROM snapshots
+    WHERE covered
+)
+SELECT
+    host, number, bucket, least(taken, bucket + 300) - greatest(previous, bucket) AS overlap
+FROM split
+WHERE bucket >= getvariable('window_start') AND bucket < getvariable('window_end');
+
+CREATE TEMP TABLE covers AS
+SELECT host, bucket, sum(overlap) AS covered, count(*) AS snapshots FROM parts
+GROUP BY host, bucket;
+
+-- 8. Memory. A snapshot's rss holds for its whole span.
+CREATE TEMP TABLE bucket_memory AS
+WITH held AS (
+    SELECT owner, number, sum(rss) AS bytes FROM spans
+    WHERE NOT (getvariable('drop_idle') AND class = 'attributed' AND seconds = 0)
+    GROUP BY owner, number
+    HAVING sum(rss) > 0
+)
+SELECT owner, bucket, sum(bytes * overlap) AS byte_seconds
+FROM held JOIN parts USING (number)
+GROUP BY owner, bucket;
+
+-- 7., 8. and 9. What a bucket publishes of each user and command.
+CREATE TEMP TABLE owners AS
+SELECT DISTINCT owner, host, username, comm, excluded FROM processes;
+
+CREATE TEMP TABLE entries AS
+SELECT
+    host, bucket, username, comm,
+    coalesce(seconds, 0) / covered AS cpu_norm,
+    coalesce(byte_seconds, 0) / covered / 1e9 AS rss_gb
+FROM bucket_cpu
+FULL JOIN bucket_memory USING (owner, bucket)
+JOIN owners USING (owner)
+JOIN covers USING (host, bucket)
+WHERE NOT excluded;
+
+-- 12. Against the kernel. The machine's own busy seconds, between two readings of one boot.
+CREATE TEMP TABLE machine_buckets AS
+WITH
+    steps AS (
+        SELECT
+            *, lag(t) OVER same_host AS since, cpu - lag(cpu) OVER same_host AS seconds,
+            abs(boot - lag(boot) OVER same_host) > 60 AS rebooted
+        FROM readings
+        WINDOW same_host AS (PARTITION BY host ORDER BY t)
+    ),
+    split AS (
+        SELECT
+            *, unnest(range(floor(since / 300)::BIGINT, ceil(t / 300)::BIGINT)) * 300 AS bucket,
+            least(t, bucket + 300) - greatest(since, bucket) AS overlap
+        FROM steps
+        WHERE t - since <= getvariable('max_gap') AND seconds >= 0 AND rebooted IS NOT TRUE
+    )
+SELECT
+    host, bucket,
+    sum(overlap) AS covered,
+    sum(seconds * overlap / (t - since)) AS seconds,
+    sum(used * overlap) / sum(overlap) FILTER (used IS NOT NULL) AS used,
+    arg_max_null(cores, t) AS cores,
+    arg_max_null(memory, t) AS memory
+FROM split
+WHERE bucket >= getvariable('window_start') AND bucket < getvariable('window_end')
+GROUP BY host, bucket;
+
+-- What a bucket publishes of a host.
+CREATE TEMP TABLE buckets AS
+WITH totals AS (
+    SELECT host, bucket, sum(cpu_norm) AS cpu_norm, sum(rss_gb) AS rss_gb FROM entries
+    GROUP BY host, bucket
+)
+SELECT
+    host, bucket, covers.covered, snapshots,
+    coalesce(cpu_norm, 0) AS cpu_norm,
+    coalesce(rss_gb, 0) AS rss_gb,
+    seconds / machine_buckets.covered AS machine_cpu_norm,
+    cores AS machine_cores,
+    used / 1e9 AS machine_used_gb,
+    memory / 1e9 AS machine_gb
+FROM covers
+LEFT JOIN totals USING (host, bucket)
+LEFT JOIN machine_buckets USING (host, bucket);
+
+-- 10. Every row read is in exactly one class; `inside` counts those with a stamp in the window.
+CREATE TEMP TABLE classes AS
+WITH
+    classed AS (
+        SELECT host, t, CASE WHEN excluded THEN 'excluded' ELSE class END AS class FROM spans
+        UNION ALL
+        SELECT host, t, 'rejected' FROM judged WHERE NOT usable
+    ),
+    counted AS (
+        SELECT
+            host, class, count(*) AS rows,
+            count(*) FILTER (t >= getvariable('window_start') AND t < getvariable('window_end'))
+                AS inside
+        FROM classed
+        GROUP BY host, class
+    ),
+    every AS (
+        SELECT
+            host, count(*) AS rows,
+            count(*) FILTER (t >= getvariable('window_start') AND t < getvariable('window_end'))
+                AS inside
+        FROM rows
+        GROUP BY host
+    ),
+    known AS (SELECT host, sum(rows) AS rows, sum(inside) AS inside FROM counted GROUP BY host)
+SELECT * FROM counted
+UNION ALL
+SELECT
+    every.host, 'duplicate', every.rows - coalesce(known.rows, 0),
+    every.inside - coalesce(known.inside, 0)
+FROM every LEFT JOIN known ON every.host IS NOT DISTINCT FROM known.host;
+
+CREATE TEMP TABLE ledgers AS
+WITH
+    used AS (
+        SELECT
+            host,
+            sum(seconds) FILTER (NOT excluded) AS attributed_cpu_seconds,
+            sum(seconds) FILTER (excluded) AS excluded_cpu_seconds
+        FROM bucket_cpu JOIN owners USING (owner)
+        GROUP BY host
+    ),
+    unspread AS (
+        SELECT
+            host,
+            sum(seconds) FILTER (class = 'gap') AS gap_cpu_seconds,
+            sum(seconds) FILTER (class = 'implausible') AS implausible_cpu_seconds
+        FROM spans
+        WHERE NOT excluded
+            AND t >= getvariable('window_start') AND t < getvariable('window_end')
+        GROUP BY host
+    ),
+    cover AS (
+        SELECT host, sum(covered) AS covered_seconds, count(*) AS buckets FROM covers GROUP BY host
+    ),
+    ages AS (
+        SELECT host, count(*) AS odd_ages FROM judged
+        WHERE usable AND odd
+            AND t >= getvariable('window_start') AND t < getvariable('window_end')
+        GROUP BY host
+    ),
+    clocks AS (
+        SELECT
+            host,
+            count(*) FILTER (d != 0) AS clock_offsets,
+            count(*) FILTER (stamps > 1) AS stamped_snapshots
+        FROM offsets
+        WHERE taken >= getvariable('window_start') AND taken < getvariable('window_end')
+        GROUP BY host
+    ),
+    sharing AS (
+        SELECT host, count(*) AS shared_pids FROM shared JOIN snapshots USING (host, number)
+        WHERE taken >= getvariable('window_start') AND taken < getvariable('window_end')
+        GROUP BY host
+    ),
+    whole AS (
+        SELECT host, bucket, machine_buckets.seconds
+        FROM covers JOIN machine_buckets USING (host, bucket)
+        WHERE least(covers.covered, machine_buckets.covered) >= 300 - 1e-6
+    ),
+    kernel AS (SELECT host, sum(seconds) AS machine_cpu_seconds FROM whole GROUP BY host),
+    seen AS (
+        SELECT host, sum(bucket_cpu.seconds) AS seen_cpu_seconds
+        FROM whole JOIN owners USING (host) JOIN bucket_cpu USING (owner, bucket)
+        GROUP BY host
+    )
+SELECT
+    host,
+    coalesce(attributed_cpu_seconds, 0) AS attributed_cpu_seconds,
+    coalesce(excluded_cpu_seconds, 0) AS excluded_cpu_seconds,
+    coalesce(gap_cpu_seconds, 0) AS gap_cpu_seconds,
+    coalesce(implausible_cpu_seconds, 0) AS implausible_cpu_seconds,
+    coalesce(covered_seconds, 0) AS covered_seconds,
+    coalesce(buckets, 0) AS buckets,
+    coalesce(odd_ages, 0) AS odd_ages,
+    coalesce(clock_offsets, 0) AS clock_offsets,
+    coalesce(shared_pids, 0) AS shared_pids,
+    coalesce(stamped_snapshots, 0) AS stamped_snapshots,
+    coalesce(machine_cpu_seconds, 0) AS machine_cpu_seconds,
+    coalesce(seen_cpu_seconds, 0) AS seen_cpu_seconds
+FROM hosts
+LEFT JOIN used USING (host)
+LEFT JOIN unspread USING (host)
+LEFT JOIN cover USING (host)
+LEFT JOIN ages USING (host)
+LEFT JOIN clocks USING (host)
+LEFT JOIN sharing USING (host)
+LEFT JOIN kernel USING (host)
+LEFT JOIN seen USING (host);
