@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     rss_unit: RssUnit = Field(
         "bytes", description="Unit of the `rss` column: `bytes`, or `KiB` as `ps` prints it"
     )
+    machines_table: str | None = Field(
+        None,
+        min_length=1,
+        description="Table with the kernel's own count; if unset, `machines` if it has the columns",
+    )
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),
         description="URL of Redis or Valkey: `redis://`, `rediss://` (TLS), `unix://`, "
@@ -305,7 +310,9 @@ class Settings(BaseSettings):
     def source_table_spec(self) -> SourceTable:
         """Names and units of the source table."""
         zone = ZoneInfo(self.source_timezone) if self.source_timezone else None
-        return SourceTable(self.source_table, self.source_columns, self.rss_unit, zone)
+        return SourceTable(
+            self.source_table, self.source_columns, self.rss_unit, zone, self.machines_table
+        )
 
     def accounting(self) -> AccountingRules:
         """The rules of the accounting."""

@@ -13,7 +13,14 @@ from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions
 from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.settings import Settings, describe_settings
+from snapshot_assets.source.table import SourceTable
 from snapshot_assets.store.layout import Retention
+
+
+def test_the_machines_are_beside_the_processes_unless_named() -> None:
+    assert SourceTable().machines_name == "machines"
+    assert SourceTable("ps.rows").machines_name == "ps.machines"
+    assert SourceTable("ps.rows", machines="kernel").machines_name == "kernel"
 
 
 def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +30,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         "SOURCE_COLUMNS": "pid = p, host=machine",
         "SOURCE_TIMEZONE": "Europe/Berlin",
         "RSS_UNIT": "KiB",
+        "MACHINES_TABLE": "ps.kernel",
         "REDIS_URL": "redis://r:1/2",
         "KEY_PREFIX": "x:",
         "LAKE": "s3://bucket/lake",
@@ -66,6 +74,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         "KiB",
         ZoneInfo("Europe/Berlin"),
     )
+    assert spec.machines_name == "ps.kernel"
     assert (spec.physical("pid"), spec.physical("rss")) == ("p", "rss")
     expected = {
         "url": "redis://r:1/2",

@@ -7,7 +7,7 @@ complete. :mod:`snapshot_assets.domain.accounting` decides the class of each row
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
@@ -17,6 +17,8 @@ from snapshot_assets.errors import SnapshotAssetsError
 
 # Two sums of the same numbers in different orders differ by rounding only.
 _RELATIVE_ROUNDING = 1e-9
+# A ledger names this many rows of a class.
+_SAMPLE_ROWS = 3
 
 
 class LedgerError(SnapshotAssetsError):
@@ -39,6 +41,8 @@ class RowClass(IntEnum):
     FIRST_SEEN = 2
     DUPLICATE = 3
     EXCLUDED = 4
+    IMPLAUSIBLE = 5
+    REJECTED = 6
 
     @property
     def label(self) -> str:
@@ -63,8 +67,18 @@ class Ledger:
         excluded_cpu_seconds: the same for excluded accounts, which no document shows.
         gap_cpu_seconds: core-seconds that rows in the window used across gaps. No bucket gets any
             of them.
+        implausible_cpu_seconds: CPU-seconds that rows in the window claim, but that their host
+            could not have used. No bucket gets any of them.
+        seen_cpu_seconds: attributed and excluded core-seconds of the buckets that the snapshots
+            and the kernel's count both cover whole.
+        machine_cpu_seconds: what the kernel counted in these buckets.
         covered_seconds: covered time in the window, summed over hosts.
         buckets: number of covered (bucket, host) pairs.
+        odd_ages: rows in the window whose age cannot be, duplicates included.
+        clock_offsets: snapshots in the window whose stamp disagrees with the snapshot before.
+        shared_pids: pids that several processes of a snapshot in the window have.
+        stamped_snapshots: snapshots in the window whose rows have several stamps.
+        samples: a few of the window's rejected and implausible rows as text, by class.
     """
 
     rows_read: int = 0
@@ -73,13 +87,33 @@ class Ledger:
     attributed_cpu_seconds: float = 0.0
     excluded_cpu_seconds: float = 0.0
     gap_cpu_seconds: float = 0.0
+    implausible_cpu_seconds: float = 0.0
+    seen_cpu_seconds: float = 0.0
+    machine_cpu_seconds: float = 0.0
     covered_seconds: float = 0.0
     buckets: int = 0
+    odd_ages: int = 0
+    clock_offsets: int = 0
+    shared_pids: int = 0
+    stamped_snapshots: int = 0
+    samples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def balanced(self) -> bool:
         """Whether every row read is in exactly one class."""
         return sum(self.rows.values()) == self.rows_read
+
+    @property
+    def seen_share(self) -> float | None:
+        """The share of the kernel's CPU-seconds that the snapshots saw; None without a count."""
+        if self.machine_cpu_seconds <= 0:
+            return None
+        return self.seen_cpu_seconds / self.machine_cpu_seconds
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of the window's rows that are rejected; 0 without rows."""
+        return self.window_rows["rejected"] / max(sum(self.window_rows.values()), 1)
 
     @property
     def touches_window(self) -> bool:
@@ -132,22 +166,31 @@ class Ledger:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The inverse of :meth:`as_dict`."""
-        return cls(**data)
+        """The inverse of :meth:`as_dict`, and of that of other versions.
+
+        Numbers that an earlier version did not have are zero; numbers of a later version are left
+        out.
+        """
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        for name in ("rows", "window_rows"):
+            counts = known.get(name, {})
+            known[name] = {label: counts.get(label, 0) for label in _zeros()}
+        return cls(**known)
 
     @classmethod
     def total(cls, ledgers: Iterable[Ledger]) -> Ledger:
         """The sum of several ledgers, for example of all hosts of a day."""
-        total = cls()
-        for ledger in ledgers:
-            total = cls(
-                rows_read=total.rows_read + ledger.rows_read,
-                rows={k: total.rows[k] + ledger.rows[k] for k in total.rows},
-                window_rows={k: total.window_rows[k] + ledger.window_rows[k] for k in total.rows},
-                attributed_cpu_seconds=total.attributed_cpu_seconds + ledger.attributed_cpu_seconds,
-                excluded_cpu_seconds=total.excluded_cpu_seconds + ledger.excluded_cpu_seconds,
-                gap_cpu_seconds=total.gap_cpu_seconds + ledger.gap_cpu_seconds,
-                covered_seconds=total.covered_seconds + ledger.covered_seconds,
-                buckets=total.buckets + ledger.buckets,
-            )
-        return total
+        parts = list(ledgers)
+        samples: dict[str, list[str]] = {}
+        for part in parts:
+            for label, sample in part.samples.items():
+                samples[label] = [*samples.get(label, []), *sample][:_SAMPLE_ROWS]
+        numbers = [f.name for f in fields(cls) if f.type in {"int", "float"}]
+        sums: dict[str, Any] = {
+            name: sum(getattr(part, name) for part in parts) for name in numbers
+        }
+        for name in ("rows", "window_rows"):
+            sums[name] = {
+                label: sum(getattr(part, name)[label] for part in parts) for label in _zeros()
+            }
+        return cls(**sums, samples=samples)

@@ -5,7 +5,8 @@ Values only: :mod:`snapshot_assets.settings` reads them from the environment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from snapshot_assets.domain.time import Window
@@ -22,12 +23,26 @@ class AccountingRules:
             their rows; CPU and memory leave them out.
         drop_idle_memory: leave out the memory of rows whose span is attributed and used no CPU. A
             row without an attributed span (first seen, or across a gap) keeps its memory.
+        pass_seconds: rows of one snapshot are stamped at most this far apart, one after the other.
+        pass_span_seconds: stamps further apart than this are several snapshots.
+        min_cputimes: the collector hides processes until they have used this many CPU-seconds; 0
+            if it hides none.
+        capacity_cores: number of cores of hosts of which the source has no count of the kernel.
     """
 
     max_gap_seconds: float = 900
     slack_seconds: float = 30
     excluded_users: tuple[str, ...] = ()
     drop_idle_memory: bool = False
+    pass_seconds: float = 5
+    pass_span_seconds: float = 120
+    min_cputimes: float = 0
+    capacity_cores: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    @property
+    def near_seconds(self) -> float:
+        """Rows further apart than this have nothing to do with each other."""
+        return self.max_gap_seconds + 2 * self.slack_seconds
 
     def read_range(self, window: Window) -> tuple[float, float]:
         """The half-open range of snapshot times that can change the window's buckets.
@@ -35,10 +50,13 @@ class AccountingRules:
         After the window, the range reaches ``max_gap`` further: a span that overlaps the window
         ends less than ``max_gap`` after the window. Before the window, the range reaches back by
         ``max_gap`` and two slacks. If a row's predecessor were missing, a continued process could
-        be mistaken for a newly born one; further back than this, that can no longer happen.
+        be mistaken for a newly born one; further back than this, that can no longer happen. On both
+        sides, the range has room for a snapshot with several stamps, and for the step to the stamp
+        that shows that they are more than one snapshot.
         """
-        before = self.max_gap_seconds + 2 * self.slack_seconds
-        return window.start - before, window.end + self.max_gap_seconds
+        room = self.pass_span_seconds + self.pass_seconds
+        before = self.near_seconds + room
+        return window.start - before, window.end + self.max_gap_seconds + room
 
     @staticmethod
     def own_range(window: Window) -> tuple[float, float]:

@@ -16,12 +16,6 @@ import pandera.pandas as pa
 from snapshot_assets.domain.time import BUCKET_SECONDS
 from snapshot_assets.errors import SnapshotAssetsError
 
-# Only values in a wrong unit exceed these bounds: milliseconds instead of seconds, pages instead of
-# bytes.
-_EARLIEST_EPOCH = 946_684_800  # 2000-01-01
-_LATEST_EPOCH = 4_102_444_800  # 2100-01-01
-_LONGEST_UPTIME_SECONDS = 40 * 366 * 86_400
-_LARGEST_RSS_BYTES = 2**50
 # Rounding of a bucket's covered seconds when snapshot times are fractions.
 _COVER_ROUNDING = 1e-6
 
@@ -40,27 +34,47 @@ class _Schema(pa.DataFrameModel):
 class RawProcessRows(_Schema):
     """One row per process per snapshot, as the source has it, including duplicates.
 
+    Values may be missing, or be what no process has: the accounting decides row by row.
     Order: host, snapshot_time_epoch, pid, cputimes, rss.
     """
 
-    host: pd.CategoricalDtype = pa.Field(description="Host name, any text")
+    host: pd.CategoricalDtype = pa.Field(nullable=True, description="Host name, any text")
     snapshot_time_epoch: np.float64 = pa.Field(
-        ge=_EARLIEST_EPOCH,
-        lt=_LATEST_EPOCH,
-        description="When the snapshot was taken, seconds since 1970 UTC",
+        nullable=True, description="When the row was stamped, seconds since 1970 UTC"
     )
-    pid: np.int64 = pa.Field(ge=0, description="Process id; the kernel reuses them")
-    username: pd.CategoricalDtype = pa.Field(description="Owner of the process")
-    comm: pd.CategoricalDtype = pa.Field(description="Command name")
+    pid: np.float64 = pa.Field(nullable=True, description="Process id; the kernel reuses them")
+    username: pd.CategoricalDtype = pa.Field(nullable=True, description="Owner of the process")
+    comm: pd.CategoricalDtype = pa.Field(nullable=True, description="Command name")
     cputimes: np.float64 = pa.Field(
-        ge=0, lt=np.inf, description="CPU-seconds used since the process started"
+        nullable=True, description="CPU-seconds used since the process started"
     )
-    rss: np.int64 = pa.Field(ge=0, lt=_LARGEST_RSS_BYTES, description="Resident memory in bytes")
+    rss: np.float64 = pa.Field(nullable=True, description="Resident memory in bytes")
     etimes: np.float64 = pa.Field(
-        ge=0,
-        lt=_LONGEST_UPTIME_SECONDS,
         nullable=True,
         description="Seconds since the process started; missing where the source has none",
+    )
+
+
+class MachineRows(_Schema):
+    """One row per host and snapshot: the kernel's own count.
+
+    Order: host, snapshot_time_epoch.
+    """
+
+    host: pd.CategoricalDtype = pa.Field(nullable=True, description="Host name, any text")
+    snapshot_time_epoch: np.float64 = pa.Field(
+        nullable=True, description="When the kernel counted, seconds since 1970 UTC"
+    )
+    cores: np.float64 = pa.Field(nullable=True, description="Logical CPUs")
+    cpu_seconds: np.float64 = pa.Field(
+        nullable=True, description="CPU-seconds that all CPUs were busy since the boot"
+    )
+    memory_bytes: np.float64 = pa.Field(nullable=True, description="Memory of the machine, bytes")
+    memory_used_bytes: np.float64 = pa.Field(
+        nullable=True, description="Memory that is not available to new processes, bytes"
+    )
+    boot_epoch: np.float64 = pa.Field(
+        nullable=True, description="When the machine booted, seconds since 1970 UTC"
     )
 
 
@@ -100,6 +114,22 @@ class FiveMinuteAggregates(_Schema):
         ge=1,
         description="Snapshots whose span overlaps the bucket; the same in all rows of bucket "
         "and host",
+    )
+    machine_cpu_norm: np.float64 = pa.Field(
+        ge=0,
+        lt=np.inf,
+        nullable=True,
+        description="Average cores busy as the kernel counts; missing without its count, as the "
+        "columns below, and the same in all rows of bucket and host",
+    )
+    machine_cores: np.float64 = pa.Field(
+        gt=0, lt=np.inf, nullable=True, description="Logical CPUs of the machine"
+    )
+    machine_used_gb: np.float64 = pa.Field(
+        ge=0, lt=np.inf, nullable=True, description="Memory used as the kernel counts, GB (1e9 B)"
+    )
+    machine_gb: np.float64 = pa.Field(
+        ge=0, lt=np.inf, nullable=True, description="Memory of the machine, GB (1e9 B)"
     )
 
     @pa.dataframe_check(name="bucket_start is a multiple of 300 s")
@@ -170,6 +200,12 @@ _PLAIN = {
     "column_ordered": "column out of order",
     "not_nullable": "must not be missing",
 }
+
+
+def numbers_of(schema: type[_Schema]) -> dict[str, np.dtype]:
+    """The columns of numbers of a schema, and their types."""
+    types = {name: column.dtype.type for name, column in schema.to_schema().columns.items()}
+    return {str(n): t for n, t in types.items() if isinstance(t, np.dtype) and t.kind in "if"}
 
 
 @dataclass(frozen=True, slots=True)

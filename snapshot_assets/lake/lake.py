@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import fsspec
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -263,4 +264,11 @@ def _to_parquet(table: pd.DataFrame, host: str, note: Note) -> bytes:
 def _from_parquet(content: bytes, dataset: Dataset[NoteT]) -> tuple[pd.DataFrame, NoteT]:
     table = pq.read_table(io.BytesIO(content))
     _, note = load_note(table.schema.metadata[_NOTE_KEY], dataset.note)
-    return to_pandas(table), note
+    return _to_this_version(to_pandas(table), dataset), note
+
+
+def _to_this_version(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """The table with the columns and the types that files of this version have."""
+    missing = {n: np.nan for n in dataset.columns if n not in table.columns}
+    other = {n: t for n, t in dataset.columns.items() if n in table.columns and table[n].dtype != t}
+    return table.assign(**missing).astype(other) if missing or other else table

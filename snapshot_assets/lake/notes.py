@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
+import numpy as np
+
 from snapshot_assets.domain.ledger import Ledger
+from snapshot_assets.domain.schemas import (
+    FiveMinuteAggregates,
+    MachineRows,
+    RawProcessRows,
+    numbers_of,
+)
 from snapshot_assets.domain.time import Window
 
 
@@ -43,10 +51,13 @@ class Dataset(Generic[NoteT]):
     Attributes:
         name: name of the folder.
         note: type of the notes in its files.
+        columns: the columns of numbers, with the types that this version has. Files of earlier
+            versions have fewer of them, or whole numbers.
     """
 
     name: str
     note: type[NoteT]
+    columns: Mapping[str, np.dtype]
 
     def __str__(self) -> str:
         return self.name
@@ -132,8 +143,12 @@ class AggregatesNote:
         return cls(ledger, buckets, _value(data, "raw_rows", int), _epoch(data, "raw_newest_epoch"))
 
 
-RAW_ROWS: Final = Dataset("raw_process_rows", RawNote)
-AGGREGATES: Final = Dataset("five_minute_aggregates", AggregatesNote)
+RAW_ROWS: Final = Dataset("raw_process_rows", RawNote, numbers_of(RawProcessRows))
+# The kernel's count of the same host-day; written before the raw rows, and read with them.
+MACHINE_ROWS: Final = Dataset("raw_machine_rows", RawNote, numbers_of(MachineRows))
+AGGREGATES: Final = Dataset(
+    "five_minute_aggregates", AggregatesNote, numbers_of(FiveMinuteAggregates)
+)
 
 
 def dump_note(host: str, note: Note) -> bytes:

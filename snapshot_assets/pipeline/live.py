@@ -18,6 +18,7 @@ from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
+    MachineRows,
     RawProcessRows,
     SchemaError,
     validate,
@@ -252,10 +253,12 @@ class _Publisher:
         timer, subject = self.timer, f"live {window}"
         with timer("read"):
             rows = self.source.read_sql(*read_range, hosts)
+            machines = self.source.read_machines(*read_range, hosts)
         with timer("validate"):
             validate(RawProcessRows, rows, subject)
+            validate(MachineRows, machines, subject)
         with timer("account"):
-            result = account(rows, window, self.accounting)
+            result = account(rows, window, self.accounting, machines)
         with timer("validate"):
             validate(FiveMinuteAggregates, result.aggregates, subject)
         with timer("document"):

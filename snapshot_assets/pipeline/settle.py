@@ -18,15 +18,27 @@ from typing import Final, TypeAlias, cast
 import pandas as pd
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.accounting.rows import require_usable
 from snapshot_assets.domain.host_day import HostDay, batches
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.domain.schemas import FiveMinuteAggregates, RawProcessRows, validate
+from snapshot_assets.domain.schemas import (
+    FiveMinuteAggregates,
+    MachineRows,
+    RawProcessRows,
+    validate,
+)
 from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, SourceError
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS, AggregatesNote, RawNote
+from snapshot_assets.lake.notes import (
+    AGGREGATES,
+    MACHINE_ROWS,
+    RAW_ROWS,
+    AggregatesNote,
+    RawNote,
+)
 from snapshot_assets.source.columns import split_by_host
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
@@ -49,12 +61,14 @@ class KeptRows:
         snapshots: number of different snapshot times.
         newest_epoch: time of the newest row, epoch seconds; None without rows.
         file_bytes: size of the file in the lake.
+        machine_rows: number of rows of the kernel's count.
     """
 
     rows: int
     snapshots: int
     newest_epoch: float | None
     file_bytes: int
+    machine_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,8 @@ class PublishedDay:
     ledger: Ledger
 
 
+# Process rows and machine rows.
+_Read: TypeAlias = tuple[pd.DataFrame, pd.DataFrame]
 Report: TypeAlias = KeptRows | AccountedDay | PublishedDay
 Step: TypeAlias = Callable[[HostDay], Report]
 
@@ -184,6 +200,7 @@ class RowsKeeper:
             SourceError: the source cannot be read, or its rows of the day were purged after the
                 day was settled.
             SchemaError: the schema rejects the rows.
+            RejectedRowsError: too many rows cannot be used.
             LakeError: the lake cannot be written.
             ValueError: another host-day is next.
         """
@@ -191,18 +208,23 @@ class RowsKeeper:
             expected, read = next(self._reads)
             if expected != host_day:
                 raise ValueError(f"the next host-day to keep is {expected}, not {host_day}")
-            rows = read()
+            rows, machines = read()
         with self._timer("validate"):
             validate(RawProcessRows, rows, str(host_day))
+            validate(MachineRows, machines, str(host_day))
+            require_usable(rows, host_day.window, str(host_day))
         self._require_unpurged(host_day, len(rows))
-        newest = float(rows["snapshot_time_epoch"].max()) if len(rows) else None
         with self._timer("write"):
-            size = self._lake.write(RAW_ROWS, *host_day, rows, RawNote(newest))
-        return KeptRows(len(rows), int(rows["snapshot_time_epoch"].nunique()), newest, size)
+            # The raw rows come last: whoever waits for them to change then finds both.
+            if len(machines) or self._lake.entry(MACHINE_ROWS, *host_day) is not None:
+                self._lake.write(MACHINE_ROWS, *host_day, machines, RawNote(_newest(machines)))
+            size = self._lake.write(RAW_ROWS, *host_day, rows, RawNote(_newest(rows)))
+        snapshots = int(rows["snapshot_time_epoch"].nunique())
+        return KeptRows(len(rows), snapshots, _newest(rows), size, len(machines))
 
     def _read_ahead(
         self, host_days: Sequence[HostDay]
-    ) -> Iterator[tuple[HostDay, Callable[[], pd.DataFrame]]]:
+    ) -> Iterator[tuple[HostDay, Callable[[], _Read]]]:
         """For each host-day, a function that returns its rows or raises the defect in them.
 
         If the rows of a query are defective, its hosts are read one by one, so that only the
@@ -210,16 +232,22 @@ class RowsKeeper:
         """
         groups = list(batches(host_days, HOSTS_PER_READ))
 
-        def read(day: dt.date, hosts: list[str]) -> pd.DataFrame:
-            return self._source.read_sql(*self._rules.read_range(Window.of_day(day)), hosts)
+        def read(day: dt.date, hosts: list[str]) -> _Read:
+            read_range = self._rules.read_range(Window.of_day(day))
+            return (
+                self._source.read_sql(*read_range, hosts),
+                self._source.read_machines(*read_range, hosts),
+            )
 
         with ThreadPoolExecutor(max_workers=1) as ahead:
             coming = ahead.submit(read, *groups[0]) if groups else None
             for (day, hosts), following in zip(groups, [*groups[1:], None], strict=True):
-                current = cast(Future[pd.DataFrame], coming)
+                current = cast(Future[_Read], coming)
                 coming = ahead.submit(read, *following) if following else None
                 try:
-                    rows_by_host = split_by_host(current.result(), hosts)
+                    rows, machines = current.result()
+                    rows_by_host = split_by_host(rows, hosts)
+                    machines_by_host = split_by_host(machines, hosts)
                 except OutageError:
                     raise
                 except SnapshotAssetsError:
@@ -227,7 +255,8 @@ class RowsKeeper:
                         yield HostDay(day, host), partial(read, day, [host])
                 else:
                     for host in hosts:
-                        yield HostDay(day, host), partial(rows_by_host.pop, host)
+                        kept = rows_by_host.pop(host), machines_by_host.pop(host)
+                        yield HostDay(day, host), partial(lambda read: read, kept)
 
     def _require_unpurged(self, host_day: HostDay, rows: int) -> None:
         """Reject the rows if the source was purged after the day was settled.
@@ -270,16 +299,19 @@ def account_day(
     Raises:
         LakeError: the file of rows is missing or damaged, or the lake cannot be written.
         SchemaError: a schema rejects the rows or the aggregates.
+        RejectedRowsError: too many rows cannot be used.
         LedgerError: rows or core-seconds were lost or counted twice.
     """
 
     def account_rows() -> AccountedDay:
         with timer("read"):
             rows, raw_note = lake.read(RAW_ROWS, *host_day)
+            machines = _kept_machines(lake, host_day)
         with timer("validate"):
             validate(RawProcessRows, rows, str(host_day))
+            require_usable(rows, host_day.window, str(host_day))
         with timer("account"):
-            result = account(rows, host_day.window, rules)
+            result = account(rows, host_day.window, rules, machines)
         with timer("validate"):
             validate(FiveMinuteAggregates, result.aggregates, str(host_day))
             result.ledger.require_balance(len(rows), result.aggregates, str(host_day))
@@ -339,6 +371,18 @@ def publish(
         return PublishedDay(len(used), written, note.ledger)
 
     return lake.from_newest(AGGREGATES, *host_day, publish_aggregates)
+
+
+def _newest(rows: pd.DataFrame) -> float | None:
+    newest = rows["snapshot_time_epoch"].max()
+    return None if pd.isna(newest) else float(newest)
+
+
+def _kept_machines(lake: Lake, host_day: HostDay) -> pd.DataFrame | None:
+    """The kernel's count of a host-day; None if the source had none when its rows were kept."""
+    if lake.entry(MACHINE_ROWS, *host_day) is None:
+        return None
+    return lake.read(MACHINE_ROWS, *host_day)[0]
 
 
 def _cores_by_bucket(aggregates: pd.DataFrame) -> dict[int, float]:

@@ -6,7 +6,7 @@ No SQL and no connection in this module.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,47 +14,59 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from snapshot_assets.arrow import categorical
-from snapshot_assets.domain.schemas import RawProcessRows, SchemaError, Violation
 from snapshot_assets.errors import SourceError
-from snapshot_assets.source.table import COLUMNS, TEXT_COLUMNS, RssUnit
+from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS, TEXT_COLUMNS, RssUnit
 
 BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
 # Wide enough for every DECIMAL that holds a time or a CPU time, and the type that the columnar
 # driver delivers. Both ways of reading convert to this type, so both round alike.
 _DECIMAL = pa.decimal128(38, 10)
 _TARGETS: dict[str, pa.DataType] = {
-    name: pa.string() if name in TEXT_COLUMNS else pa.int64() if name == "pid" else pa.float64()
-    for name in COLUMNS
+    name: pa.string() if name in TEXT_COLUMNS else pa.float64() for name in COLUMNS
+}
+_MACHINE_TARGETS: dict[str, pa.DataType] = {
+    name: pa.string() if name in TEXT_COLUMNS else pa.float64() for name in MACHINE_COLUMNS
 }
 
 
 def to_canonical_types(table: pa.Table) -> pa.Table:
-    """Cast the columns to text, float64 and int64, from any type of the database.
+    """Cast the columns to text and float64, from any type of the database.
 
     Args:
         table: the columns of :data:`COLUMNS`. Columns that are absent become NULL.
 
     Returns:
-        The columns of :data:`COLUMNS`, in this order: text, int64 for ``pid``, else float64.
+        The columns of :data:`COLUMNS`, in this order: text or float64.
 
     Raises:
         SourceError: a column holds values of another kind; the message names column and types.
     """
+    return _with_types(table, _TARGETS)
+
+
+def to_machine_types(table: pa.Table) -> pa.Table:
+    """Cast the columns of the machines, as :func:`to_canonical_types` does those of the processes.
+
+    Returns:
+        The columns of :data:`MACHINE_COLUMNS`, in this order: text for ``host``, else float64.
+    """
+    return _with_types(table, _MACHINE_TARGETS)
+
+
+def _with_types(table: pa.Table, targets: Mapping[str, pa.DataType]) -> pa.Table:
     columns = []
-    for name, target in _TARGETS.items():
+    for name, target in targets.items():
         if name not in table.column_names:
             columns.append(pa.nulls(table.num_rows, target))
             continue
         columns.append(_cast(name, table.column(name), target))
-    return pa.table(columns, names=list(_TARGETS))
+    return pa.table(columns, names=list(targets))
 
 
 def _cast(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     try:
         if pa.types.is_decimal(column.type):
             column = pc.cast(column, _DECIMAL)
-            if pa.types.is_integer(target):
-                return pc.cast(column, target)
         if pa.types.is_integer(column.type) and pa.types.is_floating(target):
             # Arrow rejects safe casts from int64 to float64 above 2**53. All seconds and bytes that
             # the schema accepts are far below.
@@ -67,24 +79,18 @@ def _cast(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.Chunked
         ) from None
 
 
-def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
+def raw_rows(table: pa.Table, rss_unit: RssUnit) -> pd.DataFrame:
     """Build the raw rows from canonical columns.
 
     Args:
         table: the result of :func:`to_canonical_types`.
         rss_unit: unit of the source's ``rss``; the rows have bytes.
-        subject: what was read, for errors.
 
     Returns:
         Rows as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, in the order of
         that schema, not yet validated.
-
-    Raises:
-        SchemaError: ``pid`` or ``rss`` is missing in a row.
     """
-    for name in ("pid", "rss"):
-        if table.column(name).null_count:
-            _refuse_missing(table, name, subject)
+    # Bytes are whole, also where a fraction of a unit was stored.
     rss = np.rint(table.column("rss").to_numpy() * BYTES_PER_RSS_UNIT[rss_unit])
     rows = pd.DataFrame(
         {
@@ -94,19 +100,38 @@ def raw_rows(table: pa.Table, rss_unit: RssUnit, subject: str) -> pd.DataFrame:
             "username": categorical(table.column("username")),
             "comm": categorical(table.column("comm")),
             "cputimes": table.column("cputimes").to_numpy(),
-            # A value outside the range of int64 becomes one that the schema rejects.
-            "rss": np.clip(rss, -1, 2.0**62).astype(np.int64),
+            "rss": rss,
             "etimes": table.column("etimes").to_numpy(),
         }
     )
     return _sorted(rows)
 
 
+def machine_rows(table: pa.Table) -> pd.DataFrame:
+    """Build the machines' rows from the result of :func:`to_machine_types`.
+
+    Returns:
+        The columns of :data:`MACHINE_COLUMNS`: ``host`` categorical, else float64 with NaN for
+        NULL. Sorted by host and time; rows without a host are left out.
+    """
+    table = table.filter(pc.is_valid(table.column("host")))
+    rows = pd.DataFrame(
+        {
+            name: categorical(table.column(name))
+            if name in TEXT_COLUMNS
+            else table.column(name).to_numpy()
+            for name in MACHINE_COLUMNS
+        }
+    )
+    numbers = [rows[name].to_numpy() for name in reversed(MACHINE_COLUMNS[1:])]
+    return rows.take(np.lexsort((*numbers, rows["host"].cat.codes))).reset_index(drop=True)
+
+
 def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The raw rows of each host, equal to the rows that reading this host alone would give.
+    """The rows of each host, equal to the rows that reading this host alone would give.
 
     Args:
-        rows: raw rows, sorted by host.
+        rows: raw rows or machine rows, sorted by host.
         hosts: the hosts of the result; a host without rows gets an empty table.
     """
     known = rows["host"].cat.categories.tolist()
@@ -115,16 +140,13 @@ def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.Data
     for host in hosts:
         code = known.index(host) if host in known else -1
         part = rows.iloc[borders[code] : borders[code + 1]] if code >= 0 else rows.iloc[:0]
-        text = {column: part[column].cat.remove_unused_categories() for column in TEXT_COLUMNS}
+        text = {
+            column: part[column].cat.remove_unused_categories()
+            for column in TEXT_COLUMNS
+            if column in part
+        }
         parts[host] = part.assign(**text).reset_index(drop=True)
     return parts
-
-
-def _refuse_missing(table: pa.Table, name: str, subject: str) -> None:
-    missing = table.filter(pc.is_null(table.column(name)))
-    sample = tuple(str(row) for row in missing.slice(0, 3).to_pylist())
-    violation = Violation(name, "must not be missing", missing.num_rows, sample)
-    raise SchemaError(RawProcessRows.__name__, subject, table.num_rows, [violation])
 
 
 def _sorted(rows: pd.DataFrame) -> pd.DataFrame:

@@ -78,7 +78,7 @@ class Database:
             with self.engine.connect() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            raise self._explain(error) from None
+            raise self.explain(error) from None
 
     # --- the two ways -----------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Database:
                 "with 'snapshot-assets collect --once'"
             )
 
-    def _explain(self, error: sa.exc.SQLAlchemyError) -> SourceError:
+    def explain(self, error: sa.exc.SQLAlchemyError) -> SourceError:
         """The database's error as a message that says what to do."""
         original = getattr(error, "orig", None) or error
         code = original.args[0] if original.args and isinstance(original.args[0], int) else None
@@ -161,6 +161,16 @@ class Database:
             return SourceError(
                 f"{where} rejects the user or the password; set both in SNAPSHOT_SOURCE_URL "
                 f"({detail})"
+            )
+        if code in _MYSQL_NOT_GRANTED:
+            return SourceError(
+                f"the user of {where} may not read that; GRANT SELECT on the table, on the view or "
+                f"on its columns to this user ({detail})"
+            )
+        if code in _MYSQL_BROKEN_VIEW:
+            return SourceError(
+                f"{where} cannot show a view, because of what the view selects or of who defined "
+                f"it; repair the view, or set SNAPSHOT_SOURCE_TABLE to another ({detail})"
             )
         if code in _MYSQL_MISSING or "no such table" in detail or "no such column" in detail:
             return SourceError(
@@ -177,7 +187,9 @@ class Database:
 
 
 # MySQL's and MariaDB's error numbers, from their "Server Error Message Reference".
-_MYSQL_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1698})
+_MYSQL_DENIED = frozenset({1044, 1045, 1698})
+_MYSQL_NOT_GRANTED = frozenset({1142, 1143, 1227, 1370})
+_MYSQL_BROKEN_VIEW = frozenset({1356, 1449})
 _MYSQL_MISSING = frozenset({1049, 1051, 1054, 1146})
 
 

@@ -18,11 +18,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from snapshot_assets.domain.time import bucket_iso, epoch
-from snapshot_assets.errors import SourceError
-from snapshot_assets.source.columns import raw_rows, to_canonical_types
+from snapshot_assets.domain.time import epoch
+from snapshot_assets.errors import SourceError, SourceOutageError
+from snapshot_assets.source.columns import (
+    machine_rows,
+    raw_rows,
+    to_canonical_types,
+    to_machine_types,
+)
 from snapshot_assets.source.database import Database, bound_text
-from snapshot_assets.source.table import COLUMNS, OPTIONAL_COLUMNS
+from snapshot_assets.source.readable import (
+    DeclaredType,
+    NoSuchTableError,
+    clause,
+    column_names,
+    readable_columns,
+)
+from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS, OPTIONAL_COLUMNS
 from snapshot_assets.source.table import SourceTable as SourceTable
 
 Instant = dt.datetime | int | float
@@ -73,10 +85,8 @@ class ProcessSource(Database):
         Raises:
             SourceOutageError: the database does not answer.
             SourceError: wrong password, missing table or column, or a column of the wrong type.
-            SchemaError: ``pid`` or ``rss`` is missing in a row.
         """
         first, last = _seconds(start), _seconds(end)
-        subject = f"{_whose(hosts)} in [{_iso(first)}, {_iso(last)})"
         requested = None if hosts is None else sorted(set(hosts))
         if requested is not None and not requested:
             rows = to_canonical_types(
@@ -88,7 +98,43 @@ class ProcessSource(Database):
         if requested is not None and hosts_read - set(requested):
             # Under a case-insensitive collation, the query also selects similar host names.
             rows = rows.filter(pc.is_in(rows.column("host"), pa.array(requested, pa.string())))
-        return raw_rows(rows, self.table.rss_unit, subject)
+        return raw_rows(rows, self.table.rss_unit)
+
+    def read_machines(
+        self, start: Instant, end: Instant, hosts: Collection[str] | None = None
+    ) -> pd.DataFrame:
+        """Read the kernel's own count of the machines in ``[start, end)``.
+
+        Args:
+            start: aware datetime or epoch seconds, included.
+            end: aware datetime or epoch seconds, excluded.
+            hosts: only these hosts, compared by their bytes under any collation; all if None.
+
+        Returns:
+            The columns of :data:`~snapshot_assets.source.table.MACHINE_COLUMNS`: ``host``
+            categorical, else float64 with NaN for NULL; sorted by host and time. No row if the
+            settings name no table and there is none with these columns that this user may read:
+            another table called ``machines`` is left alone.
+
+        Raises:
+            SourceOutageError: the database does not answer.
+            SourceError: the table that the settings name is missing, or lacks a column.
+        """
+        requested = None if hosts is None else sorted(set(hosts))
+        if not self._has_machines or (requested is not None and not requested):
+            return machine_rows(to_machine_types(pa.table({})))
+        columns = clause(self.table.machines_name, MACHINE_COLUMNS).c
+        time = columns["snapshot_time_epoch"]
+        query = sa.select(*columns).where(
+            time >= _number(_seconds(start)), time < _number(_seconds(end))
+        )
+        if requested is not None:
+            query = query.where(columns["host"].in_([bound_text(host) for host in requested]))
+        rows = self._fetch(query, to_machine_types)
+        if requested is not None:
+            # Under a case-insensitive collation, the query also selects similar host names.
+            rows = rows.filter(pc.is_in(rows.column("host"), pa.array(requested, pa.string())))
+        return machine_rows(rows)
 
     def hosts(self, start: Instant, end: Instant) -> list[str]:
         """The hosts with a snapshot in ``[start, end)``, sorted."""
@@ -190,28 +236,49 @@ class ProcessSource(Database):
     # --- the query --------------------------------------------------------------------------
 
     @cached_property
-    def _present(self) -> frozenset[str]:
-        """The columns of :data:`_QUERIED` that the table has; the database is queried once."""
-        schema, _, name = self.table.name.rpartition(".")
-        with self.connect() as connection:
-            try:
-                found = sa.inspect(connection).get_columns(name, schema=schema or None)
-            except sa.exc.NoSuchTableError:
-                raise SourceError(
-                    f"table {self.table.name!r} does not exist in {self._where()}; "
-                    "set SNAPSHOT_SOURCE_TABLE, or create it with 'snapshot-assets collect --once'"
-                ) from None
-        names = {column["name"].casefold() for column in found}
-        present = frozenset(c for c in _QUERIED if self.table.physical(c).casefold() in names)
+    def _present(self) -> dict[str, DeclaredType]:
+        """The columns of :data:`_QUERIED` that can be read; the database is queried once."""
+        names = {column: self.table.physical(column) for column in _QUERIED}
+        try:
+            found = readable_columns(self, self.table.name, names.values())
+        except NoSuchTableError as error:
+            raise SourceError(
+                f"table {self.table.name!r} does not exist in {self._where()}, or its user may "
+                "read none of its columns; set SNAPSHOT_SOURCE_TABLE, create it with "
+                f"'snapshot-assets collect --once', or GRANT SELECT ({error})"
+            ) from None
+        present = {column: found[name] for column, name in names.items() if name in found}
         missing = [c for c in COLUMNS if c not in present and c not in OPTIONAL_COLUMNS]
         if missing:
-            physical = ", ".join(repr(self.table.physical(c)) for c in missing)
+            physical = ", ".join(repr(names[c]) for c in missing)
             raise SourceError(
-                f"table {self.table.name!r} in {self._where()} has no column {physical}; it has "
-                f"{', '.join(sorted(c['name'] for c in found))}. Set your names in "
-                f"SNAPSHOT_SOURCE_COLUMNS, for example {missing[0]}=your_name"
+                f"table {self.table.name!r} in {self._where()} has no column {physical} that its "
+                f"user may read; it has {', '.join(column_names(self, self.table.name))}. Set your "
+                f"names in SNAPSHOT_SOURCE_COLUMNS, for example {missing[0]}=your_name, or GRANT "
+                "SELECT on the columns"
             )
         return present
+
+    @cached_property
+    def _has_machines(self) -> bool:
+        """Whether the table of the machines can be read; the database is queried once."""
+        name = self.table.machines_name
+        try:
+            found = readable_columns(self, name, MACHINE_COLUMNS)
+        except SourceOutageError:
+            raise
+        except SourceError as error:
+            found, why = {}, f" ({error})"
+        else:
+            why = ""
+        missing = [column for column in MACHINE_COLUMNS if column not in found]
+        if missing and self.table.machines is not None:
+            raise SourceError(
+                f"table {name!r} in {self._where()} has no column {', '.join(missing)} that its "
+                "user may read; set SNAPSHOT_MACHINES_TABLE to a table that 'snapshot-assets "
+                f"collect' writes, or remove this setting{why}"
+            )
+        return not missing
 
     def _require_columns(self) -> dict[str, sa.ColumnClause[Any]]:
         """The columns, after the check that the table has the required columns.
@@ -224,10 +291,9 @@ class ProcessSource(Database):
     @cached_property
     def _columns(self) -> dict[str, sa.ColumnClause[Any]]:
         """Names of :data:`_QUERIED` to SQLAlchemy's columns of the table."""
-        schema, _, name = self.table.name.rpartition(".")
         physical = {column: self.table.physical(column) for column in _QUERIED}
-        clause = sa.table(name, *map(sa.column, set(physical.values())), schema=schema or None)
-        return {column: clause.c[name] for column, name in physical.items()}
+        table = clause(self.table.name, set(physical.values()))
+        return {column: table.c[name] for column, name in physical.items()}
 
     def _in_range(self, first: float, last: float) -> list[sa.ColumnElement[bool]]:
         time = self._columns["snapshot_time_epoch"]
@@ -289,13 +355,3 @@ def _seconds(instant: Instant) -> float:
 def _number(seconds: float) -> int | float:
     """Whole seconds as an integer, so that an integer column is compared with an integer."""
     return int(seconds) if seconds == int(seconds) else seconds
-
-
-def _iso(seconds: float) -> str:
-    return bucket_iso(int(seconds))
-
-
-def _whose(hosts: Collection[str] | None) -> str:
-    if hosts is None:
-        return "all hosts"
-    return ", ".join(sorted(hosts)) if len(hosts) <= 3 else f"{len(hosts)} hosts"

@@ -1,4 +1,4 @@
-"""The collectors' table as the settings describe it: names of table and columns, unit of ``rss``.
+"""The collectors' tables as the settings describe them: names of tables and columns, the rss unit.
 
 Values only, so that the settings load without a database driver. No query belongs here.
 """
@@ -19,6 +19,13 @@ COLUMNS = (
 TEXT_COLUMNS = ("host", "username", "comm")
 OPTIONAL_COLUMNS = frozenset({"etimes"})
 
+# The kernel's own count: one row per host and snapshot. These names cannot be configured.
+MACHINE_COLUMNS = (
+    *("host", "snapshot_time_epoch", "cores", "cpu_seconds"),
+    *("memory_bytes", "memory_used_bytes", "boot_epoch"),
+)
+_MACHINES = "machines"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
@@ -31,12 +38,24 @@ class SourceTable:
         timezone: time zone of the naive ``snapshot_datetime`` column. With a time zone, queries
             also filter by that column, so that an index on it narrows the scan. The epoch column
             decides which rows are read.
+        machines: the table with the columns :data:`MACHINE_COLUMNS`, ``table`` or
+            ``schema.table``; None for the table ``machines`` beside the processes, if that table
+            has these columns.
     """
 
     name: str = "processes"
     columns: Mapping[str, str] = field(default_factory=dict)
     rss_unit: RssUnit = "bytes"
     timezone: ZoneInfo | None = None
+    machines: str | None = None
+
+    @property
+    def machines_name(self) -> str:
+        """The name of the table of machines, ``table`` or ``schema.table``."""
+        if self.machines is not None:
+            return self.machines
+        schema, dot, _ = self.name.rpartition(".")
+        return f"{schema}{dot}{_MACHINES}"
 
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""

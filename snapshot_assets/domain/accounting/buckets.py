@@ -1,5 +1,6 @@
-"""The third chapter: spans are split at bucket borders, and CPU and memory are summed by bucket.
+"""The fifth chapter: spans are split at bucket borders, and CPU and memory are summed by bucket.
 
+These are rules 7 and 8 of docs/accounting.md.
 The chapter before makes the spans. :func:`snapshot_assets.domain.accounting.account` turns the sums
 into aggregates.
 """
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from snapshot_assets.domain.accounting.codes import Floats, Ints, ordered_codes, sums
-from snapshot_assets.domain.accounting.rows import Process, Snapshots
+from snapshot_assets.domain.accounting.rows import Process
+from snapshot_assets.domain.accounting.snapshots import Snapshots
 from snapshot_assets.domain.accounting.spans import Spans
-from snapshot_assets.domain.ledger import RowClass
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+
+BYTES_PER_GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,10 @@ def cover_buckets(snapshots: Snapshots, piece_snapshot: Ints, pieces: Pieces) ->
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Core-seconds and byte-seconds of each (bucket, entry) with any use."""
+    """Core-seconds and byte-seconds of each (bucket, entry) with any use.
+
+    Excluded accounts are among the entries, with their CPU alone.
+    """
 
     bucket: Ints
     entry: Ints
@@ -109,8 +115,7 @@ def use_of_buckets(
     between two snapshots or are missing from a snapshot, are split one by one.
     """
     entries = max(len(process.entry_keys), 1)
-    attributed = spans.row_class == RowClass.ATTRIBUTED
-    with_cpu = attributed & (spans.cpu_seconds > 0)
+    with_cpu = spans.attributed & (spans.cpu_seconds > 0)
     whole = with_cpu & (spans.start == snapshots.previous[snapshots.snapshot_index])
     alone = np.flatnonzero(with_cpu & ~whole)
 
@@ -129,7 +134,7 @@ def use_of_buckets(
     step = np.arange(len(repeat)) - np.repeat(np.cumsum(count) - count, count)
     piece = first_piece[group_snapshot[repeat]] + step
 
-    single = split_at_borders(spans.start[alone], process.time[alone], window)
+    single = split_at_borders(spans.start[alone], spans.end[alone], window)
     single_row = alone[single.span_index]
 
     bucket = np.concatenate([pieces.bucket[piece], single.bucket])

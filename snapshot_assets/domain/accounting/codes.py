@@ -28,14 +28,31 @@ def sums(codes: Ints, values: Floats, count: int) -> Floats:
     return np.bincount(codes, values, count).astype(np.float64, copy=False)
 
 
-def category_codes(column: pd.Series) -> tuple[Ints, npt.NDArray[np.object_]]:
+def category_codes(
+    column: pd.Series, missing: str | None = None
+) -> tuple[Ints, npt.NDArray[np.object_]]:
     """For each row a code that sorts like its text, and the text of each code.
 
-    The column must have no missing values.
+    Args:
+        column: a categorical column.
+        missing: the text of missing values; None if there are none.
     """
+    codes = column.cat.codes.to_numpy()
     categories = np.asarray(column.cat.categories, dtype=object)
+    if missing is not None and (codes < 0).any():
+        # The last position, if no category has this text already.
+        known = np.flatnonzero(categories == missing)
+        code = int(known[0]) if len(known) else len(categories)
+        categories = categories if len(known) else np.append(categories, missing)
+        codes = np.where(codes < 0, code, codes.astype(np.int64))
     order = np.argsort(categories, kind="stable")
     rank = np.empty(len(categories), dtype=np.int64)
     rank[order] = np.arange(len(categories))
-    codes = column.cat.codes.to_numpy()
     return rank[codes] if len(categories) else codes.astype(np.int64), categories[order]
+
+
+def groups(key: npt.NDArray) -> tuple[Ints, Ints]:
+    """Of a sorted array: for each element the number of its group, and where each group begins."""
+    first = np.ones(len(key), dtype=bool)
+    first[1:] = key[1:] != key[:-1]
+    return np.cumsum(first) - 1, np.flatnonzero(first)

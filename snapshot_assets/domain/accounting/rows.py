@@ -1,6 +1,7 @@
-"""The first chapter: rows in order, without duplicates, and the snapshots of these rows.
+"""The first chapter: rows that can be used, in order and without duplicates.
 
-The next chapters decide the CPU that a row adds, and the buckets that get this CPU.
+These are rules 1 and 2 of docs/accounting.md. The next chapters find the snapshots of the rows and
+decide which rows are the same process.
 """
 
 from __future__ import annotations
@@ -18,73 +19,107 @@ from snapshot_assets.domain.accounting.codes import (
     category_codes,
     ordered_codes,
 )
-from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.time import Window
+from snapshot_assets.errors import SnapshotAssetsError
+
+# A host-day with a larger share of rejected rows is refused.
+_MOST_REJECTED = 0.01
+# An error and a ledger name this many rows.
+_SAMPLE_ROWS = 3
+# No process is older. Collectors that have no age, or a wrong one, write numbers far above.
+LONGEST_AGE_SECONDS = 20 * 365.25 * 86_400
+
+
+class RejectedRowsError(SnapshotAssetsError):
+    """Too many rows of a host-day cannot be used, so leaving them out would falsify the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The kept rows, sorted by host, pid and time. Codes sort like the values they stand for.
+    """The kept rows, sorted by host, pid, time, username and comm.
+
+    Codes sort like the values they stand for. Arrays without another remark have one element for
+    each kept row.
 
     Attributes:
         host: code of the host.
         pid: code of the pid.
-        time: snapshot time, epoch seconds.
+        container: whether the pid is at most 0, which is never the pid of one process.
+        time: when the row was stamped, epoch seconds.
         cputimes: CPU-seconds since the process started.
         rss: bytes.
         etimes: seconds since the process started; NaN if unknown.
         entry: position in ``entry_keys``.
-        entry_keys: the distinct (host, username, comm), each as one number.
-        users: number of usernames, at least 1.
-        comms: number of comms, at least 1.
         username: position in ``usernames``.
-        dropped_time: snapshot times of the duplicates that were left out, not of the kept rows.
+        entry_keys: the distinct (host, username, comm), each as one number.
+        hosts: the text of each host code.
         usernames: the text of each username code.
+        comms: the text of each comm code.
+        dropped_time: times of the duplicates, which are not among the kept rows.
+        odd_time: times of the rows whose age cannot be; duplicates are among them.
+        rejected: position in the table of rows of each rejected row, ascending.
     """
 
     host: Ints
     pid: Ints
+    container: Bools
     time: Floats
     cputimes: Floats
     rss: Floats
     etimes: Floats
     entry: Ints
-    entry_keys: Ints
-    users: int
-    comms: int
     username: Ints
-    dropped_time: Floats
+    entry_keys: Ints
+    hosts: npt.NDArray[np.object_]
     usernames: npt.NDArray[np.object_]
+    comms: npt.NDArray[np.object_]
+    dropped_time: Floats
+    odd_time: Floats
+    rejected: Ints
+
+    def split_entries(self, entry: Ints) -> tuple[Ints, Ints, Ints]:
+        """The codes of host, username and comm of these positions in ``entry_keys``."""
+        comms, usernames = max(len(self.comms), 1), max(len(self.usernames), 1)
+        host_user, comm = np.divmod(self.entry_keys[entry], comms)
+        host, username = np.divmod(host_user, usernames)
+        return host, username, comm
 
 
-def sort_and_deduplicate(rows: pd.DataFrame) -> Process:
-    """Sort by (host, pid, time); of equal rows keep the largest cputimes, then the largest rss."""
-    host, _ = category_codes(rows["host"])
-    username, usernames = category_codes(rows["username"])
-    comm, comms = category_codes(rows["comm"])
-    time, times = ordered_codes(rows["snapshot_time_epoch"].to_numpy())
-    pid, pids = ordered_codes(rows["pid"].to_numpy())
-    cputimes = rows["cputimes"].to_numpy()
-    rss = rows["rss"].to_numpy()
-    etimes = rows["etimes"].to_numpy()
+def usable_rows(rows: pd.DataFrame) -> Process:
+    """Leave out the rows that are rejected and the duplicates, and sort the others."""
+    rejected = is_rejected(rows)
+    used = rows[~rejected] if rejected.any() else rows
+    etimes = used["etimes"].to_numpy()
+    odd = (etimes < 0) | (etimes > LONGEST_AGE_SECONDS)  # an infinite age is too long, too
+    etimes = np.where(odd, np.nan, etimes) if odd.any() else etimes
+
+    host, hosts = category_codes(used["host"])
+    username, usernames = category_codes(used["username"])
+    comm, comms = category_codes(used["comm"], missing="")
+    time, times = ordered_codes(used["snapshot_time_epoch"].to_numpy())
+    pid, pids = ordered_codes(used["pid"].to_numpy())
+    cputimes, rss = used["cputimes"].to_numpy(), used["rss"].to_numpy()
 
     # Below 2**63 for as many hosts, pids and times as fit into memory.
     key = (host * len(pids) + pid) * len(times) + time
     order = np.argsort(key, kind="stable")
     ordered = key[order]
-    repeated = np.zeros(len(key), dtype=bool)
-    repeated[1:] = ordered[1:] == ordered[:-1]
+    repeated = ordered[1:] == ordered[:-1]
     kept = np.ones(len(key), dtype=bool)
     if repeated.any():
-        # Within a run of equal keys, the order still depends on the order of the input. Sort each
-        # run by cputimes and rss, which decide, and then by the remaining columns, so that ties do
-        # not depend on the input either.
-        run = repeated.copy()
-        run[:-1] |= repeated[1:]
+        # Rows that are equal in host, pid and time: several processes, or duplicates.
+        run = np.zeros(len(key), dtype=bool)
+        run[1:] |= repeated
+        run[:-1] |= repeated
         members = order[run]
-        etimes_or_none = np.nan_to_num(etimes[members], nan=-1.0)
-        decisive = (comm[members], username[members], etimes_or_none, rss[members])
-        order[run] = members[np.lexsort((*decisive, cputimes[members], key[members]))]
-        kept[:-1] = ~repeated[1:]
+        age = np.nan_to_num(etimes[members], nan=-1.0)
+        decisive = (age, rss[members], cputimes[members])
+        identity = (comm[members], username[members], key[members])
+        order[run] = members = members[np.lexsort((*decisive, *identity))]
+        last = np.ones(len(members), dtype=bool)
+        same = [column[members][1:] == column[members][:-1] for column in (key, username, comm)]
+        last[:-1] = ~np.logical_and.reduce(same)
+        kept[run] = last
     dropped = order[~kept]
     order = order[kept]
 
@@ -93,47 +128,73 @@ def sort_and_deduplicate(rows: pd.DataFrame) -> Process:
     return Process(
         host=host[order],
         pid=pid[order],
+        container=(pids <= 0)[pid[order]],
         time=times[time[order]],
         cputimes=cputimes[order],
-        rss=rss[order].astype(np.float64),
+        rss=rss[order].astype(np.float64, copy=False),
         etimes=etimes[order],
         entry=entry,
-        entry_keys=entry_keys,
-        users=max(len(usernames), 1),
-        comms=max(len(comms), 1),
         username=username[order],
-        dropped_time=times[time[dropped]],
+        entry_keys=entry_keys,
+        hosts=hosts,
         usernames=usernames,
+        comms=comms,
+        dropped_time=times[time[dropped]],
+        odd_time=times[time[odd]],
+        rejected=np.flatnonzero(rejected),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshots:
-    """The distinct times of each host, sorted by host and time.
+def is_rejected(rows: pd.DataFrame) -> Bools:
+    """For each row whether a value that is needed is missing, or is one that no process has."""
+    rejected = np.zeros(len(rows), dtype=bool)
+    for name in ("host", "username"):
+        rejected |= rows[name].cat.codes.to_numpy() < 0
+    for name in ("cputimes", "rss", "snapshot_time_epoch"):
+        values = rows[name].to_numpy()
+        rejected |= ~((values >= 0) & (values < np.inf))  # a missing value is no number
+    return rejected | ~np.isfinite(rows["pid"].to_numpy())
 
-    Attributes:
-        host: code of the host.
-        time: snapshot time, epoch seconds.
-        previous: time of the host's snapshot before; NaN for the first.
-        covered: whether the time since the snapshot before is covered.
-        snapshot_index: for each row (not for each snapshot) the position of its snapshot.
+
+def sample_of_rejected(rows: pd.DataFrame, position: Ints) -> list[str]:
+    """A few of these rows as text, the earliest first, whatever the order of the rows.
+
+    Args:
+        rows: as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`.
+        position: positions of rejected rows.
     """
+    columns = ("rss", "cputimes", "pid", "snapshot_time_epoch")
+    numbers = [rows[column].to_numpy()[position] for column in columns]
+    codes = [rows[column].cat.codes.to_numpy()[position] for column in ("comm", "username", "host")]
+    earliest = position[np.lexsort((*codes, *numbers))[:_SAMPLE_ROWS]]
+    return [
+        ", ".join(f"{name}={'NULL' if pd.isna(v) else v}" for name, v in rows.iloc[i].items())
+        for i in earliest
+    ]
 
-    host: Ints
-    time: Floats
-    previous: Floats
-    covered: Bools
-    snapshot_index: Ints
 
+def require_usable(rows: pd.DataFrame, window: Window, subject: str) -> None:
+    """Raise an error if too many rows of the window are rejected.
 
-def take_snapshots(process: Process, rules: AccountingRules) -> Snapshots:
-    """The snapshots of each host, and which of them cover the time since the snapshot before."""
-    time, times = ordered_codes(process.time)
-    snapshot_index, keys = ordered_codes(process.host * max(len(times), 1) + time)
-    host, time_of_key = np.divmod(keys, max(len(times), 1))
-    time_of_snapshot = times[time_of_key]
-    previous = np.full(len(keys), np.nan)
-    follows = host[1:] == host[:-1]
-    previous[1:][follows] = time_of_snapshot[:-1][follows]
-    covered = time_of_snapshot - previous <= rules.max_gap_seconds
-    return Snapshots(host, time_of_snapshot, previous, covered, snapshot_index)
+    Args:
+        rows: as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`.
+        window: the day; rows in the margins around it are not counted.
+        subject: the host-day, for the error.
+
+    Raises:
+        RejectedRowsError: more than 1 % of the window's rows are rejected.
+    """
+    rejected = is_rejected(rows)
+    if not rejected.any():
+        return
+    time = rows["snapshot_time_epoch"].to_numpy()
+    inside = (time >= window.start) & (time < window.end)
+    bad, count = rejected & inside, int(inside.sum())
+    if bad.sum() > _MOST_REJECTED * count:
+        sample = "".join(f"\n  - {text}" for text in sample_of_rejected(rows, np.flatnonzero(bad)))
+        raise RejectedRowsError(
+            f"{subject}: {bad.sum():,} of {count:,} rows ({bad.sum() / count:.1%}) have a needed "
+            f"value that is missing or impossible, and more than {_MOST_REJECTED:.0%} are too many "
+            "to leave out. Nothing was written. Correct the rows in the source, or the names in "
+            f"SNAPSHOT_SOURCE_COLUMNS, and settle the day again. For example:{sample}"
+        )

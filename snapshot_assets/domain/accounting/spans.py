@@ -1,6 +1,7 @@
-"""The second chapter: which rows are the same process, the CPU span that a row ends, its class.
+"""The fourth chapter: the CPU span that a row ends, its class, and whether its memory counts.
 
-The next chapter splits the spans into buckets.
+This is rule 6 of docs/accounting.md, one letter after the other. The next chapter splits the spans
+into buckets.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snapshot_assets.domain.accounting.codes import Bools, Floats
-from snapshot_assets.domain.accounting.rows import Process, Snapshots
+from snapshot_assets.domain.accounting.identity import Identity
+from snapshot_assets.domain.accounting.rows import Process
+from snapshot_assets.domain.accounting.snapshots import Offsets, Snapshots
 from snapshot_assets.domain.ledger import RowClass
 from snapshot_assets.domain.rules import AccountingRules
 
@@ -21,64 +24,90 @@ _SHORTEST_SPAN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """For each row its class and, if the row ends one, the CPU span ``(start, time]``.
+    """For each row its class and, if the row ends one, the CPU span ``(start, end]``.
 
     Attributes:
         row_class: a :class:`~snapshot_assets.domain.ledger.RowClass`.
-        start: epoch seconds.
+        start: epoch seconds; the end is the time of the row's snapshot.
+        end: epoch seconds.
         cpu_seconds: CPU-seconds used in the span; 0 for a row that ends no span.
-        excluded_attributed: whether the row is excluded and would be attributed otherwise.
+        attributed: whether buckets get the span's CPU, those of excluded accounts included.
+        excluded: whether the account is excluded.
         counts_for_memory: whether the row's memory is counted.
     """
 
     row_class: npt.NDArray[np.int8]
     start: Floats
+    end: Floats
     cpu_seconds: Floats
-    excluded_attributed: Bools
+    attributed: Bools
+    excluded: Bools
     counts_for_memory: Bools
 
 
-def cpu_spans(process: Process, snapshots: Snapshots, rules: AccountingRules) -> Spans:
-    """Decide for each row whether it continues the row before, and what CPU it adds.
+def cpu_spans(
+    process: Process,
+    snapshots: Snapshots,
+    offsets: Offsets,
+    identity: Identity,
+    cores: Floats,
+    rules: AccountingRules,
+) -> Spans:
+    """Decide for each row what CPU it adds.
 
     Args:
-        process: the kept rows, sorted by host, pid and time.
-        snapshots: the snapshots of these rows.
-        rules: gaps, slack, exclusions.
+        process: the kept rows.
+        snapshots: their snapshots.
+        offsets: how far the stamps of the snapshots are off.
+        identity: the rows before, and whether they are the same process.
+        cores: for each snapshot the number of cores of its host.
+        rules: gaps, slack, exclusions, hidden processes.
     """
+    index, before = snapshots.snapshot_index, identity.before
     time, cputimes, etimes = process.time, process.cputimes, process.etimes
-    host_previous = snapshots.previous[snapshots.snapshot_index]
+    end, previous = snapshots.time[index], snapshots.previous[index]
+    covered = snapshots.covered[index]
+    slack, row_cores = rules.slack_seconds, cores[index]
 
-    # Is this the same process as in the row before? Comparisons with a missing etimes are False, so
-    # a missing etimes never contradicts that.
-    earlier = np.full(len(time), np.nan)
-    earlier_cputimes = np.zeros(len(time))
-    earlier_etimes = np.full(len(time), np.nan)
-    same_pid = np.zeros(len(time), dtype=bool)
-    same_pid[1:] = (process.pid[1:] == process.pid[:-1]) & (process.host[1:] == process.host[:-1])
-    earlier[1:], earlier_cputimes[1:], earlier_etimes[1:] = time[:-1], cputimes[:-1], etimes[:-1]
-    apart = time - earlier
-    continued = (
-        same_pid
-        & (cputimes >= earlier_cputimes)
-        & ~(etimes < apart - rules.slack_seconds)
-        & ~(np.abs(etimes - earlier_etimes - apart) > rules.slack_seconds)
+    # Comparisons with a missing age, or without a snapshot before, are False.
+    elapsed = time - previous + offsets.seconds[index]
+    born = (elapsed > 0) & (etimes <= elapsed + slack)
+    hidden = rules.min_cputimes
+    emerged_cpu = cputimes - hidden
+    emerged = (
+        (hidden > 0)
+        & covered
+        & ~identity.near
+        & (emerged_cpu >= 0)
+        & (emerged_cpu <= (end - previous + slack) * row_cores)
     )
-    # Not continued, but young enough to have been born since the host's snapshot before.
-    since_previous = time - host_previous
-    born = ~continued & (etimes <= since_previous + rules.slack_seconds)
 
-    birth = np.minimum(time - etimes, time - _SHORTEST_SPAN_SECONDS)
-    start = np.where(continued, earlier, np.maximum(birth, host_previous))
-    cpu_seconds = np.where(continued, cputimes - earlier_cputimes, np.where(born, cputimes, 0.0))
-    too_long = np.where(continued, apart, since_previous) > rules.max_gap_seconds
+    # The letters of rule 6: a row takes the first that holds.
+    continued = identity.same & identity.near
+    newborn = ~continued & born & covered
+    emerges = ~continued & ~newborn & emerged
+    resumed = ~continued & ~newborn & ~emerges & identity.same
+    born_in_gap = ~continued & ~resumed & born & ~covered
+    same, alive = continued | resumed, newborn | born_in_gap
 
-    attributed = (continued | born) & ~too_long
-    row_class = np.full(len(time), RowClass.FIRST_SEEN, dtype=np.int8)
-    row_class[continued | born] = RowClass.GAP
-    row_class[attributed] = RowClass.ATTRIBUTED
+    birth = np.maximum(np.minimum(time - etimes, end - _SHORTEST_SPAN_SECONDS), previous)
+    last_seen = snapshots.time[index[before]]
+    start = np.where(same, last_seen, np.where(alive, birth, previous))
+    used = np.maximum(cputimes - cputimes[before], 0.0)
+    cpu_seconds = np.where(same, used, np.where(alive, cputimes, emerged_cpu))
+    ends_span = same | alive | emerges
+    cpu_seconds[~ends_span] = 0.0
+
+    implausible = ends_span & (cpu_seconds > (end - start + slack) * row_cores)
+    attributed = newborn | emerges | (continued & (end - start <= rules.max_gap_seconds))
+    attributed &= ~implausible
     is_excluded = np.array([rules.excludes(user) for user in process.usernames], dtype=bool)
     excluded = is_excluded[process.username] if len(is_excluded) else np.zeros(len(time), bool)
+
+    row_class = np.full(len(time), RowClass.FIRST_SEEN, dtype=np.int8)
+    row_class[ends_span] = RowClass.GAP
+    row_class[attributed] = RowClass.ATTRIBUTED
+    row_class[implausible] = RowClass.IMPLAUSIBLE
     row_class[excluded] = RowClass.EXCLUDED
 
     counts_for_memory = ~excluded
@@ -86,4 +115,4 @@ def cpu_spans(process: Process, snapshots: Snapshots, rules: AccountingRules) ->
         # Rows across gaps are kept: whether such a row ends a span can depend on rows that are not
         # read.
         counts_for_memory &= ~(attributed & (cpu_seconds == 0))
-    return Spans(row_class, start, cpu_seconds, excluded & attributed, counts_for_memory)
+    return Spans(row_class, start, end, cpu_seconds, attributed, excluded, counts_for_memory)

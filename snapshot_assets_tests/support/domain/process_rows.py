@@ -54,11 +54,11 @@ def raw_rows(rows: Iterable[Row | tuple[Any, ...] | Mapping[str, Any]]) -> pd.Da
         {
             "host": _category([row.host for row in whole]),
             "snapshot_time_epoch": np.array([row.time for row in whole], dtype=np.float64),
-            "pid": np.array([row.pid for row in whole], dtype=np.int64),
+            "pid": np.array([row.pid for row in whole], dtype=np.float64),
             "username": _category([row.username for row in whole]),
             "comm": _category([row.comm for row in whole]),
             "cputimes": np.array([row.cputimes for row in whole], dtype=np.float64),
-            "rss": np.array([row.rss for row in whole], dtype=np.int64),
+            "rss": np.array([row.rss for row in whole], dtype=np.float64),
             "etimes": np.array(etimes, dtype=np.float64),
         }
     )

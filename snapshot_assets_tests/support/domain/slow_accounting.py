@@ -1,258 +1,333 @@
 """A second accounting, slow and obvious: plain loops, dicts and exact fractions.
 
 It was written from the contract, not from :mod:`snapshot_assets.domain.accounting`, so that tests
-find any mistake that was not made twice. It shares the rules, the window and the ledger's shape
-with the package, and no computation. It need not be fast, and should not be made fast.
+find any mistake that was not made twice. It shares the rules' values and the window with the
+package, and no computation. It need not be fast, and should not be made fast. Each rule is one
+function, and its docstring is the rule's text: 1 to 5 are in ``slow_rows``, 12 is in
+``slow_machines``, the others are here.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from typing import NamedTuple
 
 import pandas as pd
 
-from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
+from snapshot_assets_tests.support.domain.slow_machines import (
+    BUCKET,
+    MachineRow,
+    MachineUse,
+    cores_of,
+    machine_use,
+    overlaps,
+    read_machines,
+)
+from snapshot_assets_tests.support.domain.slow_rows import (
+    Memory,
+    Rejected,
+    RowBefore,
+    SlowRow,
+    Snapshot,
+    drop_duplicates,
+    find_clock_offsets,
+    is_near,
+    is_same_process,
+    read,
+    snapshots_of,
+)
 
-BUCKET = 300
+CLASSES = (
+    "attributed",
+    "gap",
+    "first_seen",
+    "duplicate",
+    "excluded",
+    "implausible",
+    "rejected",
+)
+GB = 10**9
 
-Key = tuple[int, str, str | None, str | None]
+Owner = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Use:
-    """The exact use of one (bucket, host, username, comm)."""
+class Use(NamedTuple):
+    """What one (username, comm) used in a bucket."""
 
-    cpu_norm: Fraction
-    rss_gb: Fraction
-    covered_seconds: Fraction
-    snapshots: int
+    core_seconds: Fraction
+    byte_seconds: Fraction
+
+
+@dataclass
+class SlowBucket:
+    """A covered bucket of a host; ``uses`` has no entries of zero."""
+
+    covered: Fraction = Fraction(0)
+    snapshots: int = 0
+    uses: dict[Owner, Use] = field(default_factory=dict)
+    excluded: Fraction = Fraction(0)
+    machine: MachineUse = field(default_factory=MachineUse)
+
+    @property
+    def attributed(self) -> Fraction:
+        return sum((use.core_seconds for use in self.uses.values()), Fraction(0))
+
+    def add(self, owner: Owner, core_seconds: Fraction, byte_seconds: Fraction) -> None:
+        if core_seconds or byte_seconds:
+            so_far = self.uses.get(owner, Use(Fraction(0), Fraction(0)))
+            self.uses[owner] = Use(
+                so_far.core_seconds + core_seconds, so_far.byte_seconds + byte_seconds
+            )
 
 
 @dataclass(frozen=True)
 class SlowAccount:
-    """Aggregates by key, with None for the names of an idle bucket, and the ledger."""
+    """The buckets of a window, the class of each row in the table's order, and the ledger.
 
-    aggregates: dict[Key, Use]
-    ledger: Ledger
+    ``rows`` counts the classes of all rows read, ``window_rows`` of those stamped in the window;
+    ``counts`` has the other numbers of the ledger, by their names there.
+    """
 
-
-@dataclass
-class _Row:
-    host: str
-    time: Fraction
-    pid: int
-    username: str
-    comm: str
-    cputimes: Fraction
-    rss: int
-    etimes: Fraction | None
-    row_class: str = ""
-    span_start: Fraction | None = None
-    span_cpu: Fraction = Fraction(0)
+    buckets: dict[tuple[int, str], SlowBucket]
+    classes: list[str]
+    rows: dict[str, int]
+    window_rows: dict[str, int]
+    counts: dict[str, Fraction | int]
 
 
-@dataclass
-class _Cover:
-    seconds: Fraction = Fraction(0)
-    snapshots: int = 0
-    cpu: dict[tuple[str, str], Fraction] = field(default_factory=dict)
-    byte_seconds: dict[tuple[str, str], Fraction] = field(default_factory=dict)
-
-
-def slow_account(rows: pd.DataFrame, window: Window, rules: AccountingRules) -> SlowAccount:
+def slow_account(
+    table: pd.DataFrame,
+    window: Window,
+    rules: AccountingRules,
+    machines: pd.DataFrame | None = None,
+) -> SlowAccount:
     """The result that :func:`snapshot_assets.domain.accounting.account` must have."""
-    max_gap = Fraction(rules.max_gap_seconds)
-    everything = _read(rows)
-    kept = _mark_duplicates(everything)
+    everything = read(table)
+    kept = drop_duplicates(row for row in everything if isinstance(row, SlowRow))
+    machine_rows = read_machines(machines)
 
-    snapshots: dict[str, list[Fraction]] = {}
-    for row in kept:
-        snapshots.setdefault(row.host, []).append(row.time)
-    snapshots = {host: sorted(set(times)) for host, times in snapshots.items()}
+    snapshots: dict[str, list[Snapshot]] = {}
+    for host in sorted({row.host for row in kept}):
+        snapshots[host] = snapshots_of([row for row in kept if row.host == host], rules)
+        find_clock_offsets(snapshots[host], rules)
+        find_spans(host, snapshots[host], rules, machine_rows)
 
-    _find_spans(kept, snapshots, rules)
+    buckets: dict[tuple[int, str], SlowBucket] = {}
+    for host in snapshots:
+        of_host = cover(snapshots[host], rules)
+        add_cpu(of_host, snapshots[host])
+        add_memory(of_host, snapshots[host], rules)
+        machine = machine_use(machine_rows.get(host, []), rules)
+        for bucket, found in of_host.items():
+            if window.start <= bucket < window.end:
+                found.machine = machine.get(bucket, MachineUse())
+                buckets[bucket, host] = found
 
-    covers: dict[tuple[int, str], _Cover] = {}
-    for host, times in snapshots.items():
-        for earlier, later in itertools.pairwise(times):
-            if later - earlier > max_gap:
-                continue
-            present = [row for row in kept if row.host == host and row.time == later]
-            for bucket, seconds in _overlaps(earlier, later, window):
-                cover = covers.setdefault((bucket, host), _Cover())
-                cover.seconds += seconds
-                cover.snapshots += 1
-                for row in present:
-                    if row.row_class == "excluded":
-                        continue
-                    if rules.drop_idle_memory and _was_idle(row):
-                        continue
-                    who = (row.username, row.comm)
-                    so_far = cover.byte_seconds.get(who, Fraction(0))
-                    cover.byte_seconds[who] = so_far + row.rss * seconds
-
-    attributed = excluded = Fraction(0)
-    for row in kept:
-        if row.span_start is None:
-            continue
-        length = row.time - row.span_start
-        for bucket, seconds in _overlaps(row.span_start, row.time, window):
-            share = row.span_cpu * seconds / length
-            if row.row_class == "excluded":
-                excluded += share
-                continue
-            attributed += share
-            cpu = covers[bucket, row.host].cpu
-            who = (row.username, row.comm)
-            cpu[who] = cpu.get(who, Fraction(0)) + share
-
-    aggregates: dict[Key, Use] = {}
-    for (bucket, host), cover in covers.items():
-        used = False
-        for who in {*cover.cpu, *cover.byte_seconds}:
-            cores = cover.cpu.get(who, Fraction(0)) / cover.seconds
-            gb = cover.byte_seconds.get(who, Fraction(0)) / cover.seconds / 10**9
-            if cores or gb:
-                used = True
-                aggregates[bucket, host, *who] = Use(cores, gb, cover.seconds, cover.snapshots)
-        if not used:
-            nothing = Fraction(0)
-            idle = Use(nothing, nothing, cover.seconds, cover.snapshots)
-            aggregates[bucket, host, None, None] = idle
-
-    in_window = [row for row in everything if window.start <= row.time < window.end]
-    gap = sum((row.span_cpu for row in in_window if row.row_class == "gap"), Fraction(0))
-    ledger = Ledger(
-        rows_read=len(everything),
+    in_window = [row for row in everything if row.stamp is not None and _in(row.stamp, window)]
+    return SlowAccount(
+        buckets=buckets,
+        classes=[row.row_class for row in everything],
         rows=_count(everything),
         window_rows=_count(in_window),
-        attributed_cpu_seconds=float(attributed),
-        excluded_cpu_seconds=float(excluded),
-        gap_cpu_seconds=float(gap),
-        covered_seconds=float(sum((c.seconds for c in covers.values()), Fraction(0))),
-        buckets=len(covers),
+        counts=_ledger_counts(buckets, snapshots, in_window, window),
     )
-    return SlowAccount(aggregates, ledger)
 
 
-def _read(rows: pd.DataFrame) -> list[_Row]:
-    return [
-        _Row(
-            host=str(row["host"]),
-            time=Fraction(row["snapshot_time_epoch"]),
-            pid=int(row["pid"]),
-            username=str(row["username"]),
-            comm=str(row["comm"]),
-            cputimes=Fraction(row["cputimes"]),
-            rss=int(row["rss"]),
-            etimes=None if pd.isna(row["etimes"]) else Fraction(row["etimes"]),
-        )
-        for row in rows.to_dict("records")
-    ]
+def _is_covered(snapshot: Snapshot, rules: AccountingRules) -> bool:
+    """3: consecutive snapshots T₁ < T₂ with T₂ - T₁ ≤ MAX_GAP *cover* (T₁, T₂]."""
+    before = snapshot.before
+    return before is not None and snapshot.time - before.time <= rules.max_gap_seconds
 
 
-def _mark_duplicates(everything: list[_Row]) -> list[_Row]:
-    """Mark duplicates, and return the rows that stay.
-
-    Of each (host, pid, time) the row with the largest cputimes stays, then the one with the largest
-    rss. If both are equal, the contract only requires that the order of the rows must not matter.
-    Here etimes, username and comm decide.
-    """
-    best: dict[tuple[str, int, Fraction], _Row] = {}
-    for row in everything:
-        key = (row.host, row.pid, row.time)
-        rival = best.get(key)
-        if rival is None:
-            best[key] = row
-        elif _weight(row) > _weight(rival):
-            rival.row_class = "duplicate"
-            best[key] = row
-        else:
-            row.row_class = "duplicate"
-    return list(best.values())
-
-
-def _weight(row: _Row) -> tuple[Fraction, int, Fraction, str, str]:
-    etimes = Fraction(-1) if row.etimes is None else row.etimes
-    return row.cputimes, row.rss, etimes, row.username, row.comm
-
-
-def _find_spans(
-    kept: list[_Row], snapshots: dict[str, list[Fraction]], rules: AccountingRules
+def find_spans(
+    host: str,
+    snapshots: list[Snapshot],
+    rules: AccountingRules,
+    machines: dict[str, list[MachineRow]],
 ) -> None:
-    """Give each row its class, and its span and CPU if it has a span."""
-    max_gap, slack = Fraction(rules.max_gap_seconds), Fraction(rules.slack_seconds)
-    last_row: dict[tuple[str, int], _Row] = {}
-    for row in sorted(kept, key=lambda row: row.time):
-        earlier = last_row.get((row.host, row.pid))
-        last_row[row.host, row.pid] = row
-        position = snapshots[row.host].index(row.time)
-        before = snapshots[row.host][position - 1] if position else None
+    """6, CPU spans: sets the class, the span and its CPU of each row of a host.
 
-        row.row_class = "first_seen"
-        if earlier is not None and _same_process(earlier, row, slack):
-            row.span_cpu = row.cputimes - earlier.cputimes
-            if row.time - earlier.time > max_gap:
-                row.row_class = "gap"
-            else:
-                row.row_class = "attributed"
-                row.span_start = earlier.time
-        elif (
-            before is not None
-            and row.etimes is not None
-            and row.etimes <= row.time - before + slack
-        ):
-            row.span_cpu = row.cputimes
-            if row.time - before > max_gap:
-                row.row_class = "gap"
-            else:
-                row.row_class = "attributed"
-                born = min(row.time - row.etimes, row.time - 1)
-                row.span_start = max(born, before)
+    Each row ends at most one span, charged to its ``username`` and ``comm``. A span, of a gap too,
+    whose CPU exceeds (its length + SLACK) · cores(host, T) makes its row *implausible* instead
+    (counter jumps, children's time): never published, its CPU in the ledger; no later letter is
+    tried; the row still has memory and can be a row before.
 
-        if any(fnmatchcase(row.username, pattern) for pattern in rules.excluded_users):
-            row.row_class = "excluded"
-
-
-def _same_process(earlier: _Row, later: _Row, slack: Fraction) -> bool:
-    passed = later.time - earlier.time
-    if later.cputimes < earlier.cputimes:
-        return False
-    if later.etimes is None:
-        return True
-    if later.etimes < passed - slack:
-        return False
-    if earlier.etimes is None:
-        return True
-    aged = later.etimes - earlier.etimes
-    return abs(aged - passed) <= slack
-
-
-def _was_idle(row: _Row) -> bool:
-    """Whether the process used no CPU in a covered span.
-
-    A row after a gap does not count as idle: whether the process was idle is known only from the
-    row before the gap, and a partition may not read that row.
+    9. Excluded accounts (a setting) are left out of 7 and 8 and counted.
     """
-    return row.row_class == "attributed" and row.span_cpu == 0
+    memory = Memory()
+    for snapshot in snapshots:
+        cores = cores_of(host, snapshot.time, machines, rules)
+        for row in snapshot.rows.values():
+            before = memory.row_before(row, snapshot)
+            row.row_class, row.span_start, row.span_cpu = _span(row, snapshot, before, cores, rules)
+            if row.span_start is not None:
+                length = snapshot.time - row.span_start
+                if row.span_cpu > (length + Fraction(rules.slack_seconds)) * cores:
+                    row.row_class = "implausible"
+            if row.row_class != "attributed":
+                row.span_start = None  # only attributed spans are spread
+            if any(fnmatchcase(row.username, pattern) for pattern in rules.excluded_users):
+                row.row_class = "excluded"
+        memory.add(snapshot)
 
 
-def _overlaps(start: Fraction, end: Fraction, window: Window) -> Iterator[tuple[int, Fraction]]:
-    """Each bucket of the window that (start, end] overlaps, and the seconds of the overlap."""
-    bucket = int(start // BUCKET) * BUCKET
-    while bucket < end:
-        seconds = min(end, Fraction(bucket + BUCKET)) - max(start, Fraction(bucket))
-        if seconds > 0 and window.start <= bucket < window.end:
-            yield bucket, seconds
-        bucket += BUCKET
+def _span(
+    row: SlowRow,
+    snapshot: Snapshot,
+    before: RowBefore | None,
+    cores: Fraction,
+    rules: AccountingRules,
+) -> tuple[str, Fraction | None, Fraction]:
+    """6: class, start and CPU of the row's span, which ends at T. The first that holds.
+
+    a. the row before is the same process and near: span (T₁, T], CPU max(Δcputimes, 0);
+       *attributed*, or *gap* if T - T₁ > MAX_GAP;
+    b. born: (T_prev, T] is covered, ``etimes`` known, elapsed > 0, ``etimes`` ≤ elapsed + SLACK:
+       span (max(τ - etimes, T_prev), T], at least 1 s long but not before T_prev, CPU =
+       ``cputimes``, *attributed*. This is how short-lived processes count that a snapshot saw;
+    c. emerged, only with θ > 0: (T_prev, T] is covered, there is no row before that is near, and
+       0 ≤ cputimes - θ ≤ (T - T_prev + SLACK) · cores: span (T_prev, T], CPU = cputimes - θ,
+       *attributed*;
+    d. the row before is the same process: span (T₁, T], CPU max(Δcputimes, 0), *gap*;
+    e. as b, but (T_prev, T] is not covered: *gap* with ``cputimes``;
+    f. else *first seen*: no span.
+    """
+    slack = Fraction(rules.slack_seconds)
+    same = before is not None and is_same_process(before, row, snapshot, rules)
+    near = before is not None and is_near(before, snapshot, rules)
+
+    born_at = None
+    if snapshot.before is not None and row.etimes is not None:
+        elapsed = row.stamp - snapshot.before.time + snapshot.offset
+        if elapsed > 0 and row.etimes <= elapsed + slack:
+            born_at = max(row.stamp - row.etimes, snapshot.before.time)
+            born_at = max(min(born_at, snapshot.time - 1), snapshot.before.time)
+
+    if before is not None and same and near:
+        used = max(row.cputimes - before.row.cputimes, Fraction(0))
+        far = snapshot.time - before.snapshot.time > rules.max_gap_seconds
+        return "gap" if far else "attributed", before.snapshot.time, used
+
+    if born_at is not None and _is_covered(snapshot, rules):
+        return "attributed", born_at, row.cputimes
+
+    theta = Fraction(rules.min_cputimes)
+    if theta > 0 and _is_covered(snapshot, rules) and not near and snapshot.before is not None:
+        length = snapshot.time - snapshot.before.time
+        if 0 <= row.cputimes - theta <= (length + slack) * cores:
+            return "attributed", snapshot.before.time, row.cputimes - theta
+
+    if before is not None and same:
+        used = max(row.cputimes - before.row.cputimes, Fraction(0))
+        return "gap", before.snapshot.time, used
+
+    if born_at is not None:
+        return "gap", born_at, row.cputimes
+
+    return "first_seen", None, Fraction(0)
 
 
-def _count(rows: list[_Row]) -> dict[str, int]:
-    classes = ("attributed", "gap", "first_seen", "duplicate", "excluded")
-    return {name: sum(row.row_class == name for row in rows) for name in classes}
+def cover(snapshots: list[Snapshot], rules: AccountingRules) -> dict[int, SlowBucket]:
+    """3 and 11: the covered buckets of a host, still without use.
+
+    T₂ speaks for (T₁, T₂]: that is the span of T₂. ``covered(b)`` is the covered time in a bucket.
+    11. No bucket without cover. A gap is absent, an idle host is a zero.
+    """
+    found: dict[int, SlowBucket] = {}
+    for snapshot in snapshots:
+        if snapshot.before is not None and _is_covered(snapshot, rules):
+            for bucket, seconds in overlaps(snapshot.before.time, snapshot.time):
+                covered = found.setdefault(bucket, SlowBucket())
+                covered.covered += seconds
+                covered.snapshots += 1
+    return found
+
+
+def add_cpu(buckets: dict[int, SlowBucket], snapshots: list[Snapshot]) -> None:
+    """6 and 7, the CPU of a bucket.
+
+    An attributed span is spread evenly over its length and split at bucket borders. Gap CPU is
+    never spread, only reported. 7. ``cpu_norm`` = core-seconds in it ÷ covered(b).
+    """
+    for snapshot in snapshots:
+        for row in snapshot.rows.values():
+            if row.span_start is None:
+                continue
+            for bucket, seconds in overlaps(row.span_start, snapshot.time):
+                share = row.span_cpu * seconds / (snapshot.time - row.span_start)
+                if row.row_class == "excluded":
+                    buckets[bucket].excluded += share
+                else:
+                    buckets[bucket].add((row.username, row.comm), share, Fraction(0))
+
+
+def add_memory(
+    buckets: dict[int, SlowBucket], snapshots: list[Snapshot], rules: AccountingRules
+) -> None:
+    """8, the memory of a bucket.
+
+    GB = Σ over snapshots (Σ rss * overlap of its span with b) ÷ covered(b) ÷ 10⁹. Entries of zero
+    are left out, here and in 7. Idle processes count; ``drop_idle_memory`` leaves out rows whose
+    attributed span used no CPU (rows after a gap keep theirs, so that days stay independent).
+    """
+    for snapshot in snapshots:
+        if snapshot.before is None or not _is_covered(snapshot, rules):
+            continue
+        for row in snapshot.rows.values():
+            idle = row.span_start is not None and row.span_cpu == 0
+            if row.row_class == "excluded" or (idle and rules.drop_idle_memory):
+                continue
+            for bucket, seconds in overlaps(snapshot.before.time, snapshot.time):
+                owner = (row.username, row.comm)
+                buckets[bucket].add(owner, Fraction(0), row.rss * seconds)
+
+
+def _ledger_counts(
+    buckets: dict[tuple[int, str], SlowBucket],
+    snapshots: dict[str, list[Snapshot]],
+    in_window: list[SlowRow | Rejected],
+    window: Window,
+) -> dict[str, Fraction | int]:
+    """10, conservation, and what 1, 3, 4 and 12 count.
+
+    The ledger also counts odd ages, clock offsets, shared pids and snapshots of several stamps.
+    *Seen* = (attributed + excluded) ÷ machine core-seconds, over a host-day's buckets that both
+    cover whole.
+    """
+    rows = [row for row in in_window if isinstance(row, SlowRow)]
+    taken = [s for of_host in snapshots.values() for s in of_host if _in(s.time, window)]
+    whole = [b for b in buckets.values() if b.covered == b.machine.seconds == BUCKET]
+
+    def cpu(row_class: str) -> Fraction:
+        return sum((row.span_cpu for row in rows if row.row_class == row_class), Fraction(0))
+
+    return {
+        "attributed_cpu_seconds": sum((b.attributed for b in buckets.values()), Fraction(0)),
+        "excluded_cpu_seconds": sum((b.excluded for b in buckets.values()), Fraction(0)),
+        "gap_cpu_seconds": cpu("gap"),
+        "implausible_cpu_seconds": cpu("implausible"),
+        "covered_seconds": sum((b.covered for b in buckets.values()), Fraction(0)),
+        "buckets": len(buckets),
+        "odd_ages": sum(row.odd for row in rows),
+        "clock_offsets": sum(snapshot.offset != 0 for snapshot in taken),
+        "shared_pids": sum(len(_pids(snapshot) & snapshot.shared) for snapshot in taken),
+        "stamped_snapshots": sum(snapshot.stamps > 1 for snapshot in taken),
+        "machine_cpu_seconds": sum((b.machine.core_seconds for b in whole), Fraction(0)),
+        "seen_cpu_seconds": sum((b.attributed + b.excluded for b in whole), Fraction(0)),
+    }
+
+
+def _pids(snapshot: Snapshot) -> set[Fraction]:
+    return {row.pid for row in snapshot.rows.values()}
+
+
+def _count(rows: list[SlowRow | Rejected]) -> dict[str, int]:
+    return {name: sum(row.row_class == name for row in rows) for name in CLASSES}
+
+
+def _in(time: Fraction, window: Window) -> bool:
+    return window.start <= time < window.end
