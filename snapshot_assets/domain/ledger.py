@@ -17,6 +17,16 @@ from snapshot_assets.errors import SnapshotAssetsError
 
 # Two sums of the same numbers in different orders differ by rounding only.
 _RELATIVE_ROUNDING = 1e-9
+_OF_EVERY_VERSION = {
+    "rows_read",
+    "rows",
+    "window_rows",
+    "attributed_cpu_seconds",
+    "excluded_cpu_seconds",
+    "gap_cpu_seconds",
+    "covered_seconds",
+    "buckets",
+}
 # A ledger names this many rows of a class.
 _SAMPLE_ROWS = 3
 
@@ -168,9 +178,14 @@ class Ledger:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The inverse of :meth:`as_dict`, and of that of other versions.
 
-        Numbers that an earlier version did not have are zero; numbers of a later version are left
-        out.
+        Numbers that version 0.1 did not have are zero where they are missing; numbers of a later
+        version are left out.
+
+        Raises:
+            TypeError: a number is missing that every version has.
         """
+        if missing := sorted(_OF_EVERY_VERSION - data.keys()):
+            raise TypeError(f"it has no {missing[0]!r}")
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         for name in ("rows", "window_rows"):
             counts = known.get(name, {})

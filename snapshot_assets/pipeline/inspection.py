@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from snapshot_assets.domain.accounting.rows import RejectedRowsError, require_usable
 from snapshot_assets.domain.documents import sums_up
 from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.ledger import Imbalance
@@ -32,7 +33,8 @@ def rows_problem(lake: Lake, host_day: HostDay, rules: AccountingRules) -> str |
     rows, _ = lake.read(RAW_ROWS, *host_day)
     try:
         validate(RawProcessRows, rows, str(host_day))
-    except SchemaError as error:
+        require_usable(rows, host_day.window, str(host_day))
+    except (SchemaError, RejectedRowsError) as error:
         return str(error)
     start, end = rules.read_range(host_day.window)
     times = rows["snapshot_time_epoch"]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.accounting.rows import refused_hosts
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.schemas import (
@@ -25,8 +26,10 @@ from snapshot_assets.domain.schemas import (
 )
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_start
 from snapshot_assets.domain.usage import MICRO, Usage, usage_from_aggregates
+from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES
+from snapshot_assets.source.columns import without_hosts
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 from snapshot_assets.timing import Timer
@@ -65,7 +68,7 @@ class LiveReport:
     newest_epoch: float | None
     ledger: Ledger
     written: WriteReport
-    defects: dict[str, SchemaError]
+    defects: dict[str, SnapshotAssetsError]
     coverage_now: float
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -192,7 +195,7 @@ class _Published:
     newest_epoch: dict[str, float] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     written: WriteReport = field(default_factory=WriteReport)
-    defects: dict[str, SchemaError] = field(default_factory=dict)
+    defects: dict[str, SnapshotAssetsError] = field(default_factory=dict)
     newest_bucket: tuple[int, float] = (0, 0.0)  # start and mean coverage
 
     def __add__(self, other: _Published) -> _Published:
@@ -230,8 +233,9 @@ class _Publisher:
     def publish(self, window: Window, hosts: Sequence[str] | None = None) -> _Published:
         """Publish a window of these hosts, or of all hosts if None.
 
-        Rows that the schema rejects are a defect of their host alone: the hosts are halved until
-        only the culprits are left out.
+        A host with too many rows that cannot be used is left out, and so keeps its newest epoch: a
+        refresh after the rows were corrected catches up. What a schema rejects is a defect of its
+        host alone, too: the hosts are halved until only the culprits are left out.
         """
         read_range = self.accounting.read_range(window)
         try:
@@ -257,6 +261,9 @@ class _Publisher:
         with timer("validate"):
             validate(RawProcessRows, rows, subject)
             validate(MachineRows, machines, subject)
+            refused = refused_hosts(rows)
+            if refused:
+                rows = without_hosts(rows, refused)
         with timer("account"):
             result = account(rows, window, self.accounting, machines)
         with timer("validate"):
@@ -272,6 +279,7 @@ class _Publisher:
             newest_epoch={str(host): float(time) for host, time in newest.items()},
             ledger=result.ledger,
             written=written,
+            defects=dict(refused),
             newest_bucket=_newest_bucket(used),
         )
 

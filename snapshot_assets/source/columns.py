@@ -6,7 +6,7 @@ No SQL and no connection in this module.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -127,6 +127,12 @@ def machine_rows(table: pa.Table) -> pd.DataFrame:
     return rows.take(np.lexsort((*numbers, rows["host"].cat.codes))).reset_index(drop=True)
 
 
+def without_hosts(rows: pd.DataFrame, hosts: Collection[str]) -> pd.DataFrame:
+    """The rows of all other hosts, as if the rows of these hosts had not been read."""
+    kept = rows[~rows["host"].isin(list(hosts))]
+    return kept.assign(**_needed_categories(kept)).reset_index(drop=True)
+
+
 def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.DataFrame]:
     """The rows of each host, equal to the rows that reading this host alone would give.
 
@@ -140,13 +146,17 @@ def split_by_host(rows: pd.DataFrame, hosts: Sequence[str]) -> dict[str, pd.Data
     for host in hosts:
         code = known.index(host) if host in known else -1
         part = rows.iloc[borders[code] : borders[code + 1]] if code >= 0 else rows.iloc[:0]
-        text = {
-            column: part[column].cat.remove_unused_categories()
-            for column in TEXT_COLUMNS
-            if column in part
-        }
-        parts[host] = part.assign(**text).reset_index(drop=True)
+        parts[host] = part.assign(**_needed_categories(part)).reset_index(drop=True)
     return parts
+
+
+def _needed_categories(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """The columns of text, without the texts that no row has."""
+    return {
+        column: rows[column].cat.remove_unused_categories()
+        for column in TEXT_COLUMNS
+        if column in rows
+    }
 
 
 def _sorted(rows: pd.DataFrame) -> pd.DataFrame:

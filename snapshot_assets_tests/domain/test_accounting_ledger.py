@@ -136,7 +136,19 @@ def test_a_ledger_survives_its_way_through_plain_types() -> None:
         "first_seen",
         "duplicate",
         "excluded",
+        "implausible",
+        "rejected",
     ]
+
+
+def test_a_ledger_of_an_earlier_version_reads_with_zeros_and_one_of_a_later_without_its_own() -> (
+    None
+):
+    """The classes that it does not have had no rows, and numbers that nobody knows are left out."""
+    text = Ledger(rows_read=3).as_dict()
+    del text["rows"]["rejected"], text["odd_ages"], text["samples"]
+    ledger = Ledger.from_dict({**text, "of_the_future": 1})
+    assert ledger == Ledger(rows_read=3)
 
 
 def test_a_ledger_with_a_row_in_no_class_is_not_balanced() -> None:

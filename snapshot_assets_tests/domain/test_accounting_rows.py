@@ -60,27 +60,33 @@ def test_of_duplicates_the_largest_cputimes_stays_and_then_the_largest_rss(
     """Not the first row, not the last one, and not the largest memory alone."""
     rows = [
         Row(time=at("12:00"), cputimes=0),
-        Row(time=at("12:05"), username="low", cputimes=100, rss=9 * GB),
-        Row(time=at("12:05"), username="high", cputimes=150, rss=1 * GB),
-        Row(time=at("12:05"), username="best", cputimes=150, rss=2 * GB),
+        Row(time=at("12:05"), cputimes=100, rss=9 * GB),
+        Row(time=at("12:05"), cputimes=150, rss=1 * GB),
+        Row(time=at("12:05"), cputimes=150, rss=2 * GB),
     ]
     result = count([rows[position] for position in order])
-    # 150 core-seconds / 300 s, charged to the row that stayed, with its memory
-    assert show.entries(result, "cpu_norm") == {("12:00", "best", "python"): 0.5}
-    assert show.entries(result, "rss_gb") == {("12:00", "best", "python"): 2.0}
+    # 150 core-seconds / 300 s of the row that stayed, with its memory
+    assert show.entries(result, "cpu_norm") == {("12:00", "ana", "python"): 0.5}
+    assert show.entries(result, "rss_gb") == {("12:00", "ana", "python"): 2.0}
     assert show.classes(result) == {"first_seen": 1, "duplicate": 2, "attributed": 1}
 
 
-def test_a_tie_between_duplicates_does_not_depend_on_the_order_of_the_rows() -> None:
-    """Equal in all that decides, different in owner: whichever stays, it is always the same."""
-    start = Row(time=at("12:00"), cputimes=0)
-    tied = [
-        Row(time=at("12:05"), username=username, cputimes=150, rss=GB, etimes=etimes)
-        for username, etimes in [("ana", 900.0), ("bob", 900.0), ("eve", None)]
-    ]
-    first = count([start, *tied])
-    for turned in ([start, *reversed(tied)], [tied[1], tied[2], start, tied[0]]):
-        pd.testing.assert_frame_equal(count(turned).aggregates, first.aggregates)
+def test_rows_of_other_users_or_commands_are_no_duplicates() -> None:
+    """Two containers show a process 1 each, with the same pid at the same time."""
+    result = count(
+        [
+            Row(time=time, pid=1, username=username, comm=comm, cputimes=cputimes, rss=GB)
+            for time, cputimes in [(at("12:00"), 0), (at("12:05"), 150)]
+            for username, comm in [("ana", "python"), ("bob", "python"), ("ana", "R")]
+        ]
+    )
+    assert show.entries(result, "cpu_norm") == {
+        ("12:00", "ana", "R"): 0.5,
+        ("12:00", "ana", "python"): 0.5,
+        ("12:00", "bob", "python"): 0.5,
+    }
+    assert show.classes(result) == {"first_seen": 3, "attributed": 3}
+    assert result.ledger.shared_pids == 2  # of both snapshots
 
 
 def test_the_same_pid_on_two_hosts_or_at_two_times_is_no_duplicate() -> None:

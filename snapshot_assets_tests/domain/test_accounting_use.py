@@ -64,11 +64,15 @@ def test_a_process_born_in_its_snapshot_used_its_cpu_in_the_last_second() -> Non
 
 
 def test_the_second_of_a_birth_never_begins_before_the_previous_snapshot() -> None:
-    """Snapshots half a second apart, at a border: all 4 core-seconds lie behind it."""
+    """Snapshots half a second apart, at a border: all 4 core-seconds lie behind it.
+
+    Process 1 is in both stamps, so they are two snapshots.
+    """
     result = count(
         [
             Row(time=at("12:04"), pid=1),
             Row(time=at("12:05"), pid=1),
+            Row(time=at("12:05") + 0.5, pid=1),
             Row(time=at("12:05") + 0.5, cputimes=4, etimes=0),
         ]
     )

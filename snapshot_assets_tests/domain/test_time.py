@@ -151,9 +151,9 @@ def test_the_window_around_a_border_holds_the_bucket_that_begins_there() -> None
     assert Window.around(NOON, NOON + 300) == Window(NOON, NOON + 600)
 
 
-def test_a_partition_reads_max_gap_on_both_sides_and_two_slacks_more_before() -> None:
-    """900 + 2 * 30 s before the day, 900 s after it; with other rules, other margins."""
+def test_a_partition_reads_max_gap_and_a_pass_on_both_sides_and_two_slacks_more_before() -> None:
+    """900 + 120 + 5 s on both sides, and 2 * 30 s before; with other rules, other margins."""
     day = Window.of_day(dt.date(2026, 11, 22))
-    assert AccountingRules().read_range(day) == (MIDNIGHT - 960, MIDNIGHT + DAY_SECONDS + 900)
-    rules = AccountingRules(max_gap_seconds=100, slack_seconds=5)
-    assert rules.read_range(day) == (MIDNIGHT - 110, MIDNIGHT + DAY_SECONDS + 100)
+    assert AccountingRules().read_range(day) == (MIDNIGHT - 1085, MIDNIGHT + DAY_SECONDS + 1025)
+    rules = AccountingRules(max_gap_seconds=100, slack_seconds=5, pass_seconds=2)
+    assert rules.read_range(day) == (MIDNIGHT - 232, MIDNIGHT + DAY_SECONDS + 222)

@@ -39,7 +39,7 @@ def test_rows_of_another_host_or_time_are_counted(settled: Settling) -> None:
     settled.lake.write(RAW_ROWS, DAY, "bob", rows, note)
     problem = f"{len(rows)} rows of another host or time"
     assert rows_problem(settled.lake, HostDay(DAY, "bob"), RULES) == problem
-    rows.loc[0, "cputimes"] = -5.0
+    rows["cputimes"] = -5.0
     settled.lake.write(RAW_ROWS, *ALICE, rows, note)
     assert "cputimes" in str(rows_problem(settled.lake, ALICE, RULES))
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
-from snapshot_assets.errors import SourceOutageError
+from snapshot_assets.errors import SourceError, SourceOutageError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.pipeline.settle import (
@@ -41,11 +41,14 @@ class Source(ProcessSource):
     def __init__(self, url: str) -> None:
         super().__init__(url, SourceTable(rss_unit="KiB"))
         self.reads: list[tuple[dt.date, list[str]]] = []
+        self.unreadable: set[str] = set()
         self.fail: Callable[[Sequence[str]], bool] = lambda _: False
 
     def read_sql(self, start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
         day = dt.datetime.fromtimestamp(start + 43_200, dt.UTC).date()
         self.reads.append((day, list(hosts)))
+        if self.unreadable & set(hosts):
+            raise SourceError(f"the rows of {', '.join(self.unreadable)} cannot be read")
         if self.fail(hosts):
             raise SourceOutageError("gone")
         return super().read_sql(start, end, hosts)

@@ -185,16 +185,39 @@ def require_usable(rows: pd.DataFrame, window: Window, subject: str) -> None:
         RejectedRowsError: more than 1 % of the window's rows are rejected.
     """
     rejected = is_rejected(rows)
-    if not rejected.any():
-        return
-    time = rows["snapshot_time_epoch"].to_numpy()
-    inside = (time >= window.start) & (time < window.end)
-    bad, count = rejected & inside, int(inside.sum())
-    if bad.sum() > _MOST_REJECTED * count:
-        sample = "".join(f"\n  - {text}" for text in sample_of_rejected(rows, np.flatnonzero(bad)))
+    if rejected.any():
+        time = rows["snapshot_time_epoch"].to_numpy()
+        inside = (time >= window.start) & (time < window.end)
+        _require_few(rows, rejected & inside, int(inside.sum()), subject)
+
+
+def refused_hosts(rows: pd.DataFrame) -> dict[str, RejectedRowsError]:
+    """The hosts of which more than 1 % of the rows are rejected, each with the error.
+
+    Args:
+        rows: as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`.
+    """
+    rejected = is_rejected(rows)
+    refused: dict[str, RejectedRowsError] = {}
+    if rejected.any():
+        code = rows["host"].cat.codes.to_numpy()
+        for suspect in np.unique(code[rejected & (code >= 0)]).tolist():
+            host, of_host = str(rows["host"].cat.categories[suspect]), code == suspect
+            try:
+                _require_few(rows, rejected & of_host, int(of_host.sum()), host)
+            except RejectedRowsError as error:
+                refused[host] = error
+    return refused
+
+
+def _require_few(rows: pd.DataFrame, rejected: Bools, count: int, subject: str) -> None:
+    found = int(rejected.sum())
+    if found > _MOST_REJECTED * count:
+        position = np.flatnonzero(rejected)
+        sample = "".join(f"\n  - {text}" for text in sample_of_rejected(rows, position))
         raise RejectedRowsError(
-            f"{subject}: {bad.sum():,} of {count:,} rows ({bad.sum() / count:.1%}) have a needed "
-            f"value that is missing or impossible, and more than {_MOST_REJECTED:.0%} are too many "
-            "to leave out. Nothing was written. Correct the rows in the source, or the names in "
+            f"{subject}: {found:,} of {count:,} rows ({found / count:.1%}) have a needed value "
+            f"that is missing or impossible, and more than {_MOST_REJECTED:.0%} are too many to "
+            "leave out. Nothing was written. Correct the rows in the source, or the names in "
             f"SNAPSHOT_SOURCE_COLUMNS, and settle the day again. For example:{sample}"
         )
