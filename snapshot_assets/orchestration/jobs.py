@@ -36,7 +36,7 @@ _CRASHES = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": 
 _SHORT = {"dagster/max_runtime": "1800"}
 
 REVIEW_CHECKS: Final = ("newest_bucket_is_fresh", "hosts_report", "collectors_keep_pace")
-AUDIT_CHECKS: Final = ("redis_holds_what_it_should",)
+AUDIT_CHECKS: Final = ("redis_holds_what_it_should", "cpu_seconds_equal_source")
 
 
 def asset_jobs() -> list[Any]:
@@ -66,7 +66,8 @@ def asset_jobs() -> list[Any]:
             AUDIT_JOB,
             _checks(SNAPSHOTS, *AUDIT_CHECKS),
             tags={PATH_TAG: "review", **_SHORT},
-            description="Compare the documents in Redis with the lake. Runs every night.",
+            description="Compare the documents in Redis with the lake and the source: first the "
+            "host-days that no run has proven yet. Runs every night.",
         ),
     ]
 

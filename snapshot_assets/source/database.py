@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import connectorx
 import pyarrow as pa
@@ -46,6 +46,9 @@ class Database:
     Raises:
         SourceError: the URL is not a SQLAlchemy URL, or its driver is not installed.
     """
+
+    # How the columnar driver gets its values: MySQL's binary form, or text.
+    _protocol: ClassVar[Literal["binary", "text"]] = "binary"
 
     def __init__(self, url: str) -> None:
         self.url = _normalised_url(url)
@@ -111,7 +114,10 @@ class Database:
 
     def _fetch_columnar(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
         return connectorx.read_sql(
-            str(_columnar_url(self.url)), _literal_sql(query), return_type="arrow"
+            str(_columnar_url(self.url)),
+            _literal_sql(query),
+            return_type="arrow",
+            protocol=self._protocol,
         )
 
     def _fetch_rows(

@@ -1,266 +1,312 @@
-"""The proof: the database counts the CPU-seconds a second time, and Redis is compared with that.
+"""The verdicts: do Redis and the ledger hold what the source's rows add up to?
 
-It is an independent path: window functions in SQL over the rows of the table. It follows the same
-contract as :mod:`snapshot_assets.domain.accounting` and shares no code with that module. It is too
-slow to produce the numbers, and fast enough to check them.
+Host-days are proven in batches: while one is recounted, the rows of the next are fetched. The rows,
+the count and the comparison are the other modules' of this package. Which host-days are proven
+when, and how that is recorded, is decided in :mod:`snapshot_assets.orchestration`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Collection
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import sqlalchemy as sa
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from snapshot_assets.domain.host_day import HostDay
-from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window
+from snapshot_assets.errors import LakeError, OutageError, SourceError
 from snapshot_assets.lake.lake import Lake
-from snapshot_assets.lake.notes import RAW_ROWS
+from snapshot_assets.lake.notes import AGGREGATES, MACHINE_ROWS, AggregatesNote
 from snapshot_assets.pipeline.inspection import kept_documents, kept_window
+from snapshot_assets.pipeline.proof.compare import (
+    Difference,
+    Documents,
+    document_differences,
+    ledger_differences,
+    rejected_share,
+    use_by_host,
+)
+from snapshot_assets.pipeline.proof.fetch import SecondSource
+from snapshot_assets.pipeline.proof.recount import Limits, Recounted, recount
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets.store.reading.reader import Document, RedisReader
+from snapshot_assets.store.reading.reader import RedisReader
 
 Verdict = Literal["match", "mismatch", "inconclusive"]
 
-# Documents round cores and coverage to 6 decimals.
-_ROUNDING = 0.5e-6
-# The database adds in another order.
-_RELATIVE = 1e-9
-_SHORTEST_SPAN_SECONDS = 1
+# A batch of so many rows takes less than a second and 200 MB; smaller ones cost more per row.
+_BATCH_ROWS = 250_000
+# The contract refuses a host-day with a larger share of rejected rows.
+_REJECTED_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Redis compared with the source, for one host and window.
+    """Redis and the ledger compared with the source, for one host-day.
 
     Attributes:
-        verdict: ``inconclusive`` if rows arrived during the proof or since the documents were made.
-        source_cpu_seconds: core-seconds counted by the database.
+        verdict: ``inconclusive`` if that cannot be said: rows arrived since the documents were
+            made, or something cannot be read.
+        why: for a mismatch how many numbers differ and the first of them, for an inconclusive
+            verdict the reason.
+        source_cpu_seconds: core-seconds that the rows add up to, in the buckets that Redis keeps.
+        source_gb_seconds: GB-seconds of memory, alike.
         redis_cpu_seconds: core-seconds of the documents.
-        tolerance_cpu_seconds: the largest difference that rounding explains.
-        why: the reason for an inconclusive verdict.
+        redis_gb_seconds: GB-seconds of the documents.
     """
 
     verdict: Verdict
-    source_cpu_seconds: float
-    redis_cpu_seconds: float
-    tolerance_cpu_seconds: float
     why: str = ""
+    source_cpu_seconds: float = 0.0
+    source_gb_seconds: float = 0.0
+    redis_cpu_seconds: float = 0.0
+    redis_gb_seconds: float = 0.0
 
 
-def prove(
-    source: ProcessSource,
-    host: str,
-    window: Window,
-    documents: dict[int, Document],
-    rules: AccountingRules,
-    rows_read: int | None,
-    accounted: Window | None = None,
-) -> Proof:
-    """Compare the documents of a host with its rows in the source.
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """What a time was enough for.
 
-    Args:
-        source: the table.
-        host: the host's name.
-        window: the buckets to compare.
-        documents: the host's documents in the window, by bucket start.
-        rules: gaps, slack, exclusions.
-        rows_read: how many rows the documents were made from; None if that is not known.
-        accounted: the window that those rows were read for, if it differs from ``window``, as for
-            a day whose beginning is past Redis' retention.
-
-    Raises:
-        SourceError: the source cannot be read.
+    Attributes:
+        found: the proof of each host-day that got its turn.
+        unproven: the host-days that did not.
     """
-    accounted = accounted or window
-    before = _rows(source, host, accounted, rules)
-    expected = source_cpu_seconds(source, host, window, rules)
-    after = _rows(source, host, accounted, rules)
-    found = tolerance = 0.0
-    for document in documents.values():
-        cores = document["cpu"]["command"]["cpu_norm"]
-        covered = document["meta"]["coverage"] * BUCKET_SECONDS
-        found += cores * covered
-        tolerance += _ROUNDING * (covered + cores * BUCKET_SECONDS)
-    tolerance += _RELATIVE * expected
-    if before != after:
-        verdict, why = _inconclusive("rows arrived during the proof")
-    elif rows_read is not None and rows_read != after:
-        verdict, why = _inconclusive(
-            f"the source has {after:,} rows now, the documents were made from {rows_read:,}"
-        )
-    else:
-        verdict, why = ("match" if abs(found - expected) <= tolerance else "mismatch"), ""
-    return Proof(verdict, expected, found, tolerance, why)
+
+    found: list[tuple[HostDay, Proof]]
+    unproven: list[HostDay]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Some host-days of one day, and the notes of those that the lake has."""
+
+    host_days: list[HostDay]
+    notes: dict[str, AggregatesNote]
+
+    @property
+    def window(self) -> Window:
+        return self.host_days[0].window
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What the source has of a batch; the error instead for hosts that cannot be read."""
+
+    rows: pa.Table | None
+    machines: pa.Table | None
+    errors: Mapping[str, str]
 
 
 def prove_host_days(
     source: ProcessSource,
     lake: Lake,
     reader: RedisReader,
-    host_days: Collection[HostDay],
+    host_days: Sequence[HostDay],
     rules: AccountingRules,
+    documents: DocumentRules,
     seconds: float,
-) -> list[tuple[HostDay, Proof]]:
-    """Prove as many of the host-days as the time allows, and at least one.
-
-    The order of the hosts differs from day to day, so that over time every host is proved.
+) -> Proofs:
+    """Prove host-days in this order, as many as the time allows, and at least one batch.
 
     Args:
-        source: the table.
-        lake: says how many rows the documents were made from.
+        source: the tables; the proof reads them on connections of its own.
+        lake: says how many rows the documents were made from, and has the ledgers.
         reader: the Redis with the documents.
-        host_days: the candidates.
-        rules: gaps, slack, exclusions.
-        seconds: no proof begins later than this many seconds after the call.
+        host_days: the candidates, the most urgent first.
+        rules: of the accounting.
+        documents: which entries a document lists.
+        seconds: no batch begins later than this many seconds after the call.
 
     Raises:
-        SourceError: the source cannot be read.
-        LakeError: a file of the lake is damaged.
+        OutageError: the source or Redis does not answer.
         StoreError: Redis cannot be read.
     """
     deadline = time.monotonic() + seconds
-    found: list[tuple[HostDay, Proof]] = []
-    for host_day in sorted(host_days, key=_shuffled):
-        if found and time.monotonic() > deadline:
-            break
-        window = kept_window(reader, host_day.window)
-        held = kept_documents(reader, host_day.host, window)
-        raw = lake.entry(RAW_ROWS, *host_day)
-        rows = None if raw is None else raw.rows
-        proof = prove(source, host_day.host, window, held, rules, rows, host_day.window)
-        found.append((host_day, proof))
-    return found
+    limits = limits_of(rules)
+    judge = _Judge(source, lake, reader, rules, documents)
+    batches, damaged = _batches(lake, host_days)
+    proofs = Proofs(damaged, [])
+    with (
+        SecondSource(source.url, source.table) as second,
+        ThreadPoolExecutor(max_workers=1) as ahead,
+    ):
+        coming = ahead.submit(_fetch, second, batches[0], limits) if batches else None
+        for batch, following in zip(batches, [*batches[1:], None], strict=True):
+            if coming is None:
+                proofs.unproven.extend(batch.host_days)
+                continue
+            fetched = coming.result()
+            coming = None
+            if following is not None and time.monotonic() <= deadline:
+                coming = ahead.submit(_fetch, second, following, limits)
+            proofs.found.extend(judge.proofs(batch, fetched))
+    return proofs
 
 
-def source_cpu_seconds(
-    source: ProcessSource, host: str, window: Window, rules: AccountingRules
-) -> float:
-    """Attributed core-seconds of a host in a window, as the database counts them.
+def limits_of(rules: AccountingRules) -> Limits:
+    """The recount's limits, from the rules of the settings."""
+    return Limits(
+        max_gap=rules.max_gap_seconds,
+        slack=rules.slack_seconds,
+        pass_seconds=rules.pass_seconds,
+        pass_span=rules.pass_span_seconds,
+        theta=rules.min_cputimes,
+        excluded=rules.excluded_users,
+        drop_idle_memory=rules.drop_idle_memory,
+        capacity_cores=rules.capacity_cores,
+    )
+
+
+def _batches(
+    lake: Lake, host_days: Iterable[HostDay]
+) -> tuple[list[_Batch], list[tuple[HostDay, Proof]]]:
+    """The host-days in their order, those of a day that follow each other together.
+
+    A host-day whose file in the lake is damaged has its proof already.
+    """
+    batches: list[_Batch] = []
+    damaged: list[tuple[HostDay, Proof]] = []
+    rows = 0
+    for host_day in host_days:
+        try:
+            entry = lake.entry(AGGREGATES, *host_day)
+        except LakeError as error:
+            damaged.append((host_day, Proof("inconclusive", str(error))))
+            continue
+        if not batches or batches[-1].host_days[0].day != host_day.day or rows >= _BATCH_ROWS:
+            batches.append(_Batch([], {}))
+            rows = 0
+        batches[-1].host_days.append(host_day)
+        if entry is not None:
+            batches[-1].notes[host_day.host] = entry.note
+            rows += entry.note.raw_rows
+    return batches, damaged
+
+
+def _fetch(second: SecondSource, batch: _Batch, limits: Limits) -> _Rows:
+    """The rows of the batch. If they cannot be read together, its hosts are read one by one.
 
     Raises:
-        SourceError: the source cannot be read.
+        SourceOutageError: the database does not answer.
     """
-    query = _query(source, host, window, rules)
-    with source.connect() as connection:
-        found = connection.execute(query).all()
-    return sum(
-        float(seconds)
-        for name, username, seconds in found
-        if name == host and not rules.excludes(username)
+    span = limits.read_range(batch.window.start, batch.window.end)
+    hosts = [host_day.host for host_day in batch.host_days]
+    try:
+        return _Rows(second.rows(hosts, *span), second.machines(hosts, *span), {})
+    except OutageError:
+        raise
+    except SourceError as error:
+        if len(hosts) == 1:
+            return _Rows(None, None, {hosts[0]: str(error)})
+    parts = [_fetch(second, _Batch([one], {}), limits) for one in batch.host_days]
+    tables = [part.rows for part in parts if part.rows is not None]
+    machines = [part.machines for part in parts if part.machines is not None]
+    return _Rows(
+        pa.concat_tables(tables) if tables else None,
+        pa.concat_tables(machines) if machines else None,
+        {host: error for part in parts for host, error in part.errors.items()},
     )
 
 
-def _shuffled(host_day: HostDay) -> bytes:
-    return hashlib.sha256(f"{host_day.day}|{host_day.host}".encode()).digest()
+class _Judge:
+    """Gives the verdicts. The arguments are those of :func:`prove_host_days`."""
 
+    def __init__(
+        self,
+        source: ProcessSource,
+        lake: Lake,
+        reader: RedisReader,
+        rules: AccountingRules,
+        documents: DocumentRules,
+    ) -> None:
+        self._source, self._lake, self._reader = source, lake, reader
+        self._rules, self._documents = rules, documents
 
-def _inconclusive(why: str) -> tuple[Verdict, str]:
-    return "inconclusive", why
-
-
-def _rows(source: ProcessSource, host: str, window: Window, rules: AccountingRules) -> int:
-    tally = source.tally(*rules.read_range(window), hosts=[host]).get(host)
-    return tally.rows if tally else 0
-
-
-def _query(
-    source: ProcessSource, host: str, window: Window, rules: AccountingRules
-) -> sa.Executable:
-    """Core-seconds by host and user.
-
-    The host is in the result because a collation may let the query match other hosts, too.
-    """
-    read = source.rows_of([host], *rules.read_range(window)).cte("read_rows")
-    # Floats from the start: MySQL rounds a quotient of decimals to four digits.
-    raw = sa.select(
-        sa.cast(read.c.host, sa.LargeBinary).label("host_bytes"),
-        *(read.c[name] for name in ("host", "username", "pid", "rss")),
-        *(
-            (read.c[name] * sa.literal_column("1e0")).label(short)
-            for name, short in (("snapshot_time_epoch", "t"), ("cputimes", "cpu"), ("etimes", "e"))
-        ),
-    ).cte("raw")
-    numbered = sa.select(
-        raw,
-        sa.func.row_number()
-        .over(
-            partition_by=(raw.c.host_bytes, raw.c.pid, raw.c.t),
-            # The contract decides by cputimes, then by rss. Among equals, the proof orders by the
-            # other columns, as the accounting does.
-            order_by=(
-                raw.c.cpu.desc(),
-                raw.c.rss.desc(),
-                sa.func.coalesce(raw.c.e, -1).desc(),
-                sa.cast(raw.c.username, sa.LargeBinary).desc(),
-            ),
+    def proofs(self, batch: _Batch, fetched: _Rows) -> Iterator[tuple[HostDay, Proof]]:
+        """The proof of each host-day of the batch."""
+        readable = []
+        for host_day in batch.host_days:
+            if host_day.host in fetched.errors:
+                yield host_day, Proof("inconclusive", fetched.errors[host_day.host])
+            else:
+                readable.append(host_day)
+        if fetched.rows is None:
+            return
+        window, kept = batch.window, kept_window(self._reader, batch.window)
+        counted = recount(
+            fetched.rows, fetched.machines, limits_of(self._rules), window.start, window.end
         )
-        .label("place"),
-    ).cte("numbered")
-    rows = sa.select(numbered).where(numbered.c.place == 1).cte("process_rows")
+        published = {
+            host_day.host: kept_documents(self._reader, host_day.host, kept)
+            for host_day in readable
+        }
+        thresholds = self._documents.cpu_threshold_cores, self._documents.mem_threshold_gb
+        different: dict[str, list[Difference]] = {host_day.host: [] for host_day in readable}
+        for difference in document_differences(published, counted, kept.start, *thresholds):
+            different[difference.host].append(difference)
+        sums = use_by_host(counted, kept.start)
+        for host_day in readable:
+            host, note = host_day.host, batch.notes.get(host_day.host)
+            if note is not None:
+                different[host] += ledger_differences(host, note.ledger.as_dict(), counted)
+            verdict, why = (
+                self._unsettled(host_day, note, fetched.rows)
+                or self._refused(host, counted)
+                or self._verdict(host_day, different[host], fetched.machines)
+            )
+            cpu, gb = sums.get(host, (0.0, 0.0))
+            yield host_day, Proof(verdict, why, cpu, gb, *_use_of(published[host]))
 
-    times = sa.select(rows.c.host_bytes, rows.c.t).distinct().cte("times")
-    before = sa.func.lag(times.c.t).over(partition_by=times.c.host_bytes, order_by=times.c.t)
-    snapshots = sa.select(times, before.label("t_prev")).cte("snapshots")
-
-    def earlier(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        return sa.func.lag(column).over(
-            partition_by=(rows.c.host_bytes, rows.c.pid), order_by=rows.c.t
+    def _unsettled(
+        self, host_day: HostDay, note: AggregatesNote | None, rows: pa.Table
+    ) -> tuple[Verdict, str] | None:
+        """The verdict if the documents were made from other rows than the source has now."""
+        times = rows.filter(pc.equal(rows.column("host"), host_day.host))["snapshot_time_epoch"]
+        found, newest = len(times), pc.max(times).as_py()
+        if note is None or (found, newest) == (note.raw_rows, note.raw_newest_epoch):
+            return None
+        if found == note.raw_rows:
+            return "inconclusive", "the source has another newest row than the documents' rows had"
+        span = self._rules.read_range(host_day.window)
+        tally = self._source.tally(*span, hosts=[host_day.host]).get(host_day.host)
+        if (seen := tally.rows if tally else 0) == note.raw_rows:
+            return "mismatch", f"the settling's query finds {seen:,} of {found:,} rows"
+        return "inconclusive", (
+            f"the source has {found:,} rows now, the documents were made from {note.raw_rows:,}"
         )
 
-    pairs = (
-        sa.select(
-            rows,
-            snapshots.c.t_prev,
-            earlier(rows.c.t).label("t1"),
-            earlier(rows.c.cpu).label("cpu1"),
-            earlier(rows.c.e).label("e1"),
-        )
-        .join(
-            snapshots,
-            sa.and_(snapshots.c.host_bytes == rows.c.host_bytes, snapshots.c.t == rows.c.t),
-        )
-        .cte("pairs")
-    )
-    c, slack = pairs.c, rules.slack_seconds
-    apart = c.t - c.t1
-    continued = sa.and_(
-        c.t1.is_not(None),
-        c.cpu >= c.cpu1,
-        sa.or_(c.e.is_(None), c.e >= apart - slack),
-        sa.or_(c.e.is_(None), c.e1.is_(None), sa.func.abs(c.e - c.e1 - apart) <= slack),
-    )
-    kinds = sa.select(pairs, sa.case((continued, 1), else_=0).label("continued")).cte("kinds")
-    k = kinds.c
-    born = sa.and_(
-        k.continued == 0, k.t_prev.is_not(None), k.e.is_not(None), k.e <= k.t - k.t_prev + slack
-    )
-    birth = sa.case((k.e < _SHORTEST_SPAN_SECONDS, k.t - _SHORTEST_SPAN_SECONDS), else_=k.t - k.e)
-    since = sa.case((k.continued == 1, k.t1), (birth < k.t_prev, k.t_prev), else_=birth)
-    silence = sa.case((k.continued == 1, k.t - k.t1), else_=k.t - k.t_prev)
-    used = sa.case((k.continued == 1, k.cpu - k.cpu1), else_=k.cpu)
-    spans = (
-        sa.select(
-            k.host,
-            k.host_bytes,
-            k.username,
-            k.t,
-            since.label("since"),
-            used.label("used"),
-        )
-        .where(sa.or_(k.continued == 1, born), silence <= rules.max_gap_seconds)
-        .cte("spans")
-    )
-    s = spans.c
-    low = sa.case((s.since < window.start, window.start), else_=s.since)
-    high = sa.case((s.t > window.end, window.end), else_=s.t)
-    share = sa.func.sum(s.used * (high - low) / (s.t - s.since))
-    return (
-        sa.select(sa.func.min(s.host), sa.func.min(s.username), share)
-        .where(s.since < window.end, s.t > window.start)
-        .group_by(s.host_bytes, sa.cast(s.username, sa.LargeBinary))
-    )
+    def _refused(self, host: str, counted: Recounted) -> tuple[Verdict, str] | None:
+        """The verdict if there should be nothing to prove, as too many rows are unusable."""
+        share = rejected_share(host, counted)
+        if share <= _REJECTED_SHARE:
+            return None
+        return "mismatch", f"{share:.1%} of the rows are unusable, and the day was not refused"
+
+    def _verdict(
+        self, host_day: HostDay, different: Sequence[Difference], machines: pa.Table | None
+    ) -> tuple[Verdict, str]:
+        if not different:
+            return "match", ""
+        kept = self._lake.entry(MACHINE_ROWS, *host_day)
+        now = 0 if machines is None else machines.column("host").to_pylist().count(host_day.host)
+        if now != (0 if kept is None else kept.rows):
+            return (
+                "inconclusive",
+                "the machine's own count has other rows than when the day settled",
+            )
+        more = f"; {len(different) - 1:,} more numbers differ" if len(different) > 1 else ""
+        return "mismatch", f"{different[0]}{more}"
+
+
+def _use_of(documents: Documents) -> tuple[float, float]:
+    """Core-seconds and GB-seconds of documents."""
+    cpu = gb = 0.0
+    for document in documents.values():
+        covered = document["meta"]["coverage"] * BUCKET_SECONDS
+        cpu += document["cpu"]["command"]["cpu_norm"] * covered
+        gb += document["mem"]["command"]["rss"] * covered
+    return cpu, gb

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache
-from importlib.resources import files
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from snapshot_assets.pipeline.proof.duck import database_of
 
 # The columns of the rows, and what the SQL calls those that are numbers.
 ROW_TEXTS = ("host", "username", "comm")
@@ -69,11 +68,12 @@ class Limits:
         return self.max_gap + 2 * self.slack
 
     def read_range(self, window_start: float, window_end: float) -> tuple[float, float]:
-        """The half-open range of times that a window reads."""
-        return (
-            window_start - self.near - self.pass_span,
-            window_end + self.max_gap + self.pass_span,
-        )
+        """The half-open range of times that a window reads.
+
+        It has room for a pass on both sides, and for the stamp that would show that it is none.
+        """
+        room = self.pass_span + self.pass_seconds
+        return window_start - self.near - room, window_end + self.max_gap + room
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +138,17 @@ def recount(
         ),
     }
     variables = {
-        "max_gap": limits.max_gap,
-        "slack": limits.slack,
-        "near": limits.near,
-        "pass": limits.pass_seconds,
-        "pass_span": limits.pass_span,
-        "theta": limits.theta,
+        "max_gap": float(limits.max_gap),
+        "slack": float(limits.slack),
+        "near": float(limits.near),
+        "pass": float(limits.pass_seconds),
+        "pass_span": float(limits.pass_span),
+        "theta": float(limits.theta),
         "drop_idle": limits.drop_idle_memory,
-        "window_start": window_start,
-        "window_end": window_end,
+        "window_start": float(window_start),
+        "window_end": float(window_end),
     }
-    with duckdb.connect(":memory:", config=_CONFIG) as database:
-        for name, value in variables.items():
-            database.execute(
-                f"SET VARIABLE {name} = ?", [value if name == "drop_idle" else float(value)]
-            )
-        for name, table in inputs.items():
-            database.register(name, table)
-        for statement in database.extract_statements(_rules()):
-            database.execute(statement)
+    with database_of(inputs, variables, "recount.sql") as database:
         dictionaries = {"host": hosts, "username": usernames, "comm": comms}
         return Recounted(
             *(
@@ -164,19 +156,6 @@ def recount(
                 for name in ("buckets", "entries", "classes", "ledgers")
             )
         )
-
-
-# An empty database in memory, that neither loads extensions nor opens files.
-_CONFIG = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-}
-
-
-@cache
-def _rules() -> str:
-    return files(__package__).joinpath("recount.sql").read_text("utf-8")
 
 
 def _encoded(column: pa.ChunkedArray, fill: bool) -> pa.DictionaryArray:

@@ -16,7 +16,7 @@ SELECT
     coalesce(etimes < 0 OR etimes > 20 * 365.25 * 86400, FALSE) AS odd,
     CASE WHEN etimes >= 0 AND etimes <= 20 * 365.25 * 86400 THEN etimes END AS age,
     coalesce(
-        host IS NOT NULL AND username IS NOT NULL AND pid IS NOT NULL
+        host IS NOT NULL AND username IS NOT NULL AND isfinite(pid)
         AND t >= 0 AND isfinite(t) AND cpu >= 0 AND isfinite(cpu) AND rss >= 0 AND isfinite(rss),
         FALSE
     ) AS usable
