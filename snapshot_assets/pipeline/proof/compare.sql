@@ -60,6 +60,7 @@ WITH
                 ELSE getvariable('mem_threshold') END AS threshold
         FROM listed FULL JOIN used USING (host, bucket, measure, username, comm)
         SEMI JOIN documents USING (host, bucket)
+        SEMI JOIN kept USING (host, bucket)
     )
 SELECT
     host, bucket, ['cpu', 'mem'][measure + 1], username, comm, published,

@@ -88,6 +88,12 @@ class SecondSource(Database):
         end: float,
     ) -> pa.Table:
         readable = self._readable(table, tuple(names.values()))
+        missing = [own for name, own in names.items() if own not in readable and name != "etimes"]
+        if missing:
+            raise SourceError(
+                f"table {table!r} has no column {', '.join(missing)} that its user may read; set "
+                "SNAPSHOT_SOURCE_COLUMNS, or GRANT SELECT on the column"
+            )
         columns: dict[str, sa.ColumnClause[Any]] = {
             name: sa.column(physical) for name, physical in names.items()
         }

@@ -40,6 +40,7 @@ Verdict = Literal["match", "mismatch", "inconclusive"]
 
 # A batch of so many rows takes less than a second and 200 MB; smaller ones cost more per row.
 _BATCH_ROWS = 250_000
+_DIFFERENCES_KEPT = 100
 # The contract refuses a host-day with a larger share of rejected rows.
 _REJECTED_SHARE = 0.01
 
@@ -57,6 +58,7 @@ class Proof:
         source_gb_seconds: GB-seconds of memory, alike.
         redis_cpu_seconds: core-seconds of the documents.
         redis_gb_seconds: GB-seconds of the documents.
+        differences: the first of the numbers that differ, by bucket.
     """
 
     verdict: Verdict
@@ -65,6 +67,7 @@ class Proof:
     source_gb_seconds: float = 0.0
     redis_cpu_seconds: float = 0.0
     redis_gb_seconds: float = 0.0
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +138,14 @@ def prove_host_days(
         ThreadPoolExecutor(max_workers=1) as ahead,
     ):
         coming = ahead.submit(_fetch, second, batches[0], limits) if batches else None
-        for batch, following in zip(batches, [*batches[1:], None], strict=True):
+        for number, batch in enumerate(batches, 1):
             if coming is None:
                 proofs.unproven.extend(batch.host_days)
                 continue
             fetched = coming.result()
             coming = None
-            if following is not None and time.monotonic() <= deadline:
-                coming = ahead.submit(_fetch, second, following, limits)
+            if number < len(batches) and time.monotonic() <= deadline:
+                coming = ahead.submit(_fetch, second, batches[number], limits)
             proofs.found.extend(judge.proofs(batch, fetched))
     return proofs
 
@@ -259,7 +262,9 @@ class _Judge:
                 or self._verdict(host_day, different[host], fetched.machines)
             )
             cpu, gb = sums.get(host, (0.0, 0.0))
-            yield host_day, Proof(verdict, why, cpu, gb, *_use_of(published[host]))
+            used = _use_of(published[host])
+            first = tuple(different[host][:_DIFFERENCES_KEPT])
+            yield host_day, Proof(verdict, why, cpu, gb, *used, first)
 
     def _unsettled(
         self, host_day: HostDay, note: AggregatesNote | None, rows: pa.Table
