@@ -32,7 +32,7 @@ class Machines:
     Attributes:
         host: code of the host, as in the process rows.
         time: epoch seconds.
-        cpu_seconds: CPU-seconds of all CPUs since the boot.
+        cpu_seconds: CPU-seconds of all CPUs since the boot; NaN if unknown.
         cores: number of logical CPUs; NaN if unknown.
         memory: bytes; NaN if unknown.
         memory_used: bytes; NaN if unknown.
@@ -49,7 +49,7 @@ class Machines:
 
 
 def usable_machines(rows: pd.DataFrame | None, hosts: npt.NDArray[np.object_]) -> Machines:
-    """The rows of these hosts whose time and CPU can be used.
+    """The rows of these hosts whose time can be used.
 
     Args:
         rows: as the schema :class:`~snapshot_assets.domain.schemas.MachineRows`, in any order; None
@@ -63,20 +63,18 @@ def usable_machines(rows: pd.DataFrame | None, hosts: npt.NDArray[np.object_]) -
     code_of_category = [place.get(host, -1) for host in rows["host"].cat.categories]
     host = np.array([*code_of_category, -1], dtype=np.int64)[rows["host"].cat.codes.to_numpy()]
     time = rows["snapshot_time_epoch"].to_numpy()
-    cpu_seconds = rows["cpu_seconds"].to_numpy()
-    used = np.flatnonzero((host >= 0) & _is_amount(time) & _is_amount(cpu_seconds))
-    columns = ("cores", "memory_bytes", "memory_used_bytes", "boot_epoch")
+    used = np.flatnonzero((host >= 0) & _is_amount(time))
+    columns = ("cpu_seconds", "cores", "memory_bytes", "memory_used_bytes", "boot_epoch")
     values = [np.where(_is_amount(rows[c].to_numpy()), rows[c].to_numpy(), np.nan) for c in columns]
-    values[0] = np.where(values[0] > 0, values[0], np.nan)
+    values[1] = np.where(values[1] > 0, values[1], np.nan)
 
     # Of rows with the same time, the one with the most CPU counts; the others decide among equals.
-    others = [np.nan_to_num(value, nan=-1.0)[used] for value in reversed(values)]
-    order = used[np.lexsort((*others, cpu_seconds[used], time[used], host[used]))]
+    decisive = [np.nan_to_num(value, nan=-1.0)[used] for value in reversed(values)]
+    order = used[np.lexsort((*decisive, time[used], host[used]))]
     last = np.ones(len(order), dtype=bool)
     last[:-1] = (host[order][1:] != host[order][:-1]) | (time[order][1:] != time[order][:-1])
     order = order[last]
-    cores, memory, memory_used, boot = (value[order] for value in values)
-    return Machines(host[order], time[order], cpu_seconds[order], cores, memory, memory_used, boot)
+    return Machines(host[order], time[order], *(value[order] for value in values))
 
 
 def cores_of_snapshots(

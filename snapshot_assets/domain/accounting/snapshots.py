@@ -14,9 +14,9 @@ from snapshot_assets.domain.accounting.codes import Bools, Floats, Ints, groups,
 from snapshot_assets.domain.accounting.rows import Process
 from snapshot_assets.domain.rules import AccountingRules
 
-# Offsets are whole multiples of this, about a microsecond. Their sum over many snapshots is then
-# exact, so it does not depend on where the rows begin.
-_OFFSET_UNIT_SECONDS = 2.0**-20
+# Offsets are added as whole multiples of this, the precision of a stamp of today. Their sum over
+# many snapshots is then exact, so it does not depend on where the rows begin.
+_OFFSET_UNIT_SECONDS = 2.0**-22
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,6 @@ def clock_offsets(
         close = np.abs(value - median[group]) <= rules.slack_seconds
         within = np.bincount(group[close], minlength=len(size))
         seconds[index[rows][order[first]]] = np.where(2 * within > size, median, 0.0)
-    seconds = np.rint(seconds / _OFFSET_UNIT_SECONDS) * _OFFSET_UNIT_SECONDS
     seconds[np.abs(seconds) <= rules.slack_seconds] = 0.0
-    return Offsets(seconds, np.cumsum(seconds))
+    units = np.rint(seconds / _OFFSET_UNIT_SECONDS)
+    return Offsets(seconds, np.cumsum(units) * _OFFSET_UNIT_SECONDS)
