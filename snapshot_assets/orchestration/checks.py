@@ -40,7 +40,7 @@ from snapshot_assets.store.transport.base import Memory
 _LATEST = 50
 _CULPRITS_SHOWN = 100
 
-_PROOF: Final = dg.AssetCheckKey(dg.AssetKey(SNAPSHOTS), "cpu_seconds_equal_source")
+PROOF: Final = dg.AssetCheckKey(dg.AssetKey(SNAPSHOTS), "cpu_seconds_equal_source")
 
 _Culprit = Mapping[str, Any]
 
@@ -148,7 +148,7 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetCheckResult:
         partitions = _partitions(context, SNAPSHOTS)
         if not _has_partitions(context):
-            left = unproven(context.instance, _PROOF)
+            left = unproven(context.instance, PROOF)
             partitions = [*left, *(one for one in partitions if one not in set(left))]
         with source.open() as table, lake.open() as files, redis.reader() as reader:
             proofs = prove_host_days(
