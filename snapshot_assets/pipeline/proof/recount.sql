@@ -140,18 +140,26 @@ WHERE several OR pid <= 0
 GROUP BY host, pid, number
 HAVING count(*) > 1 OR pid <= 0;
 
--- A machine's readings. What a reading does not know is NULL.
+-- A machine's readings. What a reading does not know is NULL; of those at one time the largest counts.
 CREATE TEMP TABLE readings AS
-SELECT
-    host, t,
-    CASE WHEN cpu >= 0 AND isfinite(cpu) THEN cpu END AS cpu,
-    CASE WHEN cores > 0 AND isfinite(cores) THEN cores END AS cores,
-    CASE WHEN memory >= 0 AND isfinite(memory) THEN memory END AS memory,
-    CASE WHEN used >= 0 AND isfinite(used) THEN used END AS used,
-    CASE WHEN isfinite(boot) THEN boot END AS boot
-FROM machines
-WHERE host IS NOT NULL AND t >= 0 AND isfinite(t)
-QUALIFY row_number() OVER (PARTITION BY host, t ORDER BY machines.cpu DESC NULLS LAST) = 1;
+WITH known AS (
+    SELECT
+        host, t,
+        CASE WHEN cpu >= 0 AND isfinite(cpu) THEN cpu END AS cpu,
+        CASE WHEN cores > 0 AND isfinite(cores) THEN cores END AS cores,
+        CASE WHEN memory >= 0 AND isfinite(memory) THEN memory END AS memory,
+        CASE WHEN used >= 0 AND isfinite(used) THEN used END AS used,
+        CASE WHEN boot >= 0 AND isfinite(boot) THEN boot END AS boot
+    FROM machines
+    WHERE host IS NOT NULL AND t >= 0 AND isfinite(t)
+)
+SELECT * FROM known
+QUALIFY row_number() OVER (
+    PARTITION BY host, t
+    ORDER BY
+        cpu DESC NULLS LAST, cores DESC NULLS LAST, memory DESC NULLS LAST, used DESC NULLS LAST,
+        boot DESC NULLS LAST
+) = 1;
 
 -- cores(host, T): of the machine's latest reading, else of the capacity file, else the default.
 CREATE TEMP TABLE sizes AS
