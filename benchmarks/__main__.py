@@ -16,6 +16,7 @@ TINY = {
     "settle_day": ["--rows", "4000", "--hosts", "2", "--repeat", "1", "--hosts-per-group", "1"],
     "read_store": ["--hosts", "5", "6", "--days", "2", "--seconds", "0"],
     "write_store": ["--settled-hosts", "2", "--live-hosts", "2", "3", "--turns", "1"],
+    "collect": ["--processes", "5", "--turns", "2"],
     "choices": ["--days", "2", "--seconds", "0", "--objects", "1000"],
     "dashboard": ["--hosts", "5", "--days", "2", "--rounds", "1"],
     "operate": ["--hosts", "2", "--processes", "5", "--ticks", "1"],

@@ -57,6 +57,10 @@ class SourceOutageError(SourceError, OutageError):
     """The source database did not answer."""
 
 
+class SnapshotExistsError(SourceError):
+    """The source table already has a snapshot of this host and time."""
+
+
 class StoreError(SnapshotAssetsError):
     """Redis rejects a command or the connection, or holds data that cannot be read.
 

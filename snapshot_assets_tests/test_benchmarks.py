@@ -18,6 +18,7 @@ SHORT = {
     "settle_day": (r"^\| write \|", r"^ours: published CPU is the ledger's attributed CPU"),
     "read_store": (r"^\*\*6 hosts loaded: all hosts, 24 h\*\*$", r"^\| 2 days, KEYS and GET \|"),
     "write_store": (r"^\| 3 \|", r"^\| summaries by hour and day \|"),
+    "collect": (r"^\| /proc, and written to MariaDB \|", r"^\| psutil \|"),
     "choices": (r"^\| lz4 \|", r"^\| RESP3 \|", r"^\| 3,000 commands \|", r"^\| as usual \|"),
 }
 LONG = {

@@ -1,6 +1,7 @@
 """What the pages say is so: tables, links, paths, names, numbers, and one word for one thing.
 
-The blocks that the pages invite people to run are run in test_docs_run.py.
+The blocks that the pages invite people to run are run in test_docs_run.py, the examples of the
+accounting in test_docs_accounting.py.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import StoreError
 from snapshot_assets.store.layout import COMPLETE
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.support.domain.process_rows import HOUR, Row, at, cores, count, coverage
 from snapshot_assets_tests.support.markdown import (
     PAGES,
     README,
@@ -185,30 +185,7 @@ def test_every_decision_has_date_and_status_and_is_in_the_index() -> None:
 # --- what the code does -------------------------------------------------------------------------
 
 
-def test_the_worked_example_is_what_the_accounting_makes_of_it() -> None:
-    text = section(ACCOUNTING, "A worked example")
-    head = re.search(r"^\| snapshot \|(.+)\|$", text, re.MULTILINE)
-    assert head
-    times = [cell.strip() for cell in head[1].split("|")]
-    rows = {row[0].strip("`"): row[1:] for row in table_rows(text)}
-    values = [float(cell) for cell in rows["cputimes"]]
-    result = count([Row("alice", at(t), 7, cputimes=v) for t, v in zip(times, values, strict=True)])
-    assert cores(result) == pytest.approx({"12:00": 1.0, "12:05": 1.0})
-    assert coverage(result) == {"12:00": 300, "12:05": 240}
-    ledger = result.ledger.as_dict()
-    checked = 0
-    for name, (value, *_) in rows.items():
-        field, _, row_class = name.partition(".")
-        if field in ledger:
-            found = ledger[field][row_class] if row_class else ledger[field]
-            assert found == float(value), name
-            checked += 1
-    assert checked == 8
-    assert sum(result.ledger.rows.values()) == result.ledger.rows_read == len(values)
-
-
 def test_read_range_is_as_wide_as_the_page_says() -> None:
-    assert HOUR.end - HOUR.start == 3600, "the example's hour"
     text = section(ACCOUNTING, "The range that is read")
     day = Window.of_day(dt.date(2026, 11, 22))
     start, end = AccountingRules().read_range(day)

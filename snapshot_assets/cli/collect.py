@@ -1,15 +1,29 @@
-"""``snapshot-assets collect``: writes this machine's processes to the source table."""
+"""``snapshot-assets collect``: writes this machine's processes to the source."""
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
 
 import click
 
 from snapshot_assets.cli.shared import console, open_source
-from snapshot_assets.errors import OutageError
 from snapshot_assets.settings import Settings
-from snapshot_assets.source.collector import Collector, sample_processes, ticks
+from snapshot_assets.source.collecting.loop import keep_sampling, ticks
+from snapshot_assets.source.collecting.outbox import Outbox
+from snapshot_assets.source.collecting.sampling import sampler
+from snapshot_assets.source.collecting.snapshot import Snapshot
+from snapshot_assets.source.collecting.tables import SnapshotTables
+
+# Service managers wait at least ten seconds between SIGTERM and SIGKILL.
+_PATIENCE_SECONDS = 8.0
 
 
 @click.command()
@@ -23,28 +37,59 @@ from snapshot_assets.source.collector import Collector, sample_processes, ticks
 )
 @click.option("--once", is_flag=True, help="Take one snapshot and end.")
 @click.option("--host", default=None, help="Host name to write; by default this machine's name.")
-def collect(interval: float, once: bool, host: str | None) -> None:
+@click.option(
+    "--procfs",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FOLDER",
+    help="Read this tree instead of /proc, such as the machine's own in a container.",
+)
+def collect(interval: float, once: bool, host: str | None, procfs: Path | None) -> None:
     """Sample this machine's processes into the source table.
 
-    Creates the table, with the right indexes, if it does not exist. Runs until Ctrl-C. If the
-    database does not answer, a snapshot is lost and the collector continues.
+    Creates the table, with the right indexes, if it does not exist. In the same pass it writes the
+    kernel's own count to the table 'machines'. Runs until Ctrl-C or SIGTERM. While the database
+    does not answer, the last hour stays in memory, and is written later.
     """
     settings = Settings.load()
-    name = host or socket.gethostname()
+    sample = partial(sampler(procfs), host or socket.gethostname())
     with open_source(settings) as source:
-        collector = Collector(source)
-        try:
-            for epoch in ticks(interval):
-                rows = sample_processes(name, epoch)
-                try:
-                    collector.write(rows)
-                except OutageError as error:
-                    if once:
-                        raise
-                    click.echo(f"the snapshot of {epoch} is lost: {error}", err=True)
-                else:
-                    console.print(f"{epoch}: {len(rows)} processes of {name}", markup=False)
-                if once:
-                    return
-        except KeyboardInterrupt:
-            console.print("stopped")
+        tables = SnapshotTables(source)
+
+        def write(snapshot: Snapshot) -> None:
+            _report(snapshot, tables.write([snapshot]))
+
+        if once:
+            write(sample(int(time.time())))
+            return
+        with _stopped_by_signals() as stop:
+            outbox = Outbox(write, on_defect=stop.set)
+            keep_sampling(ticks(interval, stop.wait), sample, outbox.put)
+            outbox.close(_PATIENCE_SECONDS)
+        console.print("stopped")
+
+
+def _report(snapshot: Snapshot, count: int) -> None:
+    hidden = f" ({snapshot.hidden} hidden from this account)" if snapshot.hidden else ""
+    console.print(f"{snapshot.epoch}: {count} processes of {snapshot.host}{hidden}", markup=False)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that is set by the first Ctrl-C, SIGTERM or hang-up; the second one ends at once."""
+    stop = threading.Event()
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {name: signal.getsignal(name) for name in names}
+
+    def handle(*_: int | FrameType | None) -> None:
+        stop.set()
+        for name in names:
+            signal.signal(name, signal.SIG_DFL)
+
+    for name in names:
+        signal.signal(name, handle)
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -1,7 +1,7 @@
 """Reading the source: the queries on the table that the collectors write.
 
 URLs and drivers belong to :mod:`snapshot_assets.source.database`, and the types of columns to
-:mod:`snapshot_assets.source.columns`. :mod:`snapshot_assets.source.collector` writes to the table.
+:mod:`snapshot_assets.source.columns`. :mod:`snapshot_assets.source.collecting` writes to the table.
 """
 
 from __future__ import annotations

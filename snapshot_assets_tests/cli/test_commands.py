@@ -148,19 +148,6 @@ def test_collect_writes_the_field_table_in_its_own_unit(shell: Shell, mariadb: M
     assert 10**7 < mine.iloc[0] < 10**10
 
 
-def test_two_collectors_of_one_host_do_not_double_it(mariadb: MariaDB, tmp_path: Path) -> None:
-    from snapshot_assets.errors import SourceError
-    from snapshot_assets.source.collector import Collector, sample_processes
-
-    with ProcessSource(mariadb.url()) as source:
-        collector = Collector(source)
-        rows = sample_processes("me", int(time.time()))
-        count = collector.write(rows)
-        with pytest.raises(SourceError, match="another collector"):
-            collector.write(rows[-3:])
-        assert len(source.read_sql(0, 4e9)) == count
-
-
 def test_doctor_names_each_trouble_with_its_fix(shell: Shell, mariadb: MariaDB) -> None:
     now = int(time.time()) // 300 * 300
     rows = []

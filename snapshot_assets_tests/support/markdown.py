@@ -45,6 +45,42 @@ class Block:
         return f"{self.page}: {self.first_line}"
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a page.
+
+    Attributes:
+        heading: the heading above it, of any level.
+        before: the text between the heading, or the table before, and this table.
+        header: the words of the first line.
+        rows: the cells of each other line, by the words of the first; texts without backticks.
+    """
+
+    heading: str
+    before: str
+    header: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+
+
+def tables(page: Path) -> list[Table]:
+    """The tables of a page, in order."""
+    found: list[Table] = []
+    heading, before, lines = "", "", list[list[str]]()
+    for line in [*prose(page).splitlines(), ""]:
+        if line.startswith("|"):
+            lines.append([cell.strip().strip("`") for cell in line.split("|")[1:-1]])
+        elif lines:
+            header, _, *rows = lines
+            cells = tuple(dict(zip(header, row, strict=True)) for row in rows)
+            found.append(Table(heading, before, tuple(header), cells))
+            before, lines = "", []
+        elif line.startswith("#"):
+            heading, before = line.lstrip("# "), ""
+        else:
+            before += f"{line}\n"
+    return found
+
+
 def page_name(page: Path) -> str:
     """The path below the project's root."""
     return page.relative_to(ROOT).as_posix()

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -27,7 +28,7 @@ import click
 import psutil
 from rich.progress import track
 
-from snapshot_assets.cli.demo.data import MACHINES, demo_rows, snapshot_times
+from snapshot_assets.cli.demo.data import MACHINES, demo_snapshot, snapshot_times
 from snapshot_assets.cli.demo.private_redis import start_private_redis
 from snapshot_assets.cli.instance import dagster_instance
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
@@ -39,7 +40,9 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError, StoreError
 from snapshot_assets.orchestration.partitions import add_hosts
 from snapshot_assets.settings import PREFIX, Settings
-from snapshot_assets.source.collector import Collector, sample_processes, ticks
+from snapshot_assets.source.collecting.loop import ticks
+from snapshot_assets.source.collecting.sampling import Sampler, sampler
+from snapshot_assets.source.collecting.tables import SnapshotTables
 from snapshot_assets.store.reading.reader import RedisReader
 
 _DAYS = 7
@@ -106,15 +109,15 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
         stack.callback(_remove_documents, settings, first)
 
     source = stack.enter_context(open_source(settings))
-    collector = Collector(source)
+    tables, sample = SnapshotTables(source), sampler()
     begun = Window.of_day(first).start
     now = int(time.time())
     for machine in track(MACHINES, "inventing ", console=console, transient=True):
         times = snapshot_times(machine, begun, now)
-        collector.write(row for epoch in times for row in demo_rows(machine, epoch))
+        tables.write(demo_snapshot(machine, epoch) for epoch in times)
     this_machine = _own_name()
     _write_capacities(folder / "capacity.csv", this_machine)
-    collector.write(sample_processes(this_machine, now))
+    tables.write([sample(this_machine, now)])
 
     with dagster_instance() as instance:
         names = [machine.name for machine in MACHINES]
@@ -128,14 +131,14 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
         f"Settled {len(outcome.metadata)} host-days, {outcome.checks} checks passed; "
         f"sampling {this_machine} for some seconds"
     )
-    _wait_for_second_sample(collector, this_machine, now)
+    _wait_for_second_sample(tables, sample, this_machine, now)
     _refresh(settings, lookback_seconds=now % DAY_SECONDS)
     with open_reader(settings) as reader:
         _print_busiest(reader)
     if once:
         return
     _start_pages(stack, settings, folder, port, dashboard_port, this_machine)
-    _keep_going(collector, this_machine, now)
+    _keep_going(tables, sample, this_machine, now)
 
 
 # --- where it runs ----------------------------------------------------------------------------
@@ -209,10 +212,10 @@ def _write_capacities(file: Path, this_machine: str) -> None:
 # --- what it does -----------------------------------------------------------------------------
 
 
-def _wait_for_second_sample(collector: Collector, host: str, first: int) -> None:
+def _wait_for_second_sample(tables: SnapshotTables, sample: Sampler, host: str, first: int) -> None:
     """Write a second snapshot, which covers the time since the first; the first covers nothing."""
     time.sleep(max(first + 5 - time.time(), 0))
-    collector.write(sample_processes(host, int(time.time())))
+    tables.write([sample(host, int(time.time()))])
 
 
 def _refresh(settings: Settings, lookback_seconds: float) -> None:
@@ -306,12 +309,12 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _keep_going(collector: Collector, host: str, since: int) -> None:
+def _keep_going(tables: SnapshotTables, sample: Sampler, host: str, since: int) -> None:
     """Sample this machine and the invented ones. Dagster's daemon publishes the rows."""
     done = since
-    for epoch in ticks(_SAMPLE_SECONDS):
-        collector.write(sample_processes(host, epoch))
+    for epoch in ticks(_SAMPLE_SECONDS, threading.Event().wait):
+        tables.write([sample(host, epoch)])
         for machine in MACHINES:
-            for due in snapshot_times(machine, done, epoch):
-                collector.write(demo_rows(machine, due))
+            times = snapshot_times(machine, done, epoch)
+            tables.write(demo_snapshot(machine, due) for due in times)
         done = epoch

@@ -10,12 +10,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from snapshot_assets.domain.time import DAY_SECONDS
+from snapshot_assets.source.collecting import snapshot as collected
+from snapshot_assets.source.collecting.snapshot import Process, Snapshot
 
 GB = 10**9
 
@@ -65,8 +66,11 @@ _DAEMONS = (
     ("chen", "rsession", 0.0, 31.0),  # an idle session that holds its data for days
     ("dora", "code-server", 0.03, 0.9),
 )
+_DAEMON_CORES = sum(cores for _, _, cores, _ in _DAEMONS)
 # One host is silent for two hours on one day of each week.
 _OUTAGE = ("dave", 10 * 3600, 12 * 3600)
+# The kernel counts processes, too, that begin and end between two snapshots.
+_KERNEL_SHARE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,51 +110,62 @@ def _jobs(machine: Machine, day: int) -> _Jobs:
     )
 
 
-def demo_rows(machine: Machine, epoch: int) -> Iterator[dict[str, Any]]:
-    """The rows of one snapshot of a host; no rows while the host is down."""
+def demo_snapshot(machine: Machine, epoch: int) -> Snapshot:
+    """One snapshot of a host, with the kernel's own count; empty while the host is down."""
     name, down, up = _OUTAGE
     day = epoch // DAY_SECONDS
     if machine.name == name and day % 7 == 2 and down <= epoch % DAY_SECONDS < up:
-        return
+        return Snapshot(machine.name, epoch, ())
     # The host was booted at most a fortnight ago.
     boot = (day // 14) * 14 * DAY_SECONDS - 3600
-    for i, (user, comm, cores, memory) in enumerate(_DAEMONS):
-        age = epoch - boot
-        yield _row(machine, epoch, 100 + i, user, comm, (cores * age, int(memory * GB), age))
-    seen: set[int] = set()
+    processes = [
+        _process(100 + i, user, comm, cores * (epoch - boot), memory * GB, epoch - boot)
+        for i, (user, comm, cores, memory) in enumerate(_DAEMONS)
+    ]
+    # By pid: of two jobs with one number, the older one counts.
+    running: dict[int, Process] = {}
+    cpu_seconds = _used_by_ended(machine, boot // DAY_SECONDS - 2, day - 2)
     for earlier in (2, 1, 0):
         jobs = _jobs(machine, day - earlier)
+        used = _cpu_seconds(jobs, epoch)
+        cpu_seconds += float(used.sum())
         for j in np.flatnonzero((jobs.start <= epoch) & (epoch < jobs.end)):
-            pid = int(jobs.pid[j])
-            if pid in seen:
-                continue
-            seen.add(pid)
             age = int(epoch - jobs.start[j])
-            # The load swings by a third around its mean; its integral never falls.
-            swing = 1200 * 0.33 * (1 - math.cos(age / 1200))
-            growth = 1 - math.exp(-age / 900)
-            used = (
-                round(float(jobs.cores[j]) * (age + swing), 2),
-                int(jobs.memory[j] * (0.1 + 0.9 * growth)),
-                age,
-            )
-            yield _row(machine, epoch, pid, jobs.user[j], jobs.comm[j], used)
+            memory = float(jobs.memory[j]) * (0.1 + 0.9 * (1 - math.exp(-age / 900)))
+            pid = int(jobs.pid[j])
+            who = jobs.user[j], jobs.comm[j]
+            running.setdefault(pid, _process(pid, *who, float(used[j]), memory, age))
+    processes += running.values()
+    cpu_seconds += _DAEMON_CORES * (epoch - boot)
+    memory_used = sum(process.rss for process in processes) + machine.memory_gb * GB // 50
+    kernel = collected.Machine(
+        cores=machine.cores,
+        cpu_seconds=round(cpu_seconds * _KERNEL_SHARE, 2),
+        memory_bytes=machine.memory_gb * GB,
+        memory_used_bytes=min(memory_used, machine.memory_gb * GB),
+        boot_epoch=boot,
+    )
+    return Snapshot(machine.name, epoch, processes, kernel)
 
 
-def _row(
-    machine: Machine, epoch: int, pid: int, user: str, comm: str, used: tuple[float, int, int]
-) -> dict[str, Any]:
-    cputimes, rss, etimes = used
-    return {
-        "host": machine.name,
-        "snapshot_time_epoch": epoch,
-        "pid": pid,
-        "username": user,
-        "comm": comm,
-        "cputimes": round(cputimes, 2),
-        "rss": rss // 4096 * 4096,  # memory comes in pages
-        "etimes": etimes,
-    }
+def _process(
+    pid: int, user: str, comm: str, cpu_seconds: float, memory: float, age: int
+) -> Process:
+    rss = int(memory) // 4096 * 4096  # memory comes in pages
+    return Process(pid, user, comm, round(cpu_seconds, 2), rss, age)
+
+
+def _cpu_seconds(jobs: _Jobs, epoch: int) -> np.ndarray:
+    """What each job has used until now. The load swings by a third around its mean."""
+    age = np.maximum(np.minimum(epoch, jobs.end) - jobs.start, 0)
+    return jobs.cores * (age + 1200 * 0.33 * (1 - np.cos(age / 1200)))
+
+
+@lru_cache(maxsize=128)
+def _used_by_ended(machine: Machine, first_day: int, end_day: int) -> float:
+    """What the jobs of these days have used, two days after the last of them: they have ended."""
+    days = range(first_day, end_day)
+    return sum(float(_cpu_seconds(_jobs(machine, d), 2**40).sum()) for d in days)
 
 
 def snapshot_times(machine: Machine, start: int, end: int) -> Iterator[int]:
