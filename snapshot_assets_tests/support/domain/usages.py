@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure, Owner
 from snapshot_assets.domain.usage import Entries, Usage
-from snapshot_assets_tests.support.domain.process_rows import COMMS, MIDNIGHT, USERS
+from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT
+from snapshot_assets_tests.support.domain.scenarios import COMMS, USERS
 
 # Bucket: coverage and first count, whether settled, rest and entries by measure, in millionths.
 Bucket = tuple[int, int, bool, Mapping[Measure, tuple[int, Mapping[Owner, int]]]]
