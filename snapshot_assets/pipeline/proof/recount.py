@@ -160,26 +160,15 @@ def recount(
 
 def _encoded(column: pa.ChunkedArray, fill: bool) -> pa.DictionaryArray:
     """A text column as codes and a dictionary; NULL has no code, or that of the empty text."""
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    if fill:
-        column = pc.fill_null(column, "")
-    encoded = pc.dictionary_encode(column).unify_dictionaries()
-    return (
-        encoded.combine_chunks()
-        if encoded.num_chunks
-        else pa.array([], pa.dictionary(pa.int32(), column.type))
-    )
+    texts = pc.cast(column, pa.string()).combine_chunks()
+    return pc.dictionary_encode(pc.fill_null(texts, "") if fill else texts)
 
 
 def _codes(machines: pa.Table | None, hosts: pa.Array) -> pa.Array:
     """The hosts of the machines, as positions in the hosts of the rows; NULL for others."""
     if machines is None:
         return pa.array([], pa.int32())
-    names = machines.column("host")
-    if pa.types.is_dictionary(names.type):
-        names = pc.cast(names, names.type.value_type)
-    return pc.index_in(names.cast(hosts.type), hosts)
+    return pc.index_in(pc.cast(machines.column("host"), pa.string()), hosts)
 
 
 def _table(
