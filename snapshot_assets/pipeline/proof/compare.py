@@ -215,18 +215,34 @@ def _numbers(documents: Mapping[str, Documents], names: _Names) -> pa.Table:
 
 
 def _listed(documents: Mapping[str, Documents], names: _Names) -> pa.Table:
-    code = names.code
-    rows = [
-        (
-            *(code("host", host), bucket, measure),
-            *(code("username", entry["username"]), code("comm", entry["comm"]), entry[field]),
-        )
-        for host, by_bucket in documents.items()
-        for bucket, document in by_bucket.items()
-        for measure, (part, field) in enumerate(_FIELDS.items())
-        for entry in document[part]["user"]
-    ]
-    return _table(rows, ("host", "bucket", "measure", "username", "comm", "value"))
+    # Columns from the start: a tuple for each entry would be one more object to collect.
+    hosts: list[int] = []
+    buckets: list[int] = []
+    measures: list[int] = []
+    usernames: list[int] = []
+    comms: list[int] = []
+    values: list[float] = []
+    for host, by_bucket in documents.items():
+        code = names.code("host", host)
+        for bucket, document in by_bucket.items():
+            for measure, (part, field) in enumerate(_FIELDS.items()):
+                entries = document[part]["user"]
+                usernames += [names.code("username", entry["username"]) for entry in entries]
+                comms += [names.code("comm", entry["comm"]) for entry in entries]
+                values += [entry[field] for entry in entries]
+                hosts += [code] * len(entries)
+                buckets += [bucket] * len(entries)
+                measures += [measure] * len(entries)
+    return pa.table(
+        {
+            "host": pa.array(hosts, pa.int32()),
+            "bucket": pa.array(buckets, pa.float64()),
+            "measure": pa.array(measures, pa.int32()),
+            "username": pa.array(usernames, pa.int32()),
+            "comm": pa.array(comms, pa.int32()),
+            "value": pa.array(values, pa.float64()),
+        }
+    )
 
 
 def _table(rows: list[tuple], names: tuple[str, ...]) -> pa.Table:
