@@ -50,7 +50,9 @@ def _functions(one: Any, other: Any) -> Iterator[tuple[FunctionType, FunctionTyp
         yield one, other
     elif isinstance(one, type):
         for name, value in vars(one).items():
-            found = value.fget if isinstance(value, property) else value
-            if isinstance(found, FunctionType) and found.__module__ == one.__module__:
-                changed = vars(other)[name]
-                yield found, changed.fget if isinstance(changed, property) else changed
+            found, changed = (
+                member.fget if isinstance(member, property) else member
+                for member in (value, vars(other).get(name))
+            )
+            if isinstance(found, FunctionType) and isinstance(changed, FunctionType):
+                yield found, changed

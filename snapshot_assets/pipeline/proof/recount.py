@@ -116,26 +116,22 @@ def recount(
     """
     texts = {name: _encoded(rows.column(name), name == "comm") for name in ROW_TEXTS}
     hosts, usernames, comms = (texts[name].dictionary for name in ROW_TEXTS)
-    known = hosts.to_pylist()
-    capacities = [float(limits.capacity_cores.get(h, limits.default_cores)) for h in known]
+    numbers = _numbers(rows, ROW_NUMBERS)
+    pids = pc.dictionary_encode(_finite(numbers.pop("pid")))
+    capacities = [
+        limits.capacity_cores.get(host, limits.default_cores) for host in hosts.to_pylist()
+    ]
+    excluded = _excluded(usernames.to_pylist(), limits.excluded)
     inputs = {
-        "rows": _table(
-            {name: text.indices for name, text in texts.items()},
-            rows,
-            ROW_NUMBERS,
+        "rows": pa.table(
+            {name: text.indices for name, text in texts.items()} | {"pid": pids.indices} | numbers
         ),
-        "machines": _table(
-            {"host": _codes(machines, hosts)},
-            machines,
-            MACHINE_NUMBERS,
+        "machines": pa.table(
+            {"host": _codes(machines, hosts)} | _numbers(machines, MACHINE_NUMBERS)
         ),
-        "hosts": pa.table({"host": _positions(hosts), "capacity": pa.array(capacities)}),
-        "users": pa.table(
-            {
-                "username": _positions(usernames),
-                "excluded": pa.array(_excluded(usernames.to_pylist(), limits.excluded), pa.bool_()),
-            }
-        ),
+        "hosts": _numbered("host", capacity=pa.array(capacities, pa.float64())),
+        "pids": _numbered("pid", positive=pc.greater(pids.dictionary, 0)),
+        "users": _numbered("username", excluded=pa.array(excluded, pa.bool_())),
     }
     variables = {
         "max_gap": float(limits.max_gap),
@@ -145,6 +141,9 @@ def recount(
         "pass_span": float(limits.pass_span),
         "theta": float(limits.theta),
         "drop_idle": limits.drop_idle_memory,
+        "pids": max(len(pids.dictionary), 1),
+        "comms": max(len(comms), 1),
+        "owners": max(len(usernames) * len(comms), 1),
         "window_start": float(window_start),
         "window_end": float(window_end),
     }
@@ -171,23 +170,24 @@ def _codes(machines: pa.Table | None, hosts: pa.Array) -> pa.Array:
     return pc.index_in(pc.cast(machines.column("host"), pa.string()), hosts)
 
 
-def _table(
-    codes: Mapping[str, pa.Array], source: pa.Table | None, numbers: Mapping[str, str]
-) -> pa.Table:
-    """The codes, and the numbers as float64 under the names of the SQL; NaN is NULL."""
-    columns = dict(codes)
-    for name, short in numbers.items():
-        if source is None or name not in source.column_names:
-            length = 0 if source is None else source.num_rows
-            columns[short] = pa.nulls(length, pa.float64())
-        else:
-            column = pc.cast(source.column(name), pa.float64(), safe=False)
-            columns[short] = pc.if_else(pc.is_nan(column), None, column)
-    return pa.table(columns)
+def _numbers(table: pa.Table | None, names: Mapping[str, str]) -> dict[str, pa.Array]:
+    """The columns as float64, under the names of the SQL."""
+    if table is None:
+        return {short: pa.nulls(0, pa.float64()) for short in names.values()}
+    return {
+        short: pc.cast(table.column(name), pa.float64(), safe=False).combine_chunks()
+        for name, short in names.items()
+    }
 
 
-def _positions(dictionary: pa.Array) -> pa.Array:
-    return pa.array(range(len(dictionary)), pa.int32())
+def _finite(numbers: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_finite(numbers), numbers, None)
+
+
+def _numbered(name: str, **columns: pa.Array) -> pa.Table:
+    """A table of what belongs to each code."""
+    count = max(map(len, columns.values()))
+    return pa.table({name: pa.array(range(count), pa.int32()), **columns})
 
 
 def _excluded(usernames: Iterable[str], patterns: Sequence[str]) -> list[bool]:

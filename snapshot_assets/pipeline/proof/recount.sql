@@ -2,50 +2,39 @@
 -- written from the contract's text. Nothing here is taken from the accounting that they check.
 --
 -- recount.py runs the statements in order, in DuckDB, and sets the variables. The inputs:
---   rows      host, username, comm (codes), t, pid, cpu, rss, etimes; anything can be NULL or infinite
+--   rows      host, pid, username, comm (codes), t, cpu, rss, etimes; any can be NULL, or no number
 --   machines  host (code), t, cores, cpu, memory, used, boot
 --   hosts     host (code), capacity: cores of the capacity file, else the default
+--   pids      pid (code), positive
 --   users     username (code), excluded
--- Seconds everywhere; times since 1970; rss in bytes.
+-- Seconds everywhere; times since 1970; rss in bytes. A process, for these rules, is what (host, pid,
+-- username, comm) names; its slot is (host, pid) and its owner (username, comm). Each is one number,
+-- made of the codes, because DuckDB sorts and groups numbers ten times as fast as texts. The
+-- variables `pids`, `comms` and `owners` say how many there are of each.
 
 -- 1. Unusable values. An impossible etimes is NULL and counted; a row whose needed values cannot be
 -- is rejected and changes nothing but the ledger.
 CREATE TEMP VIEW judged AS
 SELECT
     *,
-    coalesce(etimes < 0 OR etimes > 20 * 365.25 * 86400, FALSE) AS odd,
+    coalesce((etimes < 0 OR etimes > 20 * 365.25 * 86400) AND NOT isnan(etimes), FALSE) AS odd,
     CASE WHEN etimes >= 0 AND etimes <= 20 * 365.25 * 86400 THEN etimes END AS age,
     coalesce(
-        host IS NOT NULL AND username IS NOT NULL AND isfinite(pid)
+        host IS NOT NULL AND username IS NOT NULL AND pid IS NOT NULL
         AND t >= 0 AND isfinite(t) AND cpu >= 0 AND isfinite(cpu) AND rss >= 0 AND isfinite(rss),
         FALSE
-    ) AS usable
+    ) AS usable,
+    ((host::BIGINT * getvariable('pids') + pid) * getvariable('owners'))
+        + username * getvariable('comms') + comm AS process
 FROM rows;
 
--- A process, for the rules that follow, is what (host, pid, username, comm) names, and an owner what
--- (host, username, comm) names. `several`: other processes have its pid, too, then or later.
-CREATE TEMP TABLE processes AS
-WITH names AS (SELECT DISTINCT host, pid, username, comm FROM judged WHERE usable)
-SELECT
-    (row_number() OVER ())::INTEGER AS process,
-    (dense_rank() OVER (ORDER BY host, username, comm))::INTEGER AS owner,
-    *,
-    count(*) OVER (PARTITION BY host, pid) > 1 AS several
-FROM names JOIN users USING (username);
-
--- 2. Duplicates. Of the rows of a process with the same time the largest is kept, whole.
-CREATE TEMP TABLE kept AS
-SELECT process, host, t, cpu, rss, age
-FROM judged JOIN processes USING (host, pid, username, comm)
-WHERE usable
-QUALIFY lead(t) OVER (PARTITION BY process ORDER BY t, cpu, rss, age NULLS FIRST)
-    IS DISTINCT FROM t;
+CREATE TEMP TABLE usable AS SELECT process, host, t, cpu, rss, age FROM judged WHERE usable;
 
 -- 3. Snapshots. Times at most a pass apart are a cluster; a short one without a repeated process is
 -- one snapshot, and in any other each time is one.
 CREATE TEMP TABLE clusters AS
 WITH
-    stamps AS (SELECT DISTINCT host, t FROM kept),
+    stamps AS (SELECT DISTINCT host, t FROM usable),
     cuts AS (
         SELECT *, coalesce(t - lag(t) OVER same_host > getvariable('pass'), TRUE) AS cut FROM stamps
         WINDOW same_host AS (PARTITION BY host ORDER BY t)
@@ -61,9 +50,9 @@ WITH
     ),
     repeated AS (
         SELECT DISTINCT host, cluster
-        FROM kept JOIN clusters USING (host, t) JOIN short USING (host, cluster)
+        FROM usable JOIN clusters USING (host, t) JOIN short USING (host, cluster)
         GROUP BY host, cluster, process
-        HAVING count(*) > 1
+        HAVING count(DISTINCT t) > 1
     )
 SELECT * FROM short ANTI JOIN repeated USING (host, cluster);
 
@@ -82,7 +71,7 @@ SELECT
 FROM every;
 
 -- The rows in their snapshots, each with the process's row before (its numbers end in 1).
-CREATE TEMP TABLE members AS
+CREATE TEMP TABLE ordered AS
 WITH stamps AS (
     SELECT clusters.host, t, number, snapshots.taken
     FROM clusters
@@ -93,8 +82,31 @@ SELECT
     process, number, taken, t, cpu, rss, age,
     lag(number) OVER earlier AS number1, lag(taken) OVER earlier AS taken1, lag(t) OVER earlier AS t1,
     lag(cpu) OVER earlier AS cpu1, lag(age) OVER earlier AS age1
-FROM kept JOIN stamps USING (host, t)
+FROM usable JOIN stamps USING (host, t)
 WINDOW earlier AS (PARTITION BY process ORDER BY t);
+
+-- 2. Duplicates. Of the rows of a process with one time the largest is kept, whole. Where a process
+-- has any, the rows before are looked for again.
+CREATE TEMP TABLE repeated AS SELECT DISTINCT process FROM ordered WHERE t1 = t;
+
+CREATE TEMP TABLE again AS
+WITH kept AS (
+    SELECT * FROM ordered SEMI JOIN repeated USING (process)
+    QUALIFY row_number() OVER (
+        PARTITION BY process, t ORDER BY cpu DESC, rss DESC, age DESC NULLS LAST
+    ) = 1
+)
+SELECT
+    process, number, taken, t, cpu, rss, age,
+    lag(number) OVER earlier AS number1, lag(taken) OVER earlier AS taken1, lag(t) OVER earlier AS t1,
+    lag(cpu) OVER earlier AS cpu1, lag(age) OVER earlier AS age1
+FROM kept
+WINDOW earlier AS (PARTITION BY process ORDER BY t);
+
+CREATE TEMP VIEW members AS
+SELECT * FROM ordered ANTI JOIN repeated USING (process)
+UNION ALL
+SELECT * FROM again;
 
 -- 4. Clock offset. By how much more the ages grew than the stamps did, from a snapshot to the next.
 CREATE TEMP TABLE offsets AS
@@ -132,13 +144,19 @@ SELECT
         OVER (PARTITION BY host ORDER BY number) AS total
 FROM snapshots LEFT JOIN found USING (number);
 
--- 3., last but one: where a pid is shared.
+-- 3., last but one: where a pid is shared. `several`: it is of several processes, then or later.
+CREATE TEMP TABLE slots AS
+WITH processes AS (SELECT DISTINCT process, process // getvariable('owners') AS slot FROM usable)
+SELECT slot, count(*) > 1 AS several, any_value(NOT positive) AS always_shared
+FROM processes JOIN pids ON pids.pid = slot % getvariable('pids')
+GROUP BY slot
+HAVING several OR always_shared;
+
 CREATE TEMP TABLE shared AS
-SELECT host, pid, number
-FROM members JOIN processes USING (process)
-WHERE several OR pid <= 0
-GROUP BY host, pid, number
-HAVING count(*) > 1 OR pid <= 0;
+SELECT slot, number
+FROM members JOIN slots ON slot = process // getvariable('owners')
+GROUP BY slot, number
+HAVING count(*) > 1 OR any_value(always_shared);
 
 -- A machine's readings. What a reading does not know is NULL; of those at one time the largest counts.
 CREATE TEMP TABLE readings AS
@@ -175,10 +193,10 @@ ASOF LEFT JOIN known ON snapshots.host = known.host AND snapshots.taken >= known
 CREATE TEMP TABLE spans AS
 WITH
     of_several AS (
-        SELECT members.*, host, pid, shared.number IS NOT NULL AS is_shared
+        SELECT members.*, slot, shared.number IS NOT NULL AS is_shared
         FROM members
-        JOIN processes USING (process)
-        LEFT JOIN shared USING (host, pid, number)
+        JOIN slots ON slot = process // getvariable('owners')
+        LEFT JOIN shared USING (slot, number)
         WHERE several
     ),
     by_pid AS (
@@ -187,10 +205,13 @@ WITH
             lag(number) OVER earlier AS number2, lag(taken) OVER earlier AS taken2,
             lag(t) OVER earlier AS t2, lag(cpu) OVER earlier AS cpu2, lag(age) OVER earlier AS age2
         FROM of_several
-        WINDOW earlier AS (PARTITION BY host, pid ORDER BY number)
+        WINDOW earlier AS (PARTITION BY slot ORDER BY number)
     ),
     befores AS (
-        SELECT members.* FROM members JOIN processes USING (process) WHERE NOT several
+        SELECT members.*
+        FROM members
+        ANTI JOIN (SELECT slot FROM slots WHERE several) AS others
+            ON slot = process // getvariable('owners')
         UNION ALL
         SELECT
             process, number, taken, t, cpu, rss, age,
@@ -203,7 +224,7 @@ WITH
     ),
     pairs AS (
         SELECT
-            befores.*, now.previous, now.covered, cores,
+            befores.*, now.host, now.previous, now.covered, cores,
             cpu - cpu1 AS used,
             t - t1 + now.total - prior.total AS x,
             t - now.previous + now.d AS elapsed
@@ -256,36 +277,16 @@ WITH
         FROM lettered
     )
 SELECT
-    host, owner, excluded, number, taken, t, rss, since, seconds,
+    host, process % getvariable('owners') AS owner, number, previous, taken, t, rss, since, seconds,
+    excluded,
     CASE
         WHEN letter IS NULL THEN 'first_seen'
         WHEN seconds > (taken - since + getvariable('slack')) * cores THEN 'implausible'
         WHEN letter IN ('d', 'e') OR taken - since > getvariable('max_gap') THEN 'gap'
         ELSE 'attributed'
     END AS class
-FROM measured JOIN processes USING (process);
-
--- 6., last sentences: attributed CPU is spread evenly and split at the borders of buckets.
-CREATE TEMP TABLE bucket_cpu AS
-WITH
-    even AS (
-        SELECT owner, since, taken, sum(seconds) AS seconds FROM spans
-        WHERE class = 'attributed'
-        GROUP BY owner, since, taken
-        HAVING sum(seconds) > 0
-    ),
-    split AS (
-        SELECT
-            *, unnest(range(floor(since / 300)::BIGINT, ceil(taken / 300)::BIGINT)) * 300 AS bucket
-        FROM even
-    )
-SELECT
-    owner, bucket,
-    sum(seconds * (least(taken, bucket + 300) - greatest(since, bucket)) / (taken - since))
-        AS seconds
-FROM split
-WHERE bucket >= getvariable('window_start') AND bucket < getvariable('window_end')
-GROUP BY owner, bucket;
+FROM measured
+JOIN users ON username = process % getvariable('owners') // getvariable('comms');
 
 -- 3., covered(b), and 11.: a bucket that no covered time overlaps is in no table from here on.
 CREATE TEMP TABLE parts AS
@@ -297,7 +298,8 @@ WITH split AS (
     WHERE covered
 )
 SELECT
-    host, number, bucket, least(taken, bucket + 300) - greatest(previous, bucket) AS overlap
+    host, number, bucket, taken - previous AS span,
+    least(taken, bucket + 300) - greatest(previous, bucket) AS overlap
 FROM split
 WHERE bucket >= getvariable('window_start') AND bucket < getvariable('window_end');
 
@@ -305,32 +307,55 @@ CREATE TEMP TABLE covers AS
 SELECT host, bucket, sum(overlap) AS covered, count(*) AS snapshots FROM parts
 GROUP BY host, bucket;
 
--- 8. Memory. A snapshot's rss holds for its whole span.
-CREATE TEMP TABLE bucket_memory AS
-WITH held AS (
-    SELECT owner, number, sum(rss) AS bytes FROM spans
-    WHERE NOT (getvariable('drop_idle') AND class = 'attributed' AND seconds = 0)
-    GROUP BY owner, number
-    HAVING sum(rss) > 0
-)
-SELECT owner, bucket, sum(bytes * overlap) AS byte_seconds
-FROM held JOIN parts USING (number)
-GROUP BY owner, bucket;
+-- 6., last sentences, and 8.: attributed CPU is spread evenly over its span, which mostly is that of
+-- the snapshot; memory holds for the span of the snapshot. Both are split at the borders of buckets.
+CREATE TEMP TABLE uses AS
+WITH
+    sums AS (
+        SELECT
+            number, owner,
+            sum(seconds) FILTER (class = 'attributed' AND since = previous) AS seconds,
+            sum(rss) FILTER (
+                NOT (getvariable('drop_idle') AND class = 'attributed' AND seconds = 0)
+            ) AS bytes
+        FROM spans
+        GROUP BY number, owner
+    ),
+    others AS (
+        SELECT
+            host, owner, since, taken, seconds,
+            unnest(range(floor(since / 300)::BIGINT, ceil(taken / 300)::BIGINT)) * 300 AS bucket
+        FROM spans
+        WHERE class = 'attributed' AND seconds > 0 AND since IS DISTINCT FROM previous
+    ),
+    pieces AS (
+        SELECT
+            host, bucket, owner, seconds * overlap / span AS seconds, bytes * overlap AS byte_seconds
+        FROM sums JOIN parts USING (number)
+        WHERE seconds > 0 OR bytes > 0
+        UNION ALL
+        SELECT
+            host, bucket, owner,
+            seconds * (least(taken, bucket + 300) - greatest(since, bucket)) / (taken - since), 0
+        FROM others
+        WHERE bucket >= getvariable('window_start') AND bucket < getvariable('window_end')
+    )
+SELECT
+    host, bucket, owner, excluded,
+    coalesce(sum(seconds), 0) AS seconds, coalesce(sum(byte_seconds), 0) AS byte_seconds
+FROM pieces JOIN users ON username = owner // getvariable('comms')
+GROUP BY host, bucket, owner, excluded;
 
 -- 7., 8. and 9. What a bucket publishes of each user and command.
-CREATE TEMP TABLE owners AS
-SELECT DISTINCT owner, host, username, comm, excluded FROM processes;
-
 CREATE TEMP TABLE entries AS
 SELECT
-    host, bucket, username, comm,
-    coalesce(seconds, 0) / covered AS cpu_norm,
-    coalesce(byte_seconds, 0) / covered / 1e9 AS rss_gb
-FROM bucket_cpu
-FULL JOIN bucket_memory USING (owner, bucket)
-JOIN owners USING (owner)
-JOIN covers USING (host, bucket)
-WHERE NOT excluded;
+    host, bucket,
+    (owner // getvariable('comms'))::INTEGER AS username,
+    (owner % getvariable('comms'))::INTEGER AS comm,
+    seconds / covered AS cpu_norm,
+    byte_seconds / covered / 1e9 AS rss_gb
+FROM uses JOIN covers USING (host, bucket)
+WHERE NOT excluded AND (seconds > 0 OR byte_seconds > 0);
 
 -- 12. Against the kernel. The machine's own busy seconds, between two readings of one boot.
 CREATE TEMP TABLE machine_buckets AS
@@ -417,7 +442,7 @@ WITH
             host,
             sum(seconds) FILTER (NOT excluded) AS attributed_cpu_seconds,
             sum(seconds) FILTER (excluded) AS excluded_cpu_seconds
-        FROM bucket_cpu JOIN owners USING (owner)
+        FROM uses
         GROUP BY host
     ),
     unspread AS (
@@ -449,7 +474,7 @@ WITH
         GROUP BY host
     ),
     sharing AS (
-        SELECT host, count(*) AS shared_pids FROM shared JOIN snapshots USING (host, number)
+        SELECT host, count(*) AS shared_pids FROM shared JOIN snapshots USING (number)
         WHERE taken >= getvariable('window_start') AND taken < getvariable('window_end')
         GROUP BY host
     ),
@@ -460,8 +485,8 @@ WITH
     ),
     kernel AS (SELECT host, sum(seconds) AS machine_cpu_seconds FROM whole GROUP BY host),
     seen AS (
-        SELECT host, sum(bucket_cpu.seconds) AS seen_cpu_seconds
-        FROM whole JOIN owners USING (host) JOIN bucket_cpu USING (owner, bucket)
+        SELECT host, sum(uses.seconds) AS seen_cpu_seconds
+        FROM whole JOIN uses USING (host, bucket)
         GROUP BY host
     )
 SELECT

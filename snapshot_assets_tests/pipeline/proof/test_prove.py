@@ -115,13 +115,14 @@ def test_a_document_too_many_or_missing_is_named(settled: Settling) -> None:
 
 def test_a_ledger_that_the_rows_do_not_add_up_to_is_a_mismatch(settled: Settling) -> None:
     aggregates, note = settled.lake.read(AGGREGATES, *ALICE)
-    for name, value in (
-        ("attributed_cpu_seconds", 1.0),
-        ("gap_cpu_seconds", 1.0),
-        ("clock_offsets", 1),
-        ("rows", note.ledger.rows | {"gap": 1}),
-        ("window_rows", note.ledger.window_rows | {"duplicate": 1}),
-    ):
+    changes: dict[str, Any] = {
+        "attributed_cpu_seconds": 1.0,
+        "gap_cpu_seconds": 1.0,
+        "clock_offsets": 1,
+        "rows": note.ledger.rows | {"gap": 1},
+        "window_rows": note.ledger.window_rows | {"duplicate": 1},
+    }
+    for name, value in changes.items():
         changed = replace(note, ledger=replace(note.ledger, **{name: value}))
         settled.lake.write(AGGREGATES, *ALICE, aggregates, changed)
         proof = proof_of(settled)

@@ -45,12 +45,12 @@ def core_seconds(found: Recounted) -> float:
     return sum(row["cpu_norm"] * row["covered"] for row in found.buckets.to_pylist())
 
 
-def by_bucket(found: Recounted, column: str = "cpu_norm") -> list[float]:
+def by_bucket(found: Recounted, column: str = "cpu_norm") -> list[Any]:
     rows = sorted(found.buckets.to_pylist(), key=lambda row: row["bucket"])
     return [pytest.approx(row[column]) for row in rows]
 
 
-def by_owner(found: Recounted) -> dict[tuple[str, str], float]:
+def by_owner(found: Recounted) -> dict[tuple[str, str], Any]:
     covered = {row["bucket"]: row["covered"] for row in found.buckets.to_pylist()}
     sums: dict[tuple[str, str], float] = {}
     for row in found.entries.to_pylist():
@@ -185,7 +185,9 @@ def test_what_a_machine_cannot_have_used_depends_on_its_size() -> None:
 
 @pytest.mark.parametrize("age", [-1, 4_294_967_295, math.inf, None])
 def test_an_impossible_age_is_none(age: float | None) -> None:
-    rows = [("h", 7, "u", "py", 60 * i, 0, 9_000 + 60 * i, T + 60 * i) for i in range(10)]
+    rows: list[Row] = [
+        ("h", 7, "u", "py", 60 * i, 0, 9_000 + 60 * i, T + 60 * i) for i in range(10)
+    ]
     rows[5] = (*rows[5][:6], age, rows[5][7])
     found = counted(rows)
     assert core_seconds(found) == pytest.approx(540)
