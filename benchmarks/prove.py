@@ -161,8 +161,8 @@ def _ways_to_read(
     row_by_row = SecondSource(source.url, TABLE)
     row_by_row.columnar = False
     ways: dict[str, Callable[[], object]] = {
-        "settling: binary, into pandas": lambda: source.read_sql(*span, hosts),
-        "proof: text, into Arrow": lambda: second.rows(hosts, *span),
+        "settling, into pandas": lambda: source.read_sql(*span, hosts),
+        "proof, into Arrow": lambda: second.rows(hosts, *span),
         "row by row (PyMySQL), into Arrow": lambda: row_by_row.rows(hosts[:1], *span),
     }
     cells = []

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import connectorx
 import pyarrow as pa
@@ -46,9 +46,6 @@ class Database:
     Raises:
         SourceError: the URL is not a SQLAlchemy URL, or its driver is not installed.
     """
-
-    # How the columnar driver gets its values: MySQL's binary form, or text.
-    _protocol: ClassVar[Literal["binary", "text"]] = "binary"
 
     def __init__(self, url: str) -> None:
         self.url = _normalised_url(url)
@@ -114,10 +111,7 @@ class Database:
 
     def _fetch_columnar(self, query: sa.Select[tuple[Any, ...]]) -> pa.Table:
         return connectorx.read_sql(
-            str(_columnar_url(self.url)),
-            _literal_sql(query),
-            return_type="arrow",
-            protocol=self._protocol,
+            str(_columnar_url(self.url)), _literal_sql(query), return_type="arrow"
         )
 
     def _fetch_rows(

@@ -77,7 +77,7 @@ def document_differences(
         cpu_threshold: a user and command above this is listed, cores.
         mem_threshold: a user and command above this is listed, GB.
     """
-    names = _Names(recounted)
+    names = _names_of(recounted)
     tables = {
         "documents": _numbers(documents, names),
         "listed": _listed(documents, names),
@@ -95,36 +95,37 @@ def document_differences(
         for host, bucket, what, username, comm, published, counted in found.fetchall():
             owner = ""
             if username is not None:
-                owner = f" of ({names.text('username', username)}, {names.text('comm', comm)})"
+                owner = f" of ({names.username.texts[username]}, {names.comm.texts[comm]})"
             yield Difference(
-                *(names.text("host", host), _iso(bucket), f"{_UNITS[what]}{owner}"),
+                *(names.host.texts[host], _iso(bucket), f"{_UNITS[what]}{owner}"),
                 *(published, counted),
             )
 
 
-class _Names:
-    """The texts of a recount and of documents as codes: the recount's codes, and further ones."""
+class _Codes(dict[str, int]):
+    """Texts and their codes: those of a recount, and further ones as they are asked for."""
 
-    def __init__(self, recounted: Recounted) -> None:
-        dictionaries = {
-            name: recounted.entries.column(name).combine_chunks().dictionary.to_pylist()
-            for name in ("host", "username", "comm")
-        }
-        self._texts: dict[str, list[str]] = dictionaries
-        self._codes = {
-            name: {text: code for code, text in enumerate(texts)}
-            for name, texts in dictionaries.items()
-        }
+    def __init__(self, dictionary: pa.Array) -> None:
+        self.texts: list[str] = dictionary.to_pylist()
+        super().__init__({text: code for code, text in enumerate(self.texts)})
 
-    def code(self, column: str, text: str) -> int:
-        codes = self._codes[column]
-        if text not in codes:
-            codes[text] = len(codes)
-            self._texts[column].append(text)
-        return codes[text]
+    def __missing__(self, text: str) -> int:
+        code = self[text] = len(self.texts)
+        self.texts.append(text)
+        return code
 
-    def text(self, column: str, code: int) -> str:
-        return self._texts[column][code]
+
+class _Names(NamedTuple):
+    """The codes of the texts of a recount and of documents."""
+
+    host: _Codes
+    username: _Codes
+    comm: _Codes
+
+
+def _names_of(recounted: Recounted) -> _Names:
+    columns = (recounted.entries.column(name).combine_chunks() for name in _Names._fields)
+    return _Names(*(_Codes(column.dictionary) for column in columns))
 
 
 def ledger_differences(
@@ -198,7 +199,7 @@ _DOCUMENT_COLUMNS = (
 def _numbers(documents: Mapping[str, Documents], names: _Names) -> pa.Table:
     rows = []
     for host, by_bucket in documents.items():
-        code = names.code("host", host)
+        code = names.host[host]
         for bucket, document in by_bucket.items():
             cpu, mem, meta = document["cpu"], document["mem"], document["meta"]
             busy, memory = cpu.get("machine", {}), mem.get("machine", {})
@@ -222,13 +223,14 @@ def _listed(documents: Mapping[str, Documents], names: _Names) -> pa.Table:
     usernames: list[int] = []
     comms: list[int] = []
     values: list[float] = []
+    username_codes, comm_codes = names.username, names.comm
     for host, by_bucket in documents.items():
-        code = names.code("host", host)
+        code = names.host[host]
         for bucket, document in by_bucket.items():
             for measure, (part, field) in enumerate(_FIELDS.items()):
                 entries = document[part]["user"]
-                usernames += [names.code("username", entry["username"]) for entry in entries]
-                comms += [names.code("comm", entry["comm"]) for entry in entries]
+                usernames += [username_codes[entry["username"]] for entry in entries]
+                comms += [comm_codes[entry["comm"]] for entry in entries]
                 values += [entry[field] for entry in entries]
                 hosts += [code] * len(entries)
                 buckets += [bucket] * len(entries)

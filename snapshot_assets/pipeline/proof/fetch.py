@@ -1,8 +1,8 @@
 """The rows of the source a second time, by a query, a connection and conversions of their own.
 
-The range of times decides and nothing else: no local time narrows the scan. From MySQL, numbers
-come as text instead of in the binary form that settling reads, so that not even the decoding of the
-driver is shared. What the rows add up to belongs to :mod:`snapshot_assets.pipeline.proof.recount`.
+The range of times decides and nothing else: no local time narrows the scan. Only the driver is
+shared with the settling; docs/adr/0019 says why. What the rows add up to belongs to
+:mod:`snapshot_assets.pipeline.proof.recount`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ class SecondSource(Database):
         url: as of the source.
         table: names and units, as of the source.
     """
-
-    _protocol = "text"
 
     def __init__(self, url: sa.URL, table: SourceTable) -> None:
         super().__init__(url.render_as_string(hide_password=False))
