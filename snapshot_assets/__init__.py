@@ -2,7 +2,7 @@
 
 Layers, each importing only those to its right, siblings joined by ``|`` not each other:
 ``cli | definitions → orchestration → settings → dashboard | pipeline → source | lake | store →
-domain → errors | timing | arrow``. Nothing connects, reads settings or looks at the clock at
+domain → errors | timing | arrow | urls``. Nothing connects, reads settings or looks at the clock at
 import. What the package offers is named here and imported when it is first used.
 """
 

@@ -8,29 +8,44 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from snapshot_assets.dashboard.options import AccessOptions, DashboardOptions, Network
+from snapshot_assets.dashboard.capacity import read as read_capacities
+from snapshot_assets.dashboard.options import (
+    AccessOptions,
+    DashboardOptions,
+    Network,
+    networks,
+    url_path,
+    user_header,
+)
+from snapshot_assets.domain.capacity import Capacity, known_cores
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.errors import SettingsError
-from snapshot_assets.source.table import COLUMNS, RssUnit, SourceTable
+from snapshot_assets.source.table import (
+    RssUnit,
+    SourceTable,
+    column_pairs,
+    known_columns,
+    zone_name,
+)
 from snapshot_assets.store.layout import Retention
 
 PREFIX = "SNAPSHOT_"
 _SECONDS_PER_DAY = 86_400
-# Any client can set these headers, or proxies use them for another purpose. None of them proves who
-# the user is.
-_NO_USER_HEADERS = re.compile(
-    r"authorization|cookie|forwarded|from|host|origin|referer|user-agent|via|"
-    r"x-forwarded-(by|for|host|port|proto)|x-real-ip",
-    re.IGNORECASE,
-)
 
 
 class Settings(BaseSettings):
@@ -52,11 +67,13 @@ class Settings(BaseSettings):
     source_table: str = Field(
         "processes", min_length=1, description="Table or view with the rows, or `schema.table`"
     )
-    source_columns: Annotated[dict[str, str], NoDecode] = Field(
+    source_columns: Annotated[
+        dict[str, str], NoDecode, BeforeValidator(column_pairs), AfterValidator(known_columns)
+    ] = Field(
         default_factory=dict,
         description="Columns with other names in your table, such as `comm=command,rss=resident`",
     )
-    source_timezone: str | None = Field(
+    source_timezone: Annotated[str, AfterValidator(zone_name)] | None = Field(
         None,
         description="Time zone of the naive `snapshot_datetime` column, if only that column is "
         "indexed; for example `Europe/Berlin`",
@@ -76,7 +93,7 @@ class Settings(BaseSettings):
     )
     key_prefix: str = Field("", description="Text in front of each Redis key")
     lake: str = Field(
-        "data/lake", min_length=1, description="Path or fsspec URL of the Parquet lake"
+        "data/lake", min_length=1, repr=False, description="Path or fsspec URL of the Parquet lake"
     )
     retention_days: float = Field(
         30, gt=0, le=36_500, description="Redis keeps a bucket's documents this long, days"
@@ -114,6 +131,23 @@ class Settings(BaseSettings):
         gt=0,
         le=_SECONDS_PER_DAY,
         description="Two snapshots further apart than this leave a gap, seconds",
+    )
+    min_cputimes: float = Field(
+        AccountingRules().min_cputimes,
+        ge=0,
+        description="The collectors hide processes that have used less CPU than this, seconds; 0 "
+        "if they hide none",
+    )
+    pass_seconds: float = Field(
+        AccountingRules().pass_seconds,
+        ge=0,
+        lt=AccountingRules().pass_span_seconds,
+        description="Stamps at most this far apart are one snapshot, seconds; 0: each stamp is one",
+    )
+    capacity: Path | None = Field(
+        None,
+        description="CSV file `host,cores,memory_gb` with the sizes of the machines of which the "
+        "machines' table has no rows",
     )
     exclude_users: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -157,7 +191,9 @@ class Settings(BaseSettings):
         None, description="URL that gets a POST with JSON when a run fails, in Slack's format"
     )
     ui_url: str = Field(
-        "http://127.0.0.1:3000", description="Address of Dagster's UI, for links in messages"
+        "http://127.0.0.1:3000",
+        repr=False,
+        description="Address of Dagster's UI, for links in messages",
     )
     start_date: dt.date = Field(
         dt.date(2026, 1, 1), description="First day that can be settled, UTC"
@@ -165,17 +201,17 @@ class Settings(BaseSettings):
     dashboard_title: str = Field(
         DashboardOptions().title, min_length=1, max_length=200, description="Title of the pages"
     )
-    dashboard_prefix: str = Field(
+    dashboard_prefix: Annotated[str, AfterValidator(url_path)] = Field(
         DashboardOptions().url_prefix,
         description="Path of the pages, for example `/usage/` behind a reverse proxy",
     )
-    dashboard_capacity: Path | None = Field(
-        None, description="CSV file `host,cores,memory_gb` with the sizes of the machines"
-    )
-    dashboard_user_header: str | None = Field(
+    dashboard_capacity: Path | None = Field(None, description=f"Old name of `{PREFIX}CAPACITY`")
+    dashboard_user_header: Annotated[str, AfterValidator(user_header)] | None = Field(
         None, description="Request header in which a reverse proxy names the user"
     )
-    dashboard_trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+    dashboard_trusted_proxies: Annotated[
+        tuple[Network, ...], NoDecode, BeforeValidator(networks)
+    ] = Field(
         (),
         description="The dashboard believes that header only from these addresses or networks: "
         "`127.0.0.1,10.1.0.0/24`",
@@ -201,10 +237,7 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as errors:
-            lines = [
-                f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_described(e)}"
-                for e in errors.errors(include_url=False)
-            ]
+            lines = map(_described, errors.errors(include_url=False))
             raise SettingsError("\n".join(lines)) from None
 
     @field_validator("exclude_users", mode="before")
@@ -214,28 +247,6 @@ class Settings(BaseSettings):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("source_columns", mode="before")
-    @classmethod
-    def _pairs(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
-        if any("=" not in pair for pair in pairs):
-            raise ValueError("write column=your_name, separated by commas, such as comm=command")
-        return {k.strip(): v.strip() for k, v in (pair.split("=", 1) for pair in pairs)}
-
-    @field_validator("source_columns")
-    @classmethod
-    def _known(cls, value: dict[str, str]) -> dict[str, str]:
-        known = {*COLUMNS, "snapshot_datetime"}
-        if unknown := sorted(set(value) - known):
-            raise ValueError(
-                f"no column {', '.join(unknown)}; the columns are {', '.join(sorted(known))}"
-            )
-        if empty := sorted(column for column, physical in value.items() if not physical):
-            raise ValueError(f"no name given for {', '.join(empty)}")
-        return value
-
     @field_validator("live_cron", "settle_cron")
     @classmethod
     def _cron(cls, value: str) -> str:
@@ -243,63 +254,16 @@ class Settings(BaseSettings):
             raise ValueError("write five fields: minute hour day month weekday, such as 45 0 * * *")
         return value
 
-    @field_validator("source_timezone")
+    @field_validator("dashboard_capacity")
     @classmethod
-    def _zone(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                ZoneInfo(value)
-            except (KeyError, ValueError, OSError):
-                raise ValueError(
-                    f"there is no time zone {value!r}; write, for example, Europe/Berlin"
-                ) from None
-        return value
-
-    @field_validator("dashboard_prefix")
-    @classmethod
-    def _path(cls, value: str) -> str:
-        segments = value.strip().strip("/").split("/")
-        if segments == [""]:
-            return "/"
-        for segment in segments:
-            if not re.fullmatch(r"[A-Za-z0-9._~-]+", segment) or segment in {".", ".."}:
-                raise ValueError("write a path of letters, digits and -._~, such as /usage/")
-        return f"/{'/'.join(segments)}/"
-
-    @field_validator("dashboard_user_header")
-    @classmethod
-    def _header(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        # WSGI does not distinguish "_" from "-", so a client could send the other spelling. Servers
-        # therefore drop headers with an underscore.
-        if not re.fullmatch(r"[A-Za-z0-9-]+", value):
-            raise ValueError("write a header of letters, digits and dashes, such as X-Remote-User")
-        if _NO_USER_HEADERS.fullmatch(value):
+    def _one_capacity(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        named = info.data.get("capacity")
+        if value is not None and named is not None and value.absolute() != named.absolute():
             raise ValueError(
-                "others than the proxy set this header too; choose another, such as X-Remote-User"
+                f"this is the old name of {PREFIX}CAPACITY, which names another file, {named}; "
+                "remove one of the two"
             )
         return value
-
-    @field_validator("dashboard_trusted_proxies", mode="before")
-    @classmethod
-    def _networks(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        networks = []
-        for text in (part.strip() for part in value.split(",") if part.strip()):
-            try:
-                network = ip_network(text)
-            except ValueError as error:
-                raise ValueError(
-                    f"write addresses or networks, such as 127.0.0.1,10.1.0.0/24: {error}"
-                ) from None
-            if network.prefixlen == 0:
-                raise ValueError(
-                    "this network contains every client; write the addresses of the proxies"
-                )
-            networks.append(network)
-        return tuple(networks)
 
     def is_set(self, name: str) -> bool:
         """Whether the environment or ``.env`` sets this setting."""
@@ -315,12 +279,38 @@ class Settings(BaseSettings):
         )
 
     def accounting(self) -> AccountingRules:
-        """The rules of the accounting."""
+        """The rules of the accounting, with the capacities that the file has now.
+
+        Raises:
+            SettingsError: the capacity file is missing or has an error.
+        """
         return AccountingRules(
             max_gap_seconds=self.max_gap,
             excluded_users=self.exclude_users,
             drop_idle_memory=self.drop_idle_memory,
+            pass_seconds=self.pass_seconds,
+            min_cputimes=self.min_cputimes,
+            capacity_cores=known_cores(self.capacities()),
         )
+
+    @property
+    def capacity_file(self) -> Path | None:
+        """The capacity file, by its new or its old name."""
+        return self.capacity or self.dashboard_capacity
+
+    def capacities(self) -> dict[str, Capacity]:
+        """The sizes of the machines; empty without a file.
+
+        Raises:
+            SettingsError: the file is missing or has an error.
+        """
+        file = self.capacity_file
+        if file is None:
+            return {}
+        try:
+            return read_capacities(file, str(file))
+        except ValueError as error:
+            raise SettingsError(f"{PREFIX}CAPACITY: {error}") from None
 
     def documents(self) -> DocumentRules:
         """The rules of the documents."""
@@ -353,7 +343,7 @@ class Settings(BaseSettings):
             poll_seconds=self.dashboard_poll,
             stale_seconds=self.dashboard_stale,
             max_gap_seconds=self.max_gap,
-            capacity_file=self.dashboard_capacity,
+            capacity_file=self.capacity_file,
             access=AccessOptions(
                 user_header=self.dashboard_user_header,
                 trusted_proxies=self.dashboard_trusted_proxies,
@@ -372,18 +362,30 @@ class Settings(BaseSettings):
 
     def retention(self) -> Retention:
         """How long Redis keeps each form; a coarser form at least as long as a finer form."""
-        documents = round(self.retention_days * _SECONDS_PER_DAY)
-        frames = max(documents, round(self.frame_retention_days * _SECONDS_PER_DAY))
-        hours = max(frames, round(self.hour_retention_days * _SECONDS_PER_DAY))
-        days = max(hours, round(self.day_retention_days * _SECONDS_PER_DAY))
-        return Retention(documents, frames, hours, days)
+        return Retention.of_days(
+            self.retention_days,
+            self.frame_retention_days,
+            self.hour_retention_days,
+            self.day_retention_days,
+        )
+
+
+def usable_settings() -> tuple[Settings, list[str]]:
+    """The settings, with the default in place of each wrong one, and a line for each wrong one."""
+    try:
+        return Settings.load(), []
+    except SettingsError as error:
+        problems = str(error).splitlines()
+    defaults = Settings.model_construct()
+    wrong = [line.partition(":")[0].removeprefix(PREFIX).lower() for line in problems]
+    return Settings.load(**{name: getattr(defaults, name) for name in wrong}), problems
 
 
 def describe_settings() -> list[tuple[str, str, str]]:
     """Variable, default and meaning of each setting, for the docs; no default is an empty text."""
-    rows = []
+    rows, defaults = [], Settings.model_construct()
     for name, info in Settings.model_fields.items():
-        default = info.get_default(call_default_factory=True, validated_data={})
+        default = getattr(defaults, name)
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         shown = "" if default in (None, "", (), {}) else str(default)
@@ -392,9 +394,7 @@ def describe_settings() -> list[tuple[str, str, str]]:
 
 
 def _described(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    given = error.get("input")
+    name = str(error["loc"][0])
+    message = f"{PREFIX}{name.upper()}: {str(error['msg']).removeprefix('Value error, ')}"
     # URLs may hold passwords, so their values are never shown.
-    if error["loc"] and str(error["loc"][0]).endswith("_url"):
-        return message
-    return f"{message} (it is {given!r})"
+    return message if name.endswith(("_url", "lake")) else f"{message} (it is {error['input']!r})"

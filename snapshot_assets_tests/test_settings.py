@@ -23,7 +23,11 @@ def test_the_machines_are_beside_the_processes_unless_named() -> None:
     assert SourceTable("ps.rows", machines="kernel").machines_name == "kernel"
 
 
-def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_variable_reaches_what_it_is_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "machines.csv"
+    file.write_text("host,cores,memory_gb\nalice,64,512\nbob,,16\n")
     values = {
         "SOURCE_URL": "mysql://u:p@h/d",
         "SOURCE_TABLE": "ps.rows",
@@ -41,6 +45,9 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         "CPU_THRESHOLD": "0.5",
         "MEM_THRESHOLD": "2",
         "MAX_GAP": "700",
+        "MIN_CPUTIMES": "10",
+        "PASS_SECONDS": "0",
+        "CAPACITY": str(file),
         "EXCLUDE_USERS": "root, systemd-*,",
         "DROP_IDLE_MEMORY": "true",
         "START_DATE": "2025-02-03",
@@ -56,7 +63,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         "UI_URL": "https://dagster.example.org",
         "DASHBOARD_TITLE": "Our machines",
         "DASHBOARD_PREFIX": "our/usage",
-        "DASHBOARD_CAPACITY": "/etc/machines.csv",
+        "DASHBOARD_CAPACITY": str(file),
         "DASHBOARD_USER_HEADER": "X-Remote-User",
         "DASHBOARD_TRUSTED_PROXIES": "127.0.0.1, 10.1.0.0/24,fd00::/64",
         "DASHBOARD_PASSWORD_FILE": "/etc/passwords",
@@ -86,6 +93,8 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
     assert rules.max_gap_seconds == 700
     assert rules.excluded_users == ("root", "systemd-*")
     assert rules.drop_idle_memory
+    assert (rules.min_cputimes, rules.pass_seconds) == (10, 0)
+    assert rules.capacity_cores == {"alice": 64}, "nothing is known of bob's cores"
     listed = settings.documents()
     assert (listed.cpu_threshold_cores, listed.mem_threshold_gb) == (0.5, 2)
     assert settings.live() == LiveRules(60, 7200)
@@ -103,7 +112,7 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
         poll_seconds=2.5,
         stale_seconds=1200,
         max_gap_seconds=700,
-        capacity_file=Path("/etc/machines.csv"),
+        capacity_file=file,
         access=AccessOptions(
             user_header="X-Remote-User",
             trusted_proxies=tuple(map(ip_network, ("127.0.0.1", "10.1.0.0/24", "fd00::/64"))),
@@ -119,6 +128,9 @@ def test_every_variable_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) 
     [
         ("MAX_GAP", "soon", "valid number"),
         ("MAX_GAP", "0", "greater than 0"),
+        ("MIN_CPUTIMES", "-1", "greater than or equal to 0"),
+        ("PASS_SECONDS", "-0.5", "greater than or equal to 0"),
+        ("PASS_SECONDS", "120", "less than 120"),
         ("RSS_UNIT", "KB", "'bytes' or 'KiB'"),
         ("RETENTION_DAYS", "-1", "greater than 0"),
         ("CPU_THRESHOLD", "nan", "finite"),
@@ -146,6 +158,52 @@ def test_a_wrong_value_names_the_variable(
     monkeypatch.setenv(f"SNAPSHOT_{name}", value)
     with pytest.raises(SettingsError, match=f"SNAPSHOT_{name}: .*{told}.*{value}"):
         Settings.load()
+
+
+@pytest.mark.parametrize("name", ["CAPACITY", "DASHBOARD_CAPACITY"])
+def test_the_capacities_have_an_old_name_and_a_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "machines.csv"
+    file.write_text("host,cores,memory_gb\nalice,64,512\n")
+    assert Settings.load().accounting().capacity_cores == {}
+    monkeypatch.setenv(f"SNAPSHOT_{name}", str(file))
+    settings = Settings.load()
+    assert settings.accounting().capacity_cores == {"alice": 64}
+    assert settings.dashboard().capacity_file == file
+    file.write_text("host,cores,memory_gb\nalice,32,512\n")
+    assert settings.accounting().capacity_cores == {"alice": 32}, "as the file is now"
+
+
+def test_two_different_capacity_files_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNAPSHOT_CAPACITY", "a.csv")
+    monkeypatch.setenv("SNAPSHOT_DASHBOARD_CAPACITY", str(Path("a.csv").absolute()))
+    assert Settings.load().capacity_file == Path("a.csv")
+    monkeypatch.setenv("SNAPSHOT_DASHBOARD_CAPACITY", "b.csv")
+    told = "SNAPSHOT_DASHBOARD_CAPACITY: this is the old name of SNAPSHOT_CAPACITY, .*a.csv; remove"
+    with pytest.raises(SettingsError, match=told):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read: No such file or directory; make it, or remove the setting"),
+        (b"\xff", "is not UTF-8; save it as UTF-8"),
+        (b"alice,64,512\n", "line 1: write the columns' names there: host,cores,memory_gb"),
+        (b"host,cores,memory_gb\nalice,many,1\n", "line 2: cores is 'many'; write a number"),
+    ],
+)
+def test_a_capacity_file_that_cannot_be_read_is_no_empty_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    file = tmp_path / "machines.csv"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SNAPSHOT_CAPACITY", str(file))
+    settings = Settings.load()  # the pages show the error, and go on
+    with pytest.raises(SettingsError, match=f"^SNAPSHOT_CAPACITY: {file}.*{told}"):
+        settings.accounting()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
-from typing import Any
+import traceback
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +22,9 @@ from snapshot_assets.errors import (
     SnapshotAssetsError,
     require_extra,
 )
+
+if TYPE_CHECKING:
+    from snapshot_assets.settings import Settings
 
 # Command -> the extra that it needs, if any. Module and click command have the command's name, with
 # an underscore for a dash.
@@ -93,14 +99,38 @@ def cli(verbose: bool) -> None:
     Redis. New here? Start with 'snapshot-assets demo'. Then point the settings at your own servers
     and check them with 'snapshot-assets doctor'.
     """
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SecretKeeper("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+
+
+class _SecretKeeper(logging.Formatter):
+    """Formats log records, those of other packages too, without passwords."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Called by logging."""
+        return _without_secrets(super().format(record))
+
+
+def _without_secrets(text: str) -> str:
+    # Imported here, so that --help does not wait for it.
+    from snapshot_assets.orchestration.secrecy import without_secrets
+
+    return without_secrets(text, _settings(), os.environ.get("DAGSTER_MYSQL_URL"))
+
+
+@lru_cache(maxsize=1)
+def _settings() -> Settings:
+    from snapshot_assets.settings import usable_settings
+
+    return usable_settings()[0]
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Entry point: an error of the package ends with a message and a code, without a traceback."""
+    """Entry point: an error of the package ends with a message and a code, without a traceback.
+
+    A programming error ends with a traceback that shows no password.
+    """
     try:
         return cli(arguments, prog_name="snapshot-assets")
     except OutageError as error:
@@ -108,4 +138,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(EXIT_OUTAGE)
     except SnapshotAssetsError as error:
         click.echo(f"snapshot-assets: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+    except Exception:
+        click.echo(_without_secrets(traceback.format_exc()), err=True, nl=False)
         sys.exit(EXIT_FAILED)

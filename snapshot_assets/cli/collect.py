@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
@@ -52,6 +53,9 @@ def collect(interval: float, once: bool, host: str | None, procfs: Path | None) 
     does not answer, the last hour stays in memory, and is written later.
     """
     settings = Settings.load()
+    # A server that goes away right after a commit is reported there with a traceback. Nothing is
+    # lost then, and the next snapshot says that the server is away.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     sample = partial(sampler(procfs), host or socket.gethostname())
     with open_source(settings) as source:
         tables = SnapshotTables(source)
@@ -78,7 +82,9 @@ def _report(snapshot: Snapshot, count: int) -> None:
 def _stopped_by_signals() -> Iterator[threading.Event]:
     """An event that is set by the first Ctrl-C, SIGTERM or hang-up; the second one ends at once."""
     stop = threading.Event()
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    names = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+        names.append(signal.SIGHUP)
     before = {name: signal.getsignal(name) for name in names}
 
     def handle(*_: int | FrameType | None) -> None:

@@ -20,7 +20,7 @@ from snapshot_assets.cli.shared import console, open_reader, open_source
 from snapshot_assets.domain.sampling import cadences, likely_rss_unit
 from snapshot_assets.domain.schemas import SchemaError
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
-from snapshot_assets.errors import SnapshotAssetsError
+from snapshot_assets.errors import SnapshotAssetsError, SourceError, SourceOutageError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.settings import Settings
 from snapshot_assets.source.query import ProcessSource
@@ -130,12 +130,20 @@ def _source(source: ProcessSource, settings: Settings) -> Iterator[Finding]:
 
 def _indexes(source: ProcessSource) -> Iterator[Finding]:
     schema, _, name = source.table.name.rpartition(".")
-    with source.connect() as connection:
-        inspector = sa.inspect(connection)
-        key: Any = inspector.get_pk_constraint(name, schema=schema or None)
-        indexes: list[Any] = [key["constrained_columns"]]
-        indexes += [i["column_names"] for i in inspector.get_indexes(name, schema or None)]
-        quote = connection.dialect.identifier_preparer.quote
+    try:
+        with source.connect() as connection:
+            inspector = sa.inspect(connection)
+            key: Any = inspector.get_pk_constraint(name, schema=schema or None)
+            indexes: list[Any] = [key["constrained_columns"]]
+            indexes += [i["column_names"] for i in inspector.get_indexes(name, schema or None)]
+            quote = connection.dialect.identifier_preparer.quote
+    except SourceOutageError:
+        raise
+    except SourceError:
+        yield Finding(
+            "ok", "index", f"this user may not see the indexes of {source.table.name!r}, if any"
+        )
+        return
     starts = [[str(column).casefold() for column in columns[:2]] for columns in indexes]
     host, time_column = (source.table.physical(c) for c in ("host", "snapshot_time_epoch"))
     table = ".".join(quote(part) for part in source.table.name.split("."))

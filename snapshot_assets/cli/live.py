@@ -56,5 +56,13 @@ def live(lookback_minutes: float | None) -> None:
         console.print(
             "No rows in this window. Is a collector running? See 'snapshot-assets doctor'."
         )
+    for remark in report.remarks:
+        console.print(f"warning: {remark}", style="yellow", markup=False)
+    if report.rows_without_host:
+        console.print(
+            f"warning: {report.rows_without_host:,} rows have no host; repair the collector that "
+            "writes them",
+            style="yellow",
+        )
     if report.defects:
         raise SnapshotAssetsError("\n".join(str(defect) for defect in report.defects.values()))

@@ -20,6 +20,7 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS, settled_assets
 from snapshot_assets.orchestration.checks import settled_checks
+from snapshot_assets.orchestration.metadata import REMARKS
 from snapshot_assets.orchestration.partitions import (
     add_hosts,
     boxes,
@@ -84,6 +85,7 @@ class Outcome:
         metadata: of each host-day, the metadata by asset.
         failures: the error of each failed step.
         failed_checks: name and culprits of each failed check.
+        warnings: name and culprits of each check that warns.
         checks: number of checks that ran.
     """
 
@@ -92,6 +94,7 @@ class Outcome:
     )
     failures: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     checks: int = 0
 
 
@@ -183,7 +186,10 @@ def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
         if made.partition is None:
             continue
         host_day = host_day_of(made.partition)
-        values = {name: value.value for name, value in made.metadata.items()}
+        values = {
+            name: value.records if isinstance(value, dg.TableMetadataValue) else value.value
+            for name, value in made.metadata.items()
+        }
         outcome.metadata[host_day][made.asset_key.to_user_string()] = values
     for event in result.all_events:
         if event.is_step_failure:
@@ -193,7 +199,9 @@ def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
     for evaluation in result.get_asset_check_evaluations():
         outcome.checks += 1
         if not evaluation.passed:
-            outcome.failed_checks.append(f"{evaluation.check_name}: {_culprits(evaluation)}")
+            failed = evaluation.severity == dg.AssetCheckSeverity.ERROR
+            told = outcome.failed_checks if failed else outcome.warnings
+            told.append(f"{evaluation.check_name}: {_culprits(evaluation)}")
 
 
 def _culprits(evaluation: dg.AssetCheckEvaluation) -> str:
@@ -243,7 +251,21 @@ def _print(outcome: Outcome) -> None:
         "expired",
     )
     console.print(table("Settled", headers, rows))
-    passed = outcome.checks - len(outcome.failed_checks)
+    for warning in (*_remarks(outcome), *outcome.warnings):
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    passed = outcome.checks - len(outcome.failed_checks) - len(outcome.warnings)
     console.print(f"{passed} of {outcome.checks} checks passed")
     for failure in (*outcome.failures, *outcome.failed_checks):
         console.print(f"failed: {failure}", style="red", markup=False)
+
+
+def _remarks(outcome: Outcome) -> list[str]:
+    """What was odd about the rows that were read, and where."""
+    found: dict[str, list[HostDay]] = defaultdict(list)
+    for host_day, by_asset in sorted(outcome.metadata.items()):
+        for record in by_asset.get(RAW, {}).get(REMARKS, ()):
+            found[str(record.data["remark"])].append(host_day)
+    return [
+        f"{where[0] if len(where) == 1 else f'{len(where)} host-days'}: {remark}"
+        for remark, where in found.items()
+    ]

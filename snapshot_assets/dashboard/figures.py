@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from snapshot_assets.dashboard.capacity import Capacity
 from snapshot_assets.dashboard.colours import (
     CPU_COLOUR,
     MEMORY_COLOUR,
@@ -31,6 +30,7 @@ from snapshot_assets.dashboard.queries.grid import Bools, Floats, Grid
 from snapshot_assets.dashboard.queries.overview import HostUse
 from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.dashboard.time.ticks import ticks
+from snapshot_assets.domain.capacity import Capacity
 from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.summary import OTHER
 

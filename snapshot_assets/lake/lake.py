@@ -28,11 +28,16 @@ from snapshot_assets.arrow import to_arrow, to_pandas
 from snapshot_assets.domain.hosts import file_name
 from snapshot_assets.errors import LakeError
 from snapshot_assets.lake.notes import Dataset, Note, NoteT, dump_note, load_note
+from snapshot_assets.urls import ESCAPE, masked, secrets_of
 
 _NOTE_KEY = b"snapshot_assets"
 # The folder may hold other files too, for example those that file managers leave.
 _DAY_FOLDER = re.compile(r"/day=(\d{4}-\d\d-\d\d)/?$")
 _Made = TypeVar("_Made")
+_REJECTED = (
+    "the file system rejects it; is the server up, and does it let this user in? User and password "
+    "can also stay in the environment, as the driver of the file system documents"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,24 @@ class Lake:
         base: fsspec URL or local path, for example ``data/lake`` or ``s3://bucket/lake``.
 
     Raises:
-        LakeError: fsspec does not know the URL, or a package for this kind of URL is missing.
+        LakeError: fsspec does not know the URL, a package for this kind of URL is missing, or the
+            server does not let this user in.
+
+    Attributes:
+        base: as given, without secrets.
     """
 
     def __init__(self, base: str) -> None:
+        self._secrets = secrets_of(base, users=True)
+        self.base = masked(base, self._secrets)
         try:
             self._fs, self._root = fsspec.core.url_to_fs(base)
-        except (ValueError, ImportError) as error:
-            raise LakeError(f"SNAPSHOT_LAKE {base!r} cannot be used: {error}") from None
-        self.base = base
+        except Exception as error:  # each file system has errors of its own
+            # A URL that is taken apart wrongly puts a piece of its password into the error.
+            reason = f"{type(error).__name__}: {error}"
+            if self._secrets:
+                reason = f"{_REJECTED}. {ESCAPE}"
+            raise LakeError(f"SNAPSHOT_LAKE {self.base!r} cannot be used: {reason}") from None
 
     def __repr__(self) -> str:
         return f"Lake({self.base!r})"
@@ -73,6 +87,10 @@ class Lake:
     def path(self, dataset: Dataset, day: dt.date, host: str) -> str:
         """The path of the file of this day and host, whether or not the file exists."""
         return f"{self._root}/{dataset}/day={day.isoformat()}/host={file_name(host)}.parquet"
+
+    def shown_path(self, dataset: Dataset, day: dt.date, host: str) -> str:
+        """The path without secrets, for messages."""
+        return masked(self.path(dataset, day, host), self._secrets)
 
     def write(
         self,
@@ -102,7 +120,7 @@ class Lake:
         try:
             self._replace(path, content)
         except OSError as error:
-            raise LakeError(f"cannot write {path}: {error}") from error
+            raise self._error(f"cannot write {path}: {error}") from None
         return len(content)
 
     def read(self, dataset: Dataset[NoteT], day: dt.date, host: str) -> tuple[pd.DataFrame, NoteT]:
@@ -115,15 +133,15 @@ class Lake:
         try:
             content = self._fs.cat_file(path)
         except FileNotFoundError:
-            raise LakeError(
+            raise self._error(
                 f"{dataset} of {host!r} on {day} is not in the lake ({path}); materialize it first"
             ) from None
         except OSError as error:
-            raise LakeError(f"cannot read {path}: {error}") from error
+            raise self._error(f"cannot read {path}: {error}") from None
         try:
             return _from_parquet(content, dataset)
         except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-            raise LakeError(
+            raise self._error(
                 f"{path} is damaged ({error}); materialize {dataset} of {host!r} on {day} again"
             ) from None
 
@@ -204,7 +222,11 @@ class Lake:
             self._replace(path, b"")
             self._fs.rm_file(path)
         except OSError as error:
-            raise LakeError(f"cannot write to the lake {self.base}: {error}") from error
+            raise self._error(f"cannot write to the lake {self.base}: {error}") from None
+
+    def _error(self, text: str) -> LakeError:
+        """An error without secrets: paths and errors of a file system may repeat the URL."""
+        return LakeError(masked(text, self._secrets))
 
     def _entry(self, dataset: Dataset[NoteT], path: str) -> LakeEntry[NoteT] | None:
         try:
@@ -215,9 +237,9 @@ class Lake:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise LakeError(f"cannot read {path}: {error}") from error
+            raise self._error(f"cannot read {path}: {error}") from None
         except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-            raise LakeError(
+            raise self._error(
                 f"{path} is damaged ({error}); remove it and materialize the day again"
             ) from None
 
@@ -227,7 +249,7 @@ class Lake:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise LakeError(f"cannot list {folder}: {error}") from error
+            raise self._error(f"cannot list {folder}: {error}") from None
 
     def _version(self, dataset: Dataset, day: dt.date, host: str) -> str | None:
         self._fs.invalidate_cache()

@@ -30,6 +30,7 @@ from snapshot_assets.orchestration.resources import (
 from snapshot_assets.pipeline.settle import (
     Defect,
     Done,
+    KeptRows,
     RowsKeeper,
     Step,
     account_day,
@@ -172,6 +173,9 @@ def _settle(
         for outcome in settle(wanted, steps, timer):
             if isinstance(outcome, Done):
                 done[outcome.step].append(outcome)
+                if isinstance(outcome.report, KeptRows):
+                    for remark in outcome.report.remarks:
+                        context.log.warning(f"{outcome.host_day}: {remark}")
             else:
                 context.log.error(str(outcome.error))
                 defects.append(outcome)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import dagster as dg
 
 from snapshot_assets.domain.host_day import HostDay
+from snapshot_assets.domain.time import bucket_iso
 from snapshot_assets.errors import LakeError
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.metadata import culprit_table
@@ -33,12 +34,15 @@ from snapshot_assets.pipeline.census import (
 )
 from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
 from snapshot_assets.pipeline.proof.prove import prove_host_days
+from snapshot_assets.source.query import WholeCount
 from snapshot_assets.store.layout import Keys
 from snapshot_assets.store.transport.base import Memory
 
 # How many of the newest partitions a check covers when its run has no partitions.
 _LATEST = 50
 _CULPRITS_SHOWN = 100
+# The database may count this long; without an index on the epoch it looks at the whole table.
+_COUNT_SECONDS = 20
 
 PROOF: Final = dg.AssetCheckKey(dg.AssetKey(SNAPSHOTS), "cpu_seconds_equal_source")
 
@@ -63,6 +67,22 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
                     yield {"partition": str(host_day), "problem": problem}
 
             return _result(_partitions(context, RAW), find)
+
+    @dg.asset_check(
+        asset=RAW,
+        description="On the newest day of the run, the local time hides no row of the source, and "
+        "each row has a host. Counted again by the epoch alone",
+    )
+    def rows_are_read_whole(
+        context: dg.AssetCheckExecutionContext, source: SourceResource
+    ) -> dg.AssetCheckResult:
+        partitions = _partitions(context, RAW)
+        if not partitions:
+            return _result([], lambda _: [])
+        window = max(partitions).window
+        with source.open() as table:
+            found = table.count_whole(window.start, window.end, _COUNT_SECONDS)
+        return _whole_result(bucket_iso(window.start), found)
 
     @dg.asset_check(
         asset=AGGREGATES,
@@ -159,12 +179,53 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
 
     return [
         raw_rows_match_schema,
+        rows_are_read_whole,
         ledger_balances,
         documents_sum_up,
         frames_agree_with_documents,
         redis_holds_what_it_should,
         cpu_seconds_equal_source,
     ]
+
+
+def _whole_result(day: str, found: WholeCount | None) -> dg.AssetCheckResult:
+    if found is None:
+        culprits = [
+            {
+                "partition": day,
+                "problem": f"the rows could not be counted in {_COUNT_SECONDS} s: create an index "
+                "that begins with snapshot_time_epoch, which also makes SNAPSHOT_SOURCE_TIMEZONE "
+                "unnecessary",
+            }
+        ]
+    else:
+        culprits = [
+            {
+                "partition": f"{host} from {day}",
+                "problem": f"{rows:,} rows have a local time more than a day away from their "
+                "epoch, so they are not read; remove SNAPSHOT_SOURCE_TIMEZONE, or repair the "
+                "collector",
+            }
+            for host, rows in sorted(found.hidden.items())
+        ]
+        if found.without_host:
+            culprits.append(
+                {
+                    "partition": f"all hosts from {day}",
+                    "problem": f"{found.without_host:,} rows have no host, so they belong to no "
+                    "partition; repair the collector that writes them",
+                }
+            )
+    hidden = found is not None and bool(found.hidden)
+    return dg.AssetCheckResult(
+        passed=not culprits,
+        severity=dg.AssetCheckSeverity.ERROR if hidden else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "rows_counted": found.rows if found else 0,
+            "rows_without_host": found.without_host if found else 0,
+            "culprits": culprit_table(culprits[:_CULPRITS_SHOWN]),
+        },
+    )
 
 
 def _census_result(days: Sequence[DayCensus], memory: Memory, keys: Keys) -> dg.AssetCheckResult:

@@ -25,6 +25,7 @@ from snapshot_assets.pipeline.redis_writer import RedisWriter
 
 LIVE: Final = "live_snapshots"
 ROWS_CHECK: Final = "live_rows_match_schema"
+_CULPRITS_SHOWN: Final = 100
 
 
 def live_assets() -> list[dg.AssetsDefinition]:
@@ -42,8 +43,9 @@ def live_assets() -> list[dg.AssetsDefinition]:
             dg.AssetCheckSpec(
                 ROWS_CHECK,
                 asset=LIVE,
-                description="The new rows match their schema. A host with bad rows is left out and "
-                "listed here",
+                description="The new rows match their schema. A host with too many bad rows is "
+                "left out and listed here. Odd columns, odd values and rows without a host are "
+                "listed as warnings",
             )
         ],
     )
@@ -104,8 +106,22 @@ def _warn_of_setback(context: dg.AssetExecutionContext, writer: RedisWriter) -> 
 
 def _rows_check(report: LiveReport) -> dg.AssetCheckResult:
     culprits = [{"host": host, "problem": str(defect)} for host, defect in report.defects.items()]
+    odd = [{"host": "", "problem": remark} for remark in report.remarks]
+    if report.rows_without_host:
+        odd.append(
+            {
+                "host": "",
+                "problem": f"{report.rows_without_host:,} rows have no host, so they belong to no "
+                "figure; repair the collector that writes them",
+            }
+        )
     return dg.AssetCheckResult(
         check_name=ROWS_CHECK,
-        passed=not culprits,
-        metadata={"hosts_left_out": len(culprits), "culprits": culprit_table(culprits)},
+        passed=not culprits and not odd,
+        severity=dg.AssetCheckSeverity.ERROR if culprits else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "hosts_left_out": len(culprits),
+            "rows_without_host": report.rows_without_host,
+            "culprits": culprit_table([*culprits, *odd][:_CULPRITS_SHOWN]),
+        },
     )

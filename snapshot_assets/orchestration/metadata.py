@@ -21,6 +21,10 @@ from snapshot_assets.pipeline.settle import AccountedDay, Done, KeptRows, Publis
 _CHART_WIDTH = 720
 _CHART_HEIGHT = 120
 
+# Sentences about the rows that were read.
+REMARKS = "remarks"
+_REMARKS_SHOWN = 100
+
 # The time up to which a live run has published. The next run compares it with Redis.
 LIVE_UNTIL = "live_until_epoch"
 
@@ -58,6 +62,7 @@ def _report_metadata(report: Report) -> dict[str, Any]:
                 "snapshots": report.snapshots,
                 "newest_snapshot": "none" if newest is None else bucket_iso(int(newest)),
                 "bytes": report.file_bytes,
+                **remarks_metadata(report.remarks),
             }
         case AccountedDay():
             return {
@@ -97,6 +102,9 @@ def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any
         LIVE_UNTIL: report.live_until,
         **seconds_metadata(report.seconds),
     }
+    shown |= remarks_metadata(report.remarks)
+    if report.rows_without_host:
+        shown["rows_without_host"] = report.rows_without_host
     if newest is not None:
         shown["newest_snapshot_age_seconds"] = round(report.live_until - newest, 3)
     if new_hosts:
@@ -193,6 +201,13 @@ def culprit_table(records: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
     if not records:
         return dg.MetadataValue.text("none")
     return dg.MetadataValue.table([dg.TableRecord(dict(record)) for record in records])
+
+
+def remarks_metadata(remarks: Sequence[str]) -> dict[str, Any]:
+    """What is odd about the rows that were read; nothing if nothing is."""
+    if not remarks:
+        return {}
+    return {REMARKS: culprit_table([{"remark": remark} for remark in remarks[:_REMARKS_SHOWN]])}
 
 
 def _ratio(part: float, whole: float) -> float:

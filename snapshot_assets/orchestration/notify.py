@@ -1,6 +1,7 @@
 """Reports of failed runs: each is logged, and sent to the webhook if there is one.
 
-:mod:`snapshot_assets.pipeline.webhook` sends the message and removes secrets from it.
+:mod:`snapshot_assets.pipeline.webhook` sends the message, and
+:mod:`snapshot_assets.orchestration.secrecy` removes secrets from it.
 """
 
 import logging
@@ -9,8 +10,10 @@ from typing import Any
 
 import dagster as dg
 
-from snapshot_assets.pipeline.webhook import post, without_secrets
+from snapshot_assets.orchestration.secrecy import without_secrets
+from snapshot_assets.pipeline.webhook import post
 from snapshot_assets.settings import Settings
+from snapshot_assets.urls import without_login
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +59,8 @@ def failure_message(
     )
     partitions = first if first == last else f"{first} to {last}"
     assets = sorted(key.to_user_string() for key in run.asset_selection or ())
-    hook = settings.webhook_url
-    error = without_secrets(
-        "\n".join(errors),
-        urls=[settings.source_url.get_secret_value(), settings.redis_url.get_secret_value()],
-        secrets=[] if hook is None else [hook.get_secret_value()],
-    )[:_LONGEST_ERROR]
-    link = f"{settings.ui_url.rstrip('/')}/runs/{run.run_id}"
+    error = without_secrets("\n".join(errors), settings)[:_LONGEST_ERROR]
+    link = f"{without_login(settings.ui_url).rstrip('/')}/runs/{run.run_id}"
     lines = [
         f"Run of {run.job_name} failed",
         *([f"assets: {', '.join(assets)}"] if assets else []),

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.lake.lake import Lake
+from snapshot_assets.orchestration.secrecy import no_secrets_in_errors
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.settings import Settings
 from snapshot_assets.source.query import ProcessSource
@@ -28,7 +29,9 @@ def _settings(**overrides: object) -> Settings:
 class SourceResource(dg.ConfigurableResource):
     """The source table; ``open()`` yields a :class:`ProcessSource`."""
 
-    url: str | None = Field(default=None, description="SQLAlchemy URL; else SNAPSHOT_SOURCE_URL")
+    url: str | None = Field(
+        default=None, repr=False, description="SQLAlchemy URL; else SNAPSHOT_SOURCE_URL"
+    )
     table: str | None = Field(default=None, description="Table or view; else SNAPSHOT_SOURCE_TABLE")
     rss_unit: str | None = Field(default=None, description="bytes or KiB; else SNAPSHOT_RSS_UNIT")
 
@@ -37,25 +40,34 @@ class SourceResource(dg.ConfigurableResource):
         """An open source, closed at the end."""
         settings = _settings(source_url=self.url, source_table=self.table, rss_unit=self.rss_unit)
         url = settings.source_url.get_secret_value()
-        with ProcessSource(url, settings.source_table_spec()) as source:
+        with (
+            no_secrets_in_errors(settings),
+            ProcessSource(url, settings.source_table_spec()) as source,
+        ):
             yield source
 
 
 class LakeResource(dg.ConfigurableResource):
     """The Parquet lake; ``open()`` yields a :class:`Lake`."""
 
-    base: str | None = Field(default=None, description="fsspec URL or path; else SNAPSHOT_LAKE")
+    base: str | None = Field(
+        default=None, repr=False, description="fsspec URL or path; else SNAPSHOT_LAKE"
+    )
 
     @contextmanager
     def open(self) -> Iterator[Lake]:
         """The lake."""
-        yield Lake(_settings(lake=self.base).lake)
+        settings = _settings(lake=self.base)
+        with no_secrets_in_errors(settings):
+            yield Lake(settings.lake)
 
 
 class RedisResource(dg.ConfigurableResource):
     """Redis; ``reader()`` and ``writer()`` yield :class:`RedisReader` and :class:`RedisWriter`."""
 
-    url: str | None = Field(default=None, description="redis:// URL; else SNAPSHOT_REDIS_URL")
+    url: str | None = Field(
+        default=None, repr=False, description="redis:// URL; else SNAPSHOT_REDIS_URL"
+    )
     key_prefix: str | None = Field(
         default=None, description="Before each key; else SNAPSHOT_KEY_PREFIX"
     )
@@ -64,13 +76,15 @@ class RedisResource(dg.ConfigurableResource):
     @contextmanager
     def reader(self) -> Iterator[RedisReader]:
         """An open reader, closed at the end."""
-        with RedisReader(**self._settings().redis()) as reader:
+        settings = self._settings()
+        with no_secrets_in_errors(settings), RedisReader(**settings.redis()) as reader:
             yield reader
 
     @contextmanager
     def writer(self) -> Iterator[RedisWriter]:
         """An open writer, closed at the end."""
-        with RedisWriter(**self._settings().redis()) as writer:
+        settings = self._settings()
+        with no_secrets_in_errors(settings), RedisWriter(**settings.redis()) as writer:
             yield writer
 
     def _settings(self) -> Settings:

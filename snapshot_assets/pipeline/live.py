@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from snapshot_assets.domain.accounting import account
-from snapshot_assets.domain.accounting.rows import refused_hosts
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.schemas import (
@@ -29,7 +28,7 @@ from snapshot_assets.domain.usage import MICRO, Usage, usage_from_aggregates
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES
-from snapshot_assets.source.columns import without_hosts
+from snapshot_assets.pipeline.reading import read
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 from snapshot_assets.timing import Timer
@@ -55,6 +54,8 @@ class LiveReport:
         ledger: of all rows read; a row in the margins of two parts counts twice.
         written: what happened in Redis.
         defects: the error of each host that was left out.
+        remarks: what is odd about the rows that were read, one sentence each.
+        rows_without_host: number of rows whose host is NULL or no text. They belong to no host.
         coverage_now: mean coverage of the newest bucket, over the hosts that have it.
         seconds: durations by step.
     """
@@ -69,6 +70,8 @@ class LiveReport:
     ledger: Ledger
     written: WriteReport
     defects: dict[str, SnapshotAssetsError]
+    remarks: tuple[str, ...]
+    rows_without_host: int
     coverage_now: float
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -150,6 +153,8 @@ def refresh(
         ledger=done.ledger,
         written=done.written,
         defects=done.defects,
+        remarks=done.remarks,
+        rows_without_host=done.without_host,
         coverage_now=done.newest_bucket[1],
         seconds=timer.seconds,
     )
@@ -196,6 +201,8 @@ class _Published:
     ledger: Ledger = field(default_factory=Ledger)
     written: WriteReport = field(default_factory=WriteReport)
     defects: dict[str, SnapshotAssetsError] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    without_host: int = 0
     newest_bucket: tuple[int, float] = (0, 0.0)  # start and mean coverage
 
     def __add__(self, other: _Published) -> _Published:
@@ -207,6 +214,8 @@ class _Published:
             Ledger.total([self.ledger, other.ledger]),
             self.written + other.written,
             self.defects | other.defects,
+            tuple(dict.fromkeys((*self.remarks, *other.remarks))),
+            self.without_host + other.without_host,
             max(self.newest_bucket, other.newest_bucket),
         )
 
@@ -256,16 +265,17 @@ class _Publisher:
     ) -> _Published:
         timer, subject = self.timer, f"live {window}"
         with timer("read"):
-            rows = self.source.read_sql(*read_range, hosts)
-            machines = self.source.read_machines(*read_range, hosts)
+            found = read(self.source, read_range, hosts)
         with timer("validate"):
-            validate(RawProcessRows, rows, subject)
-            validate(MachineRows, machines, subject)
-            refused = refused_hosts(rows)
-            if refused:
-                rows = without_hosts(rows, refused)
+            validate(RawProcessRows, found.rows, subject)
+            validate(MachineRows, found.machines, subject)
+            capacities = self.accounting.capacity_cores
+            remarks = found.remarks(capacities)
+            refused = found.refused(capacities)
+            found = found.without(refused)
+        rows = found.rows
         with timer("account"):
-            result = account(rows, window, self.accounting, machines)
+            result = account(rows, window, self.accounting, found.machines)
         with timer("validate"):
             validate(FiveMinuteAggregates, result.aggregates, subject)
         with timer("document"):
@@ -279,7 +289,9 @@ class _Publisher:
             newest_epoch={str(host): float(time) for host, time in newest.items()},
             ledger=result.ledger,
             written=written,
-            defects=dict(refused),
+            defects=refused,
+            remarks=tuple(remarks),
+            without_host=found.without_host,
             newest_bucket=_newest_bucket(used),
         )
 

@@ -39,7 +39,7 @@ from snapshot_assets.lake.notes import (
     AggregatesNote,
     RawNote,
 )
-from snapshot_assets.source.columns import split_by_host
+from snapshot_assets.pipeline.reading import Read, read
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 from snapshot_assets.timing import Timer
@@ -62,6 +62,7 @@ class KeptRows:
         newest_epoch: time of the newest row, epoch seconds; None without rows.
         file_bytes: size of the file in the lake.
         machine_rows: number of rows of the kernel's count.
+        remarks: what is odd about the rows, one sentence each.
     """
 
     rows: int
@@ -69,6 +70,7 @@ class KeptRows:
     newest_epoch: float | None
     file_bytes: int
     machine_rows: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,6 @@ class PublishedDay:
     ledger: Ledger
 
 
-# Process rows and machine rows.
-_Read: TypeAlias = tuple[pd.DataFrame, pd.DataFrame]
 Report: TypeAlias = KeptRows | AccountedDay | PublishedDay
 Step: TypeAlias = Callable[[HostDay], Report]
 
@@ -208,11 +208,14 @@ class RowsKeeper:
             expected, read = next(self._reads)
             if expected != host_day:
                 raise ValueError(f"the next host-day to keep is {expected}, not {host_day}")
-            rows, machines = read()
+            found = read()
+            rows, machines = found.rows, found.machines
         with self._timer("validate"):
             validate(RawProcessRows, rows, str(host_day))
             validate(MachineRows, machines, str(host_day))
-            require_usable(rows, host_day.window, str(host_day))
+            capacities = self._rules.capacity_cores
+            found.require_usable(host_day.window, str(host_day), capacities)
+            remarks = found.remarks(capacities)
         self._require_unpurged(host_day, len(rows))
         with self._timer("write"):
             # The raw rows come last: whoever waits for them to change then finds both.
@@ -220,11 +223,11 @@ class RowsKeeper:
                 self._lake.write(MACHINE_ROWS, *host_day, machines, RawNote(_newest(machines)))
             size = self._lake.write(RAW_ROWS, *host_day, rows, RawNote(_newest(rows)))
         snapshots = int(rows["snapshot_time_epoch"].nunique())
-        return KeptRows(len(rows), snapshots, _newest(rows), size, len(machines))
+        return KeptRows(len(rows), snapshots, _newest(rows), size, len(machines), remarks)
 
     def _read_ahead(
         self, host_days: Sequence[HostDay]
-    ) -> Iterator[tuple[HostDay, Callable[[], _Read]]]:
+    ) -> Iterator[tuple[HostDay, Callable[[], Read]]]:
         """For each host-day, a function that returns its rows or raises the defect in them.
 
         If the rows of a query are defective, its hosts are read one by one, so that only the
@@ -232,31 +235,24 @@ class RowsKeeper:
         """
         groups = list(batches(host_days, HOSTS_PER_READ))
 
-        def read(day: dt.date, hosts: list[str]) -> _Read:
-            read_range = self._rules.read_range(Window.of_day(day))
-            return (
-                self._source.read_sql(*read_range, hosts),
-                self._source.read_machines(*read_range, hosts),
-            )
+        def read_day(day: dt.date, hosts: list[str]) -> Read:
+            return read(self._source, self._rules.read_range(Window.of_day(day)), hosts)
 
         with ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(read, *groups[0]) if groups else None
+            coming = ahead.submit(read_day, *groups[0]) if groups else None
             for (day, hosts), following in zip(groups, [*groups[1:], None], strict=True):
-                current = cast(Future[_Read], coming)
-                coming = ahead.submit(read, *following) if following else None
+                current = cast(Future[Read], coming)
+                coming = ahead.submit(read_day, *following) if following else None
                 try:
-                    rows, machines = current.result()
-                    rows_by_host = split_by_host(rows, hosts)
-                    machines_by_host = split_by_host(machines, hosts)
+                    by_host = current.result().by_host(hosts)
                 except OutageError:
                     raise
                 except SnapshotAssetsError:
                     for host in hosts:
-                        yield HostDay(day, host), partial(read, day, [host])
+                        yield HostDay(day, host), partial(read_day, day, [host])
                 else:
                     for host in hosts:
-                        kept = rows_by_host.pop(host), machines_by_host.pop(host)
-                        yield HostDay(day, host), partial(lambda read: read, kept)
+                        yield HostDay(day, host), partial(by_host.pop, host)
 
     def _require_unpurged(self, host_day: HostDay, rows: int) -> None:
         """Reject the rows if the source was purged after the day was settled.
@@ -279,7 +275,7 @@ class RowsKeeper:
             raise SourceError(
                 f"the source has {rows:,} rows of {host_day}, but {settled.rows:,} were settled. "
                 f"The source {begins}, so its old rows were purged. The settled day is kept. To "
-                f"replace it anyway, remove {lake.path(RAW_ROWS, *host_day)}"
+                f"replace it anyway, remove {lake.shown_path(RAW_ROWS, *host_day)}"
             )
 
 

@@ -1,4 +1,4 @@
-"""A message to a webhook, and texts without secrets.
+"""A message to a webhook.
 
 :mod:`snapshot_assets.orchestration.notify` decides what is reported, and when.
 """
@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
-import sqlalchemy as sa
-from redis.connection import parse_url
+
+from snapshot_assets.urls import masked, secrets_of, split_url
 
 _TIMEOUT_SECONDS = 10
 
@@ -35,32 +33,14 @@ def post(url: str, message: dict[str, Any]) -> None:
         ) as answer:
             code = answer.status_code
     except (requests.ConnectionError, requests.Timeout) as error:
-        raise RuntimeError(f"the webhook{_at(url)} cannot be reached: {_reason(error)}") from None
+        reason = masked(_reason(error), secrets_of(url))
+        raise RuntimeError(f"the webhook{_at(url)} cannot be reached: {reason}") from None
     except (requests.RequestException, OSError, ValueError) as error:
         # The text of these errors may hold the whole URL.
         problem = f"{type(error).__name__}; is SNAPSHOT_WEBHOOK_URL right?"
         raise RuntimeError(f"the webhook{_at(url)} cannot be used: {problem}") from None
     if not 200 <= code < 300:
         raise RuntimeError(f"the webhook{_at(url)} answers {code}")
-
-
-def without_secrets(text: str, *, urls: Iterable[str], secrets: Iterable[str] = ()) -> str:
-    """The text with ``***`` in place of secrets.
-
-    The package's own errors never hold a password. Errors of other programs might.
-
-    Args:
-        text: any text.
-        urls: URLs whose passwords are secrets, both plain and percent-encoded.
-        secrets: further secrets.
-    """
-    hidden = set(secrets)
-    for url in urls:
-        for password in _passwords(url):
-            hidden |= {password, unquote(password), quote(password, safe="")}
-    for secret in sorted(hidden - {""}, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
 
 
 def _reason(error: requests.RequestException) -> str:
@@ -74,21 +54,12 @@ def _reason(error: requests.RequestException) -> str:
 
 
 def _at(url: str) -> str:
+    """The webhook's host; nothing if an ``@`` is elsewhere, as a piece of a token may follow it."""
     try:
-        host = urlsplit(url).hostname
+        split = split_url(url, "SNAPSHOT_WEBHOOK_URL", "https://host/path")
+        parsed = urlsplit(url)
     except ValueError:
-        host = None
-    return f" at {host}" if host else ""
-
-
-def _passwords(url: str) -> set[str]:
-    """Every password that any of the three parsers finds; nothing if the text is not a URL."""
-    found: set[str] = set()
-    with suppress(ValueError, sa.exc.ArgumentError):
-        found.add(str(sa.make_url(url).password or ""))
-    with suppress(ValueError):
-        options: dict[str, Any] = parse_url(url)
-        found.add(str(options.get("password") or ""))
-    with suppress(ValueError):
-        found.add(urlsplit(url).password or "")
-    return found
+        return ""
+    if not split.agrees(unquote(parsed.username or ""), unquote(parsed.password or "")):
+        return ""
+    return f" at {parsed.hostname}" if parsed.hostname else ""

@@ -1,12 +1,15 @@
 """From the column types of any database to one canonical table of raw rows.
 
 Both ways of reading, columnar and row by row, use these functions and so give the same rows.
-No SQL and no connection in this module.
+No SQL and no connection in this module. How one value is read belongs to
+:mod:`snapshot_assets.source.values`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,105 +17,129 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from snapshot_assets.arrow import categorical
-from snapshot_assets.errors import SourceError
 from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS, TEXT_COLUMNS, RssUnit
+from snapshot_assets.source.values import numbers, text, texts
 
 BYTES_PER_RSS_UNIT: dict[RssUnit, int] = {"bytes": 1, "KiB": 1024}
-# Wide enough for every DECIMAL that holds a time or a CPU time, and the type that the columnar
-# driver delivers. Both ways of reading convert to this type, so both round alike.
-_DECIMAL = pa.decimal128(38, 10)
-_TARGETS: dict[str, pa.DataType] = {
-    name: pa.string() if name in TEXT_COLUMNS else pa.float64() for name in COLUMNS
-}
-_MACHINE_TARGETS: dict[str, pa.DataType] = {
-    name: pa.string() if name in TEXT_COLUMNS else pa.float64() for name in MACHINE_COLUMNS
-}
+_SHOWN = 3
 
 
-def to_canonical_types(table: pa.Table) -> pa.Table:
-    """Cast the columns to text and float64, from any type of the database.
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Values of one host in one column that are no number, or no text. The rows have NULL instead.
+
+    Attributes:
+        host: the host; None for rows whose host is NULL or cannot be read.
+        column: the column, as in :data:`~snapshot_assets.source.table.COLUMNS`.
+        values: how many.
+        sample: up to three of them in quotes, bytes that are no UTF-8 with a ``b``.
+    """
+
+    host: str | None
+    column: str
+    values: int
+    sample: tuple[str, ...]
+
+    @property
+    def missing_kind(self) -> str:
+        """What the values are not."""
+        return "no text in UTF-8" if self.column in TEXT_COLUMNS else "no number"
+
+    def __str__(self) -> str:
+        whose = "a row without a host" if self.host is None else self.host
+        many = "value is" if self.values == 1 else "values are"
+        shown = ", ".join(self.sample)
+        return f"{self.column} of {whose}: {self.values:,} {many} {self.missing_kind}, {shown}"
+
+
+class CanonicalTypes:
+    """Casts tables of any database to text and float64, and remembers what could not be read.
 
     Args:
-        table: the columns of :data:`COLUMNS`. Columns that are absent become NULL.
-
-    Returns:
-        The columns of :data:`COLUMNS`, in this order: text or float64.
-
-    Raises:
-        SourceError: a column holds values of another kind; the message names column and types.
+        columns: the columns of the results, in this order: text for
+            :data:`~snapshot_assets.source.table.TEXT_COLUMNS`, else float64.
     """
-    return _with_types(table, _TARGETS)
 
+    def __init__(self, columns: Sequence[str] = COLUMNS) -> None:
+        self._columns = columns
+        self._counts: Counter[tuple[str | None, str]] = Counter()
+        self._samples: dict[tuple[str | None, str], list[str]] = {}
 
-def to_machine_types(table: pa.Table) -> pa.Table:
-    """Cast the columns of the machines, as :func:`to_canonical_types` does those of the processes.
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Cast a table. Columns that are absent become NULL, and so does each unreadable value."""
+        made = {}
+        for name in self._columns:
+            is_text = name in TEXT_COLUMNS
+            if name not in table.column_names:
+                made[name] = pa.nulls(table.num_rows, pa.string() if is_text else pa.float64())
+                continue
+            column = table.column(name)
+            made[name] = (texts if is_text else numbers)(column)
+            if made[name].null_count > column.null_count:
+                self._remember(name, column, made[name], made["host"])
+        return pa.table(made)
 
-    Returns:
-        The columns of :data:`MACHINE_COLUMNS`, in this order: text for ``host``, else float64.
-    """
-    return _with_types(table, _MACHINE_TARGETS)
+    def unreadable(self) -> Iterator[Unreadable]:
+        """What could not be read so far, by host and column."""
+        for (host, column), values in sorted(
+            self._counts.items(), key=lambda item: (item[0][0] or "", item[0][1])
+        ):
+            yield Unreadable(host, column, values, tuple(self._samples[host, column]))
 
-
-def _with_types(table: pa.Table, targets: Mapping[str, pa.DataType]) -> pa.Table:
-    columns = []
-    for name, target in targets.items():
-        if name not in table.column_names:
-            columns.append(pa.nulls(table.num_rows, target))
-            continue
-        columns.append(_cast(name, table.column(name), target))
-    return pa.table(columns, names=list(targets))
-
-
-def _cast(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
-    try:
-        if pa.types.is_decimal(column.type):
-            column = pc.cast(column, _DECIMAL)
-        if pa.types.is_integer(column.type) and pa.types.is_floating(target):
-            # Arrow rejects safe casts from int64 to float64 above 2**53. All seconds and bytes that
-            # the schema accepts are far below.
-            return pc.cast(column, target, safe=False)
-        return pc.cast(column, target)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceError(
-            f"column {name!r} of the source holds {column.type}, which cannot be read as "
-            f"{target}: {error}. Set another column in SNAPSHOT_SOURCE_COLUMNS, or change the type"
-        ) from None
+    def _remember(
+        self, name: str, column: pa.ChunkedArray, cast: pa.ChunkedArray, hosts: pa.ChunkedArray
+    ) -> None:
+        lost = pc.and_(pc.is_valid(column), pc.is_null(cast))
+        values, of_hosts = column.filter(lost), hosts.filter(lost).to_pylist()
+        self._counts.update((host, name) for host in of_hosts)
+        for position, host in enumerate(of_hosts):
+            sample = self._samples.setdefault((host, name), [])
+            if len(sample) < _SHOWN:
+                value = values[position].as_py()
+                sample.append(repr(value if text(value) is None else text(value))[:80])
 
 
 def raw_rows(table: pa.Table, rss_unit: RssUnit) -> pd.DataFrame:
     """Build the raw rows from canonical columns.
 
     Args:
-        table: the result of :func:`to_canonical_types`.
+        table: the columns of :data:`COLUMNS` from :class:`CanonicalTypes`.
         rss_unit: unit of the source's ``rss``; the rows have bytes.
 
     Returns:
         Rows as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, in the order of
-        that schema, not yet validated.
+        that schema, not yet validated. Numbers are float64 with NaN for NULL, ``rss`` in whole
+        bytes. Texts are categorical and may be missing.
     """
-    # Bytes are whole, also where a fraction of a unit was stored.
-    rss = np.rint(table.column("rss").to_numpy() * BYTES_PER_RSS_UNIT[rss_unit])
+    host, username, comm = (categorical(table.column(name)) for name in TEXT_COLUMNS)
+    time, pid, cputimes, rss, etimes = (
+        table.column(name).to_numpy()
+        for name in ("snapshot_time_epoch", "pid", "cputimes", "rss", "etimes")
+    )
     rows = pd.DataFrame(
         {
-            "host": categorical(table.column("host")),
-            "snapshot_time_epoch": table.column("snapshot_time_epoch").to_numpy(),
-            "pid": table.column("pid").to_numpy(),
-            "username": categorical(table.column("username")),
-            "comm": categorical(table.column("comm")),
-            "cputimes": table.column("cputimes").to_numpy(),
-            "rss": rss,
-            "etimes": table.column("etimes").to_numpy(),
+            "host": host,
+            "snapshot_time_epoch": time,
+            "pid": pid,
+            "username": username,
+            "comm": comm,
+            "cputimes": cputimes,
+            "rss": np.rint(rss * BYTES_PER_RSS_UNIT[rss_unit]),
+            "etimes": etimes,
         }
     )
     return _sorted(rows)
 
 
 def machine_rows(table: pa.Table) -> pd.DataFrame:
-    """Build the machines' rows from the result of :func:`to_machine_types`.
+    """Build the machines' rows from canonical columns.
+
+    Args:
+        table: the columns of :data:`MACHINE_COLUMNS` from :class:`CanonicalTypes`.
 
     Returns:
-        The columns of :data:`MACHINE_COLUMNS`: ``host`` categorical, else float64 with NaN for
-        NULL. Sorted by host and time; rows without a host are left out.
+        The same columns: ``host`` categorical, else float64 with NaN for NULL. Sorted by host and
+        time; rows without a host are left out.
     """
     table = table.filter(pc.is_valid(table.column("host")))
     rows = pd.DataFrame(
@@ -123,8 +150,8 @@ def machine_rows(table: pa.Table) -> pd.DataFrame:
             for name in MACHINE_COLUMNS
         }
     )
-    numbers = [rows[name].to_numpy() for name in reversed(MACHINE_COLUMNS[1:])]
-    return rows.take(np.lexsort((*numbers, rows["host"].cat.codes))).reset_index(drop=True)
+    rest = [rows[name].to_numpy() for name in reversed(MACHINE_COLUMNS[1:])]
+    return rows.take(np.lexsort((*rest, rows["host"].cat.codes))).reset_index(drop=True)
 
 
 def without_hosts(rows: pd.DataFrame, hosts: Collection[str]) -> pd.DataFrame:
@@ -160,7 +187,10 @@ def _needed_categories(rows: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows in the schema's order. Rows of a clustered table are sorted already."""
+    """The rows in the schema's order. Rows of a clustered table are sorted already.
+
+    A missing host comes first, a missing number last.
+    """
     host = rows["host"].cat.codes.to_numpy()
     time, pid = rows["snapshot_time_epoch"].to_numpy(), rows["pid"].to_numpy()
     same_host, same_time = host[1:] == host[:-1], time[1:] == time[:-1]

@@ -8,7 +8,7 @@ belongs here: :mod:`snapshot_assets.source.query` makes the queries.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from snapshot_assets.errors import SourceError, SourceOutageError
+from snapshot_assets.source.values import array_of
+from snapshot_assets.urls import UnreadableUrlError, masked, secrets_of, split_url, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ _CONNECT_TIMEOUT_SECONDS = 10
 # The server counts as hanging if a query takes longer than this.
 ANSWER_TIMEOUT_SECONDS = 300
 _FETCH_ROWS = 100_000
+_SETTING = "SNAPSHOT_SOURCE_URL"
+_EXAMPLE = "mysql://user:password@host:3306/database or sqlite:///path/to/file.db"
 
 
 class Database:
@@ -44,11 +48,13 @@ class Database:
         engine: SQLAlchemy's engine.
 
     Raises:
-        SourceError: the URL is not a SQLAlchemy URL, or its driver is not installed.
+        SourceError: the URL is not a SQLAlchemy URL, its password is not escaped so that it could
+            be read in two ways, or its driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.url = _normalised_url(url)
+        self._secrets = secrets_of(url)
         self.columnar = _columnar_url(self.url) is not None
         self.engine = _engine(self.url)
 
@@ -63,7 +69,7 @@ class Database:
         self.engine.dispose()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._where()!r})"
+        return f"{type(self).__name__}({self.where()!r})"
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
@@ -75,10 +81,45 @@ class Database:
         """
         self._require_sqlite_file()
         try:
-            with self.engine.connect() as connection:
+            with self._opened() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise self.explain(error) from None
+
+    def rows_within(
+        self, query: sa.Select[tuple[Any, ...]], seconds: float
+    ) -> list[tuple[Any, ...]] | None:
+        """The rows that the query selects; None if MySQL or MariaDB gave up after this time.
+
+        Raises:
+            SourceOutageError: the database does not answer.
+            SourceError: another error, as in :meth:`connect`.
+        """
+        with self.connect() as connection:
+            limit = _statement_limit(connection.dialect, seconds)
+            if limit is None:
+                return [tuple(row) for row in connection.execute(query)]
+            connection.exec_driver_sql(limit)
+            try:
+                return [tuple(row) for row in connection.execute(query)]
+            except sa.exc.DBAPIError as error:
+                if _code(error) not in _MYSQL_GAVE_UP:
+                    raise
+                return None
+            finally:
+                # The limit belongs to the connection, which others would get from the pool.
+                connection.invalidate()
+
+    def _opened(self) -> sa.Connection:
+        try:
+            return self.engine.connect()
+        except sa.exc.SQLAlchemyError:
+            raise
+        except Exception as error:  # drivers raise errors of any kind for options they do not like
+            raise SourceError(
+                f"the driver of {self.where()} rejects what {_SETTING} says, for example an "
+                f"option after the question mark ({self._without_password(_kind_and_text(error))})"
+            ) from None
 
     # --- the two ways -----------------------------------------------------------------------
 
@@ -123,22 +164,19 @@ class Database:
             names = list(result.keys())
             tables = [with_types(pa.table([[] for _ in names], names=names))]
             for chunk in result.partitions(_FETCH_ROWS):
-                columns = [
-                    _column_array(name, values)
-                    for name, values in zip(names, zip(*chunk, strict=True), strict=True)
-                ]
+                columns = [array_of(values) for values in zip(*chunk, strict=True)]
                 tables.append(with_types(pa.table(columns, names=names)))
         return pa.concat_tables(tables)
 
     # --- errors -----------------------------------------------------------------------------
 
-    def _where(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+    def where(self) -> str:
+        """The database in messages: no password, and no options, as a driver may take one there."""
+        shown = self.url.set(query={}).render_as_string(hide_password=True)
+        return self._without_password(shown)
 
     def _without_password(self, text: str) -> str:
-        for secret in {self.url.password, _columnar_url(self.url)} - {None, ""}:
-            text = text.replace(str(secret), "***")
-        return text
+        return masked(text, self._secrets)
 
     def _require_sqlite_file(self) -> None:
         """Raise an error if the SQLite file is missing: SQLite would create an empty database."""
@@ -147,16 +185,15 @@ class Database:
             return
         if not path.startswith("file:") and not Path(path).exists():
             raise SourceError(
-                f"there is no SQLite database at {path}; set SNAPSHOT_SOURCE_URL, or create it "
+                f"there is no SQLite database at {path}; set {_SETTING}, or create it "
                 "with 'snapshot-assets collect --once'"
             )
 
     def explain(self, error: sa.exc.SQLAlchemyError) -> SourceError:
         """The database's error as a message that says what to do."""
-        original = getattr(error, "orig", None) or error
-        code = original.args[0] if original.args and isinstance(original.args[0], int) else None
-        detail = self._without_password(str(original))
-        where = self._where()
+        code = _code(error)
+        detail = self._without_password(str(getattr(error, "orig", None) or error))
+        where = self.where()
         if code in _MYSQL_DENIED:
             return SourceError(
                 f"{where} rejects the user or the password; set both in SNAPSHOT_SOURCE_URL "
@@ -186,21 +223,39 @@ class Database:
         return SourceError(f"{where} cannot be read: {detail}")
 
 
+def _code(error: sa.exc.SQLAlchemyError) -> int | None:
+    original = getattr(error, "orig", None) or error
+    return original.args[0] if original.args and isinstance(original.args[0], int) else None
+
+
+def _statement_limit(dialect: sa.Dialect, seconds: float) -> str | None:
+    """The statement that bounds the time of the following ones; None if there is none."""
+    if dialect.name not in ("mysql", "mariadb"):
+        return None
+    if getattr(dialect, "is_mariadb", False):
+        return f"SET SESSION max_statement_time = {seconds:f}"
+    return f"SET SESSION max_execution_time = {max(round(seconds * 1000), 1)}"
+
+
 # MySQL's and MariaDB's error numbers, from their "Server Error Message Reference".
 _MYSQL_DENIED = frozenset({1044, 1045, 1698})
 _MYSQL_NOT_GRANTED = frozenset({1142, 1143, 1227, 1370})
 _MYSQL_BROKEN_VIEW = frozenset({1356, 1449})
+_MYSQL_GAVE_UP = frozenset({1969, 3024})
 _MYSQL_MISSING = frozenset({1049, 1051, 1054, 1146})
 
 
 def _normalised_url(url: str) -> sa.URL:
     try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise SourceError(
-            "the source URL is not a SQLAlchemy URL; SNAPSHOT_SOURCE_URL looks like "
-            "mysql://user:password@host:3306/database or sqlite:///path/to/file.db"
-        ) from None
+        split = split_url(url, _SETTING, _EXAMPLE)
+        try:
+            parsed = sa.make_url(url)
+        except (sa.exc.ArgumentError, ValueError):  # its text may hold a piece of the password
+            raise unreadable(url, _SETTING, _EXAMPLE) from None
+        if not split.agrees(parsed.username, parsed.password):
+            raise unreadable(url, _SETTING, _EXAMPLE)
+    except UnreadableUrlError as error:
+        raise SourceError(f"the source URL is not a SQLAlchemy URL: {error}") from None
     if parsed.drivername in ("mysql", "mariadb"):
         parsed = parsed.set(drivername="mysql+pymysql")
     if parsed.drivername.startswith("mysql") and "charset" not in parsed.query:
@@ -213,15 +268,42 @@ def _engine(url: sa.URL) -> sa.Engine:
     if url.drivername == "mysql+pymysql":
         options["connect_timeout"] = _CONNECT_TIMEOUT_SECONDS
         options["read_timeout"] = options["write_timeout"] = ANSWER_TIMEOUT_SECONDS
+        if url.password is not None:
+            # PyMySQL would encode text as Latin-1, which has not all characters of a password.
+            options["password"] = url.password.encode()
     elif url.get_backend_name() == "sqlite":
         options["timeout"] = 30  # a collector may be writing
     try:
-        return sa.create_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True)
+        engine = sa.create_engine(
+            url, connect_args=options, pool_pre_ping=True, hide_parameters=True
+        )
     except (sa.exc.NoSuchModuleError, ImportError) as error:
         raise SourceError(
             f"no driver for {url.drivername!r} is installed ({error}); mysql://, mariadb:// and "
-            "sqlite:// in SNAPSHOT_SOURCE_URL need no further driver"
+            f"sqlite:// in {_SETTING} need no further driver"
         ) from None
+    except (sa.exc.ArgumentError, TypeError, ValueError) as error:
+        reason = masked(_kind_and_text(error), secrets_of(url.render_as_string(False)))
+        raise SourceError(f"{_SETTING} has an option that no driver takes ({reason})") from None
+    if url.get_backend_name() == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def _read_any_text(connection: Any, _: object) -> None:
+            connection.text_factory = _text_or_bytes
+
+    return engine
+
+
+def _text_or_bytes(raw: bytes) -> str | bytes:
+    """What SQLite has as text; bytes if it is no UTF-8, which must not stop the query."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+def _kind_and_text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _columnar_url(url: sa.URL) -> str | None:
@@ -260,13 +342,3 @@ def _literal_sql(query: sa.Select[tuple[Any, ...]]) -> str:
         dialect=MySQLDialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
     )
     return str(compiled)
-
-
-def _column_array(name: str, values: Sequence[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        kinds = sorted({type(value).__name__ for value in values if value is not None})
-        raise SourceError(
-            f"column {name!r} of the source mixes {', '.join(kinds)}: {error}"
-        ) from None

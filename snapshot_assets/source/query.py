@@ -1,46 +1,52 @@
-"""Reading the source: the queries on the table that the collectors write.
+"""Reading the source: the queries on the tables that the collectors write.
 
 URLs and drivers belong to :mod:`snapshot_assets.source.database`, and the types of columns to
-:mod:`snapshot_assets.source.columns`. :mod:`snapshot_assets.source.collecting` writes to the table.
+:mod:`snapshot_assets.source.columns`. :mod:`snapshot_assets.source.narrowing` says how the local
+time narrows a scan. :mod:`snapshot_assets.source.collecting` writes to the tables.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from snapshot_assets.domain.time import epoch
-from snapshot_assets.errors import SourceError, SourceOutageError
-from snapshot_assets.source.columns import (
-    machine_rows,
-    raw_rows,
-    to_canonical_types,
-    to_machine_types,
-)
+from snapshot_assets.errors import SourceError
+from snapshot_assets.source.columns import CanonicalTypes, Unreadable, machine_rows, raw_rows
 from snapshot_assets.source.database import Database, bound_text
-from snapshot_assets.source.readable import (
-    DeclaredType,
-    NoSuchTableError,
-    clause,
-    column_names,
-    readable_columns,
-)
-from snapshot_assets.source.table import COLUMNS, MACHINE_COLUMNS, OPTIONAL_COLUMNS
+from snapshot_assets.source.kinds import EARLIEST_EPOCH, LATEST_EPOCH, epoch_misfit
+from snapshot_assets.source.narrowing import Instant, between, seconds_of, within_any_zone
+from snapshot_assets.source.readable import DeclaredType, clause, has_machines, process_columns
+from snapshot_assets.source.table import COLUMNS, LOCAL_TIME, MACHINE_COLUMNS
 from snapshot_assets.source.table import SourceTable as SourceTable
+from snapshot_assets.source.values import text
 
-Instant = dt.datetime | int | float
+# The columns that queries use.
+_QUERIED = (*COLUMNS, LOCAL_TIME)
+_SAMPLE_ROWS = 1_000
+_WHOLE_NUMBER = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
-# The columns that queries use. The local time only narrows a scan and is never read.
-_QUERIED = (*COLUMNS, "snapshot_datetime")
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Rows of the source, and what of them could not be read.
+
+    Attributes:
+        rows: as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, sorted, not
+            yet validated. Rows without a host are among them only if the rows of all hosts were
+            read.
+        unreadable: values that are no number or no text, by host and column.
+    """
+
+    rows: pd.DataFrame
+    unreadable: tuple[Unreadable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,21 @@ class Tally:
 
     rows: int
     newest_epoch: float
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCount:
+    """All rows of a range, counted by the epoch alone.
+
+    Attributes:
+        rows: number of rows.
+        without_host: how many of them belong to no host: their host is NULL or no text.
+        hidden: number of rows that reading by the local time would miss, by host.
+    """
+
+    rows: int
+    without_host: int
+    hidden: dict[str, int]
 
 
 class ProcessSource(Database):
@@ -73,32 +94,34 @@ class ProcessSource(Database):
     ) -> pd.DataFrame:
         """Read the rows whose snapshot was taken in ``[start, end)``.
 
+        The same as :meth:`read`, without what could not be read.
+        """
+        return self.read(start, end, hosts).rows
+
+    def read(self, start: Instant, end: Instant, hosts: Collection[str] | None = None) -> Reading:
+        """Read the rows whose snapshot was taken in ``[start, end)``.
+
+        A value that is no number or no text is NULL in its row, and stops no other row.
+
         Args:
             start: aware datetime or epoch seconds, included.
             end: aware datetime or epoch seconds, excluded.
             hosts: only these hosts, compared by their bytes under any collation; all if None.
 
-        Returns:
-            Rows as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`, sorted, not
-            yet validated.
-
         Raises:
             SourceOutageError: the database does not answer.
-            SourceError: wrong password, missing table or column, or a column of the wrong type.
+            SourceError: wrong password, missing table or column, or a column of another kind.
         """
-        first, last = _seconds(start), _seconds(end)
         requested = None if hosts is None else sorted(set(hosts))
+        cast = CanonicalTypes()
         if requested is not None and not requested:
-            rows = to_canonical_types(
-                pa.table({name: pa.array([], pa.string()) for name in COLUMNS})
-            )
-        else:
-            rows = self._fetch(self._select(first, last, requested), to_canonical_types)
-        hosts_read = set(pc.unique(rows.column("host")).to_pylist())
-        if requested is not None and hosts_read - set(requested):
-            # Under a case-insensitive collation, the query also selects similar host names.
-            rows = rows.filter(pc.is_in(rows.column("host"), pa.array(requested, pa.string())))
-        return raw_rows(rows, self.table.rss_unit)
+            return Reading(raw_rows(cast(pa.table({})), self.table.rss_unit), ())
+        query = self._select(seconds_of(start), seconds_of(end), requested)
+        rows = _of_these(self._fetch(query, cast), requested)
+        unreadable = tuple(
+            lost for lost in cast.unreadable() if requested is None or lost.host in requested
+        )
+        return Reading(raw_rows(rows, self.table.rss_unit), unreadable)
 
     def read_machines(
         self, start: Instant, end: Instant, hosts: Collection[str] | None = None
@@ -121,26 +144,23 @@ class ProcessSource(Database):
             SourceError: the table that the settings name is missing, or lacks a column.
         """
         requested = None if hosts is None else sorted(set(hosts))
+        cast = CanonicalTypes(MACHINE_COLUMNS)
         if not self._has_machines or (requested is not None and not requested):
-            return machine_rows(to_machine_types(pa.table({})))
+            return machine_rows(cast(pa.table({})))
         columns = clause(self.table.machines_name, MACHINE_COLUMNS).c
-        time = columns["snapshot_time_epoch"]
         query = sa.select(*columns).where(
-            time >= _number(_seconds(start)), time < _number(_seconds(end))
+            *between(columns["snapshot_time_epoch"], seconds_of(start), seconds_of(end))
         )
         if requested is not None:
-            query = query.where(columns["host"].in_([bound_text(host) for host in requested]))
-        rows = self._fetch(query, to_machine_types)
-        if requested is not None:
-            # Under a case-insensitive collation, the query also selects similar host names.
-            rows = rows.filter(pc.is_in(rows.column("host"), pa.array(requested, pa.string())))
-        return machine_rows(rows)
+            query = query.where(self._is_any(columns["host"], requested))
+        return machine_rows(_of_these(self._fetch(query, cast), requested))
 
     def hosts(self, start: Instant, end: Instant) -> list[str]:
         """The hosts with a snapshot in ``[start, end)``, sorted."""
         query = self._by_host(start, end)
         with self.connect() as connection:
-            return sorted(str(host) for host, *_ in connection.execute(query))
+            found = {text(host) for host, *_ in connection.execute(query)}
+        return sorted(host for host in found if host is not None)
 
     def tally(
         self,
@@ -169,12 +189,15 @@ class ProcessSource(Database):
         if hosts is not None:
             query = query.where(self._of_hosts(hosts))
         if own is not None:
-            first, last = map(_seconds, own)
-            within = sa.and_(time >= _number(first), time < _number(last))
+            within = sa.and_(*between(time, *map(seconds_of, own)))
             query = query.having(sa.func.sum(sa.case((within, 1), else_=0)) > 0)
         with self.connect() as connection:
             found = connection.execute(query).all()
-        return {str(host): Tally(int(rows), float(newest)) for host, rows, newest in found}
+        return {
+            name: Tally(int(rows), float(newest))
+            for host, rows, newest in found
+            if (name := text(host)) is not None
+        }
 
     def snapshots(self, start: Instant, end: Instant) -> pd.DataFrame:
         """The snapshots in ``[start, end)``, counted by the database.
@@ -192,7 +215,8 @@ class ProcessSource(Database):
             found = connection.execute(query).all()
         names = ["host", "snapshot_time_epoch", "rows", "pids"]
         types = {"host": str, "snapshot_time_epoch": float, "rows": int, "pids": int}
-        return pd.DataFrame([tuple(row) for row in found], columns=names).astype(types)
+        counted = [(text(host), *rest) for host, *rest in found]
+        return pd.DataFrame(counted, columns=names).dropna(subset="host").astype(types)
 
     def rows_of(
         self, hosts: Collection[str], start: Instant, end: Instant
@@ -208,7 +232,7 @@ class ProcessSource(Database):
             (self._columns[name] if name in self._present else sa.null()).label(name)
             for name in COLUMNS
         ]
-        in_range = self._in_range(_seconds(start), _seconds(end))
+        in_range = self._in_range(seconds_of(start), seconds_of(end))
         return sa.select(*columns).where(self._of_hosts(hosts), *in_range)
 
     def span(self, since: float | None = None) -> tuple[float, float] | None:
@@ -218,7 +242,8 @@ class ProcessSource(Database):
             since: rows before this epoch second are left out.
         """
         time = self._require_columns()["snapshot_time_epoch"]
-        query = sa.select(sa.func.min(time), sa.func.max(time))
+        # A time that cannot be would hide all others, and a text of SQLite is above all numbers.
+        query = sa.select(sa.func.min(time), sa.func.max(time)).where(time < LATEST_EPOCH)
         if since is not None:
             query = query.where(time >= since)
         with self.connect() as connection:
@@ -226,59 +251,78 @@ class ProcessSource(Database):
         return None if first is None else (float(first), float(last))
 
     def rows_without_key(self) -> int:
-        """The number of rows without host, pid or time, which therefore belong to no partition."""
+        """The number of rows without a host, or without a time of this century.
+
+        They belong to no partition.
+        """
         columns = self._require_columns()
-        key = [columns[name].is_(None) for name in ("host", "pid", "snapshot_time_epoch")]
-        query = sa.select(sa.func.count()).where(sa.or_(*key))
+        host, time = columns["host"], columns["snapshot_time_epoch"]
+        query = sa.select(sa.func.count()).where(
+            sa.or_(host.is_(None), time.is_(None), time < 0, time >= LATEST_EPOCH)
+        )
         with self.connect() as connection:
             return int(connection.scalar(query) or 0)
+
+    def count_whole(self, start: Instant, end: Instant, seconds: float) -> WholeCount | None:
+        """Count the rows in ``[start, end)`` by the epoch alone, whatever their local time.
+
+        Without an index on the epoch, the database looks at the whole table.
+
+        Args:
+            start: aware datetime or epoch seconds, included.
+            end: aware datetime or epoch seconds, excluded.
+            seconds: MySQL and MariaDB give up after this time.
+
+        Returns:
+            The count; None if the database gave up.
+        """
+        columns = self._require_columns()
+        first, last = seconds_of(start), seconds_of(end)
+        narrow = self._narrow(first, last)
+        hidden = sa.literal(0) if narrow is None else sa.case((narrow, 0), else_=1)
+        counts: list[sa.ColumnElement[Any]] = [sa.func.count(), sa.func.sum(hidden)]
+        query = (
+            sa.select(sa.func.min(columns["host"]), *counts)
+            .where(*between(columns["snapshot_time_epoch"], first, last))
+            .group_by(sa.cast(columns["host"], sa.LargeBinary))
+        )
+        found = self.rows_within(query, seconds)
+        if found is None:
+            return None
+        by_host = [(text(host), int(rows), int(missed)) for host, rows, missed in found]
+        return WholeCount(
+            rows=sum(rows for _, rows, _ in by_host),
+            without_host=sum(rows for host, rows, _ in by_host if host is None),
+            hidden={str(host): missed for host, _, missed in by_host if missed},
+        )
 
     # --- the query --------------------------------------------------------------------------
 
     @cached_property
     def _present(self) -> dict[str, DeclaredType]:
-        """The columns of :data:`_QUERIED` that can be read; the database is queried once."""
-        names = {column: self.table.physical(column) for column in _QUERIED}
-        try:
-            found = readable_columns(self, self.table.name, names.values())
-        except NoSuchTableError as error:
-            raise SourceError(
-                f"table {self.table.name!r} does not exist in {self._where()}, or its user may "
-                "read none of its columns; set SNAPSHOT_SOURCE_TABLE, create it with "
-                f"'snapshot-assets collect --once', or GRANT SELECT ({error})"
-            ) from None
-        present = {column: found[name] for column, name in names.items() if name in found}
-        missing = [c for c in COLUMNS if c not in present and c not in OPTIONAL_COLUMNS]
-        if missing:
-            physical = ", ".join(repr(names[c]) for c in missing)
-            raise SourceError(
-                f"table {self.table.name!r} in {self._where()} has no column {physical} that its "
-                f"user may read; it has {', '.join(column_names(self, self.table.name))}. Set your "
-                f"names in SNAPSHOT_SOURCE_COLUMNS, for example {missing[0]}=your_name, or GRANT "
-                "SELECT on the columns"
-            )
+        """The columns of :data:`_QUERIED` that can be read; the database is queried once.
+
+        Raises:
+            SourceError: a column is missing, or the epoch is not in seconds.
+        """
+        present = process_columns(self, self.table)
+        time, declared = self._columns["snapshot_time_epoch"], present["snapshot_time_epoch"]
+        with self.connect() as connection:
+            sample = connection.scalars(sa.select(time).limit(_SAMPLE_ROWS)).all()
+            misfit = epoch_misfit(self.table, declared, sample)
+            if misfit is not None and declared in ("number", "dynamic", "other"):
+                # The sample may be old: a table with any row in seconds is read.
+                century = between(time, EARLIEST_EPOCH, LATEST_EPOCH)
+                usable = sa.select(time).where(*century).limit(1)
+                misfit = misfit if connection.scalar(usable) is None else None
+        if misfit is not None:
+            raise SourceError(str(misfit))
         return present
 
     @cached_property
     def _has_machines(self) -> bool:
         """Whether the table of the machines can be read; the database is queried once."""
-        name = self.table.machines_name
-        try:
-            found = readable_columns(self, name, MACHINE_COLUMNS)
-        except SourceOutageError:
-            raise
-        except SourceError as error:
-            found, why = {}, f" ({error})"
-        else:
-            why = ""
-        missing = [column for column in MACHINE_COLUMNS if column not in found]
-        if missing and self.table.machines is not None:
-            raise SourceError(
-                f"table {name!r} in {self._where()} has no column {', '.join(missing)} that its "
-                "user may read; set SNAPSHOT_MACHINES_TABLE to a table that 'snapshot-assets "
-                f"collect' writes, or remove this setting{why}"
-            )
-        return not missing
+        return has_machines(self, self.table)
 
     def _require_columns(self) -> dict[str, sa.ColumnClause[Any]]:
         """The columns, after the check that the table has the required columns.
@@ -296,19 +340,28 @@ class ProcessSource(Database):
         return {column: table.c[name] for column, name in physical.items()}
 
     def _in_range(self, first: float, last: float) -> list[sa.ColumnElement[bool]]:
-        time = self._columns["snapshot_time_epoch"]
-        conditions = [time >= _number(first), time < _number(last)]
-        if self.table.timezone is not None and "snapshot_datetime" in self._present:
-            local = self._columns["snapshot_datetime"]
-            low, high = _local_bounds(first, last, self.table.timezone)
-            conditions += [
-                local >= bound_text(low.isoformat(" ")),
-                local <= bound_text(high.isoformat(" ")),
-            ]
-        return conditions
+        narrow = self._narrow(first, last)
+        in_range = between(self._columns["snapshot_time_epoch"], first, last)
+        return in_range if narrow is None else [*in_range, narrow]
+
+    def _narrow(self, first: float, last: float) -> sa.ColumnElement[bool] | None:
+        declared = self._present.get(LOCAL_TIME)
+        if self.table.timezone is None or declared is None:
+            return None
+        return within_any_zone(self._columns[LOCAL_TIME], declared, first, last)
 
     def _of_hosts(self, hosts: Collection[str]) -> sa.ColumnElement[bool]:
-        return self._columns["host"].in_([bound_text(host) for host in sorted(set(hosts))])
+        return self._is_any(self._columns["host"], hosts)
+
+    def _is_any(
+        self, column: sa.ColumnElement[Any], hosts: Collection[str]
+    ) -> sa.ColumnElement[bool]:
+        wanted = sorted(set(hosts))
+        names: list[sa.BindParameter[Any]] = [bound_text(host) for host in wanted]
+        if self.url.get_backend_name() == "sqlite":  # there no blob and no number equals a text
+            names += [sa.literal(host.encode()) for host in wanted]
+            names += [sa.literal(int(host)) for host in wanted if _WHOLE_NUMBER.fullmatch(host)]
+        return column.in_(names)
 
     def _by_host(
         self, start: Instant, end: Instant, *columns: sa.ColumnElement[Any]
@@ -317,7 +370,7 @@ class ProcessSource(Database):
         # Grouped by bytes, because a case-insensitive collation would merge "web" with "WEB".
         return (
             sa.select(sa.func.min(host), *columns)
-            .where(*self._in_range(_seconds(start), _seconds(end)), host.is_not(None))
+            .where(*self._in_range(seconds_of(start), seconds_of(end)), host.is_not(None))
             .group_by(sa.cast(host, sa.LargeBinary))
         )
 
@@ -331,27 +384,11 @@ class ProcessSource(Database):
         return query.where(*self._in_range(first, last))
 
 
-def _local_bounds(first: float, last: float, zone: ZoneInfo) -> tuple[dt.datetime, dt.datetime]:
-    """Two naive local times, with all of ``[first, last)`` between them.
+def _of_these(rows: pa.Table, hosts: Sequence[str] | None) -> pa.Table:
+    """The rows of exactly these hosts; of all hosts if None.
 
-    Local clocks jump and repeat, so the range is widened by the smallest and the largest offset
-    from UTC in force around the range.
+    Under a case-insensitive collation, a query also selects similar host names.
     """
-    hours = range(int(first) - 86_400, int(last) + 2 * 86_400, 3_600)
-    offsets = {dt.datetime.fromtimestamp(hour, zone).utcoffset() for hour in hours}
-    known = [offset for offset in offsets if offset is not None]
-    low = dt.datetime.fromtimestamp(first, dt.UTC) + min(known)
-    high = dt.datetime.fromtimestamp(last, dt.UTC) + max(known)
-    return (
-        low.replace(tzinfo=None, microsecond=0),
-        high.replace(tzinfo=None, microsecond=0) + dt.timedelta(seconds=1),
-    )
-
-
-def _seconds(instant: Instant) -> float:
-    return epoch(instant) if isinstance(instant, dt.datetime) else float(instant)
-
-
-def _number(seconds: float) -> int | float:
-    """Whole seconds as an integer, so that an integer column is compared with an integer."""
-    return int(seconds) if seconds == int(seconds) else seconds
+    if hosts is None or set(pc.unique(rows.column("host")).to_pylist()) <= set(hosts):
+        return rows
+    return rows.filter(pc.is_in(rows.column("host"), pa.array(hosts, pa.string())))

@@ -1,13 +1,14 @@
 """The collectors' tables as the settings describe them: names of tables and columns, the rss unit.
 
-Values only, so that the settings load without a database driver. No query belongs here.
+Values, and how they are written as text, so that the settings load without a database driver. No
+query belongs here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 RssUnit = Literal["bytes", "KiB"]
@@ -18,6 +19,8 @@ COLUMNS = (
 )
 TEXT_COLUMNS = ("host", "username", "comm")
 OPTIONAL_COLUMNS = frozenset({"etimes"})
+# It only narrows a scan and is never read.
+LOCAL_TIME = "snapshot_datetime"
 
 # The kernel's own count: one row per host and snapshot. These names cannot be configured.
 MACHINE_COLUMNS = (
@@ -60,3 +63,48 @@ class SourceTable:
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""
         return self.columns.get(column, column)
+
+
+def column_pairs(value: Any) -> Any:
+    """The columns with other names in a text such as ``comm=command,rss=resident``.
+
+    Raises:
+        ValueError: the text is not written so; the message says what to write.
+    """
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
+    if any("=" not in pair for pair in pairs):
+        raise ValueError("write column=your_name, separated by commas, such as comm=command")
+    return {k.strip(): v.strip() for k, v in (pair.split("=", 1) for pair in pairs)}
+
+
+def known_columns(columns: dict[str, str]) -> dict[str, str]:
+    """The columns, if the table has all of them and each has a name.
+
+    Raises:
+        ValueError: one is not; the message names it and the columns that there are.
+    """
+    known = {*COLUMNS, "snapshot_datetime"}
+    if unknown := sorted(set(columns) - known):
+        raise ValueError(
+            f"no column {', '.join(unknown)}; the columns are {', '.join(sorted(known))}"
+        )
+    if empty := sorted(column for column, physical in columns.items() if not physical):
+        raise ValueError(f"no name given for {', '.join(empty)}")
+    return columns
+
+
+def zone_name(name: str) -> str:
+    """The name, if there is a time zone of this name.
+
+    Raises:
+        ValueError: there is none; the message says what to write.
+    """
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            f"there is no time zone {name!r}; write, for example, Europe/Berlin"
+        ) from None
+    return name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 from snapshot_assets.domain.hosts import file_name
 from snapshot_assets.domain.measures import Resolution
@@ -41,6 +42,15 @@ class Retention:
     frames: int = 90 * DAY_SECONDS
     hours: int = 180 * DAY_SECONDS
     days: int = 366 * DAY_SECONDS
+
+    @classmethod
+    def of_days(cls, documents: float, frames: float, hours: float, days: float) -> Self:
+        """The retention in days; a coarser form is kept at least as long as a finer one."""
+        kept, longest = [], 0
+        for form in (documents, frames, hours, days):
+            longest = max(longest, round(form * DAY_SECONDS))
+            kept.append(longest)
+        return cls(*kept)
 
     @property
     def longest(self) -> int:

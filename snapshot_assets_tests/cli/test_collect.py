@@ -66,7 +66,7 @@ def stamps(source: ProcessSource, table: str = "processes") -> list[int]:
         return [int(epoch) for epoch in connection.scalars(sa.text(query))]
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_with_every_snapshot_written(
     mariadb: MariaDB, tmp_path: Path, signum: signal.Signals
 ) -> None:
@@ -78,6 +78,19 @@ def test_a_signal_ends_it_with_every_snapshot_written(
     with ProcessSource(mariadb.url()) as source:
         assert stamps(source) == stamps(source, "machines") == taken
         assert source.read_sql(0, 4e9).groupby("snapshot_time_epoch").size().min() > 3
+
+
+def test_it_goes_on_after_a_hang_up_if_nohup_started_it(mariadb: MariaDB, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the child inherits that
+    try:
+        with running(tmp_path, mariadb.url()) as collector:
+            collector.says("processes of me")
+            collector.process.send_signal(signal.SIGHUP)
+            seen = collector.output.read_text().count("processes of me")
+            collector.says("processes of me", seen + 2)
+            collector.end(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_it_goes_on_while_the_server_is_away_and_writes_everything_later(

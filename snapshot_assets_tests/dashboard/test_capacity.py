@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshot_assets.dashboard.capacity import Capacities, Capacity, parse
+from snapshot_assets.dashboard.capacity import Capacities
+from snapshot_assets.domain.capacity import Capacity, parse
 
 
 class Time:
@@ -74,10 +75,13 @@ def test_a_wrong_file_is_reported_and_the_last_good_one_stays(
 def test_a_missing_file_is_reported_until_it_is_there(tmp_path: Path) -> None:
     file, time = tmp_path / "capacity.csv", Time()
     found = Capacities(file, time)
-    assert found.problem == "capacity.csv cannot be read: No such file or directory"
+    missing = (
+        "capacity.csv cannot be read: No such file or directory; make it, or remove the setting"
+    )
+    assert found.problem == missing
     file.write_bytes(b"host,cores,memory_gb\n\xff,1,1\n")
     time.now += 2
-    assert found.problem == "capacity.csv cannot be read: it is not UTF-8"
+    assert found.problem == "capacity.csv cannot be read: it is not UTF-8; save it as UTF-8"
     file.write_text("host,cores,memory_gb\n")
     time.now += 2
     assert found.problem is None
@@ -85,9 +89,16 @@ def test_a_missing_file_is_reported_until_it_is_there(tmp_path: Path) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_reported(text: str) -> None:
-    reported = "capacity.csv, line 1"
-    try:
-        parse(f"host,cores,memory_gb\n{text}", "capacity.csv")
-    except ValueError as error:
-        reported = str(error)
-    assert reported.startswith("capacity.csv, line ")
+    for whole in (text, f"host,cores,memory_gb\n{text}"):
+        reported = "capacity.csv, line 1"
+        try:
+            parse(whole, "capacity.csv")
+        except ValueError as error:
+            reported = str(error)
+        assert reported.startswith("capacity.csv, line ")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them_and_a_quoted_name_may_hold_anything(end: str) -> None:
+    lines = ["host,cores,memory_gb", '"a\x0b\u2028b",1,2', '"c,""d",,', ""]
+    assert parse(end.join(lines), "c") == {"a\x0b\u2028b": Capacity(1, 2), 'c,"d': Capacity()}

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshot_assets.dashboard.capacity import Capacity
 from snapshot_assets.dashboard.colours import Look
 from snapshot_assets.dashboard.figures import (
     axis_time,
@@ -31,6 +30,7 @@ from snapshot_assets.dashboard.queries.coverage import Coverage
 from snapshot_assets.dashboard.queries.grid import Grid
 from snapshot_assets.dashboard.queries.overview import HostUse
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.capacity import Capacity
 from snapshot_assets.domain.summary import OTHER
 
 START = int(dt.datetime(2026, 11, 20, tzinfo=dt.UTC).timestamp())

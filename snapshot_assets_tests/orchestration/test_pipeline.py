@@ -33,7 +33,7 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
     result = pipeline.settle(hosts)
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations())
-    assert len(result.get_asset_check_evaluations()) == 6
+    assert len(result.get_asset_check_evaluations()) == 7
 
     everything = pipeline.source.read_sql(0, 2e9)
     recorded = metadata(result, "five_minute_aggregates")

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from snapshot_assets.domain.accounting import account
@@ -17,7 +16,7 @@ from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import SourceOutageError, StoreOutageError
 from snapshot_assets.pipeline.live import LiveReport
 from snapshot_assets.pipeline.redis_writer import RedisWriter
-from snapshot_assets.source.query import ProcessSource, SourceTable
+from snapshot_assets.source.query import ProcessSource, Reading, SourceTable
 from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.support.field_table import (
     DAY,
@@ -44,11 +43,11 @@ class RememberingSource(ProcessSource):
         self.reads: list[tuple[float, float, list[str] | None]] = []
         self.fail_at: Callable[[float], bool] = lambda _: False
 
-    def read_sql(self, start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
+    def read(self, start: Any, end: Any, hosts: Any = None) -> Reading:
         if self.fail_at(start):
             raise SourceOutageError("gone")
         self.reads.append((start, end, hosts))
-        return super().read_sql(start, end, hosts)
+        return super().read(start, end, hosts)
 
 
 class LiveTicks:
@@ -244,6 +243,62 @@ def test_a_defect_is_blamed_on_its_host_and_heals(site: LiveTicks) -> None:
     report = site.tick(NOON + 7200)
     assert not report.defects
     assert site.documents() == site.expected(MIDNIGHT - 3600, NOON + 7200)
+
+
+def test_values_that_cannot_be_read_concern_their_host_alone(site: LiveTicks) -> None:
+    """Rows without a host, and a host that is no text, are counted. Nothing is read twice."""
+    hosts = ("alice", "bob", "carol", "dave")
+    for host in hosts:
+        add(site, *until(host, MIDNIGHT, NOON))
+    site.tick(NOON - 1200)
+    execute(
+        site.source,
+        "ALTER TABLE processes MODIFY host VARBINARY(20), MODIFY cputimes VARCHAR(20), "
+        "MODIFY etimes VARCHAR(20), MODIFY username VARBINARY(50)",
+    )
+    recent = {"t": NOON - 900}
+    where = "AND snapshot_time_epoch > :t"
+    for change in (
+        f"cputimes = SEC_TO_TIME(cputimes) WHERE host = 'bob' {where}",
+        f"username = X'ff' WHERE host = 'carol' {where}",
+        f"etimes = '' WHERE host = 'dave' {where}",
+    ):
+        execute(site.source, f"UPDATE processes SET {change}", **recent)
+    for host in ("NULL", "X'ff'"):
+        execute(
+            site.source,
+            "INSERT INTO processes (host, pid, username, comm, cputimes, rss, snapshot_time_epoch) "
+            f"VALUES ({host}, 1, 'u', 'c', '1', 1, {NOON - 60})",
+        )
+    report = site.tick(NOON)
+    assert len(site.source.reads) == 1
+    assert set(report.defects) == {"bob", "carol"}
+    assert "cputimes of bob" in str(report.defects["bob"])
+    assert "no number, '" in str(report.defects["bob"])
+    assert "username of carol" in str(report.defects["carol"])
+    assert "carol" not in str(report.defects["bob"])
+    assert report.rows_without_host == 2
+    assert any(remark.startswith("etimes of dave: ") for remark in report.remarks)
+    assert set(site.documents()[bucket_iso(NOON - 300)]) == {"alice", "dave"}
+
+    execute(site.source, "UPDATE processes SET cputimes = 40 WHERE cputimes LIKE '%:%'")
+    report = site.tick(NOON + 60)
+    assert set(report.defects) == {"carol"}
+    assert set(site.documents()[bucket_iso(NOON - 300)]) == {"alice", "bob", "dave"}
+
+
+def test_times_of_32_bits_leave_out_their_host(site: LiveTicks) -> None:
+    for host in ("alice", "bob"):
+        add(site, *until(host, MIDNIGHT, NOON))
+    execute(
+        site.source,
+        "UPDATE processes SET snapshot_time_epoch = CAST(snapshot_time_epoch / 128 AS INT) * 128 "
+        "WHERE host = 'bob'",
+    )
+    report = site.tick(NOON)
+    assert set(report.defects) == {"bob"}
+    assert "snapshots merge" in str(report.defects["bob"])
+    assert {host for bucket in site.documents().values() for host in bucket} == {"alice"}
 
 
 def test_ticks_in_any_rhythm_end_with_the_same_documents(site: LiveTicks) -> None:

@@ -23,7 +23,7 @@ from snapshot_assets.pipeline.settle import (
     publish,
     settle,
 )
-from snapshot_assets.source.query import ProcessSource, SourceTable
+from snapshot_assets.source.query import ProcessSource, Reading, SourceTable
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets.timing import Timer
 from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, load, row
@@ -44,14 +44,14 @@ class Source(ProcessSource):
         self.unreadable: set[str] = set()
         self.fail: Callable[[Sequence[str]], bool] = lambda _: False
 
-    def read_sql(self, start: Any, end: Any, hosts: Any = None) -> pd.DataFrame:
+    def read(self, start: Any, end: Any, hosts: Any = None) -> Reading:
         day = dt.datetime.fromtimestamp(start + 43_200, dt.UTC).date()
         self.reads.append((day, list(hosts)))
         if self.unreadable & set(hosts):
             raise SourceError(f"the rows of {', '.join(self.unreadable)} cannot be read")
         if self.fail(hosts):
             raise SourceOutageError("gone")
-        return super().read_sql(start, end, hosts)
+        return super().read(start, end, hosts)
 
 
 class Settling:

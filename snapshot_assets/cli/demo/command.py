@@ -172,7 +172,7 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
             f"{PREFIX}KEY_PREFIX": prefix,
             f"{PREFIX}LAKE": str(folder / "lake"),
             f"{PREFIX}START_DATE": first.isoformat(),
-            f"{PREFIX}DASHBOARD_CAPACITY": str(folder / "capacity.csv"),
+            f"{PREFIX}CAPACITY": str(folder / "capacity.csv"),
             # The default of five minutes is too long for a demo.
             f"{PREFIX}LIVE_CRON": "* * * * *",
             "DAGSTER_HOME": str(folder / "dagster"),

@@ -31,6 +31,7 @@ class AsyncRedisBase:
         self.target = target
         self.patience = patience
         self._client_options = client_options
+        self._secrets = target.secrets_with(client_options)
         self._client: redis.asyncio.Redis | RedisCluster | None = None
 
     @property
@@ -63,5 +64,5 @@ class AsyncRedisBase:
 
     async def exchange(self, batch: Batch) -> list[Any]:
         """As :meth:`RedisBase.exchange`."""
-        with explained(self.address):
+        with explained(self.address, self._secrets):
             return await exchange_async(self.client, batch, self.patience)

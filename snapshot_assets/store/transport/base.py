@@ -95,6 +95,10 @@ class RedisBase:
         return f"{type(self).__name__}({self.address!r})"
 
     @property
+    def _secrets(self) -> frozenset[str]:
+        return self.target.secrets_with(self._client_options)
+
+    @property
     def client(self) -> redis.Redis | RedisCluster:
         """redis-py's client, made on first use, because a cluster's client connects at once."""
         with self._opening:
@@ -124,7 +128,7 @@ class RedisBase:
             StoreOutageError: the server does not answer, even after retries.
             StoreError: the server rejects the connection.
         """
-        with explained(self.address):
+        with explained(self.address, self._secrets):
             return exchange(self.client, batch, self.patience)
 
     def execute(self, commands: Sequence[Command]) -> list[Any]:
@@ -140,7 +144,7 @@ class RedisBase:
         if not commands:
             return []
         answers = self.exchange(Batch.of(commands))
-        with explained(self.address):
+        with explained(self.address, self._secrets):
             for command, answer in zip(commands, answers, strict=True):
                 if isinstance(answer, errors.ResponseError):
                     raise refusal(answer, str(command[0]), _keys_of(command))
@@ -156,7 +160,7 @@ class RedisBase:
         # In a cluster, the node of any key can answer.
         (answer,) = self.exchange(Batch(pack(_PING), 1, lambda: [("", _PING)]))
         if isinstance(answer, errors.ResponseError):
-            with explained(self.address):
+            with explained(self.address, self._secrets):
                 raise answer
 
     def memory(self) -> Memory:
@@ -166,7 +170,7 @@ class RedisBase:
             StoreOutageError: the server does not answer.
             StoreError: the server rejects the command.
         """
-        with explained(self.address):
+        with explained(self.address, self._secrets):
             nodes = [
                 {**self._info("memory", node), **self._info("stats", node)}
                 for node in self._nodes()
@@ -184,7 +188,7 @@ class RedisBase:
         Raises:
             StoreOutageError, StoreError: as :meth:`memory`.
         """
-        with explained(self.address):
+        with explained(self.address, self._secrets):
             found = self._info("server", self._nodes()[0])
         return str(found.get("valkey_version") or found.get("redis_version", "unknown"))
 

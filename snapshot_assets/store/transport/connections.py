@@ -6,8 +6,9 @@ redis-py's own retries. Commands must stay out.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,19 +26,19 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from snapshot_assets.errors import SettingsError
 from snapshot_assets.store.transport.deadline import deadline
+from snapshot_assets.urls import SplitUrl, UnreadableUrlError, secrets_of, split_url, unreadable
 
 Kind = Literal["server", "sentinel", "cluster"]
 
-_MANY = re.compile(
-    r"redis(?P<tls>s?)\+(?P<kind>sentinel|cluster)://(?:(?P<user>[^@/?]*)@)?(?P<nodes>[^/?]+)"
-    r"(?:/(?P<path>[^?]*))?(?P<query>\?.*)?"
-)
+_MANY = {f"redis{tls}+{kind}": (kind, tls) for kind in ("sentinel", "cluster") for tls in ("", "s")}
 _DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
-_URL_HINT = (
-    "SNAPSHOT_REDIS_URL looks like redis://user:password@host:6379/0, rediss:// (TLS), "
-    "unix:///path, redis+sentinel://host:26379,host:26379/service/0 or "
-    "redis+cluster://host:6379,host:6379"
+_SETTING = "SNAPSHOT_REDIS_URL"
+_EXAMPLE = (
+    "redis://user:password@host:6379/0, rediss:// (TLS), unix:///path, "
+    "redis+sentinel://host:26379,host:26379/service/0 or redis+cluster://host:6379,host:6379"
 )
+# What redis-py takes after the question mark.
+_OPTIONS = frozenset(inspect.signature(redis.Redis.__init__).parameters) - {"self"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,14 @@ class Target:
         nodes: addresses of the server, of the Sentinels, or of some nodes of the cluster.
         service: the Sentinels' name for the primary and its replicas.
         options: arguments of redis-py's connections: user, password, database, TLS.
+        secrets: the passwords in the URL.
     """
 
     kind: Kind
     nodes: tuple[tuple[str, int], ...]
     service: str = ""
     options: dict[str, Any] = field(default_factory=dict, repr=False)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
     def chosen(cls, host: str, port: int, db: int, url: str | None) -> Target:
@@ -102,34 +105,59 @@ class Target:
         """Read a URL.
 
         Raises:
-            SettingsError: the URL has none of the forms that the message lists.
+            SettingsError: the URL has none of the forms that the message lists, or its password is
+                not escaped so that it could be read in two ways.
         """
-        many = _MANY.fullmatch(url)
         try:
-            if many is None:
-                options = dict(parse_url(url))
-                node = (options.pop("host", "localhost"), int(options.pop("port", 6379)))
-                return cls("server", (node,), "", _with_tls(options))
-            return cls._of_many(many)
-        except ValueError as error:
-            raise SettingsError(f"{_URL_HINT} ({error})") from None
+            split = split_url(url, _SETTING, _EXAMPLE)
+            try:
+                if split.scheme in _MANY:
+                    return cls._of_many(split, secrets_of(url))
+                return cls._of_one(url, split)
+            except UnreadableUrlError:
+                raise
+            except (ValueError, TypeError):  # its text may hold a piece of the password
+                raise unreadable(url, _SETTING, _EXAMPLE) from None
+        except UnreadableUrlError as error:
+            raise SettingsError(str(error)) from None
 
     @classmethod
-    def _of_many(cls, many: re.Match[str]) -> Target:
-        kind: Kind = "sentinel" if many["kind"] == "sentinel" else "cluster"
-        nodes = tuple(_node(text, _DEFAULT_PORTS[kind]) for text in many["nodes"].split(","))
-        service, _, db = (many["path"] or "").partition("/")
+    def _of_one(cls, url: str, split: SplitUrl) -> Target:
+        options = dict(parse_url(url))
+        plain = parse_url(url.removesuffix(split.query))  # a password may also be an option
+        if not split.agrees(plain.get("username"), plain.get("password")):
+            raise unreadable(url, _SETTING, _EXAMPLE)
+        node = (options.pop("host", "localhost"), int(options.pop("port", 6379)))
+        return cls("server", (node,), "", _checked(options), secrets_of(url))
+
+    @classmethod
+    def _of_many(cls, split: SplitUrl, secrets: frozenset[str]) -> Target:
+        name, tls = _MANY[split.scheme]
+        kind: Kind = "sentinel" if name == "sentinel" else "cluster"
+        nodes = tuple(_node(text, _DEFAULT_PORTS[kind]) for text in split.hosts.split(","))
+        service, _, db = split.path.removeprefix("/").partition("/")
         if kind == "sentinel" and not service:
-            raise ValueError("the service's name is missing after the Sentinels")
+            raise UnreadableUrlError(
+                f"{_SETTING}: the service's name is missing after the Sentinels; the URL looks "
+                f"like {_EXAMPLE}"
+            )
         if kind == "cluster" and service not in ("", "0"):
-            raise ValueError("a cluster has only database 0")
-        user = f"{many['user']}@" if many["user"] else ""
-        plain = f"redis{many['tls']}://{user}node/{db}{many['query'] or ''}"
-        options = dict(parse_url(plain))
+            raise UnreadableUrlError(
+                f"{_SETTING}: a cluster has only database 0; the URL looks like {_EXAMPLE}"
+            )
+        login = {"username": split.username, "password": split.password}
+        options = dict(parse_url(f"redis{tls}://node/{db}{split.query}"))
+        options |= {name: value for name, value in login.items() if value}
         del options["host"]
         if kind == "cluster":
             options.pop("db", None)
-        return cls(kind, nodes, service if kind == "sentinel" else "", _with_tls(options))
+        chosen = service if kind == "sentinel" else ""
+        return cls(kind, nodes, chosen, _checked(options), secrets)
+
+    def secrets_with(self, client_options: Mapping[str, Any]) -> frozenset[str]:
+        """The passwords of the URL, and the one among further options of a client."""
+        given = client_options.get("password")
+        return self.secrets | ({str(given)} if given else set())
 
     @property
     def address(self) -> str:
@@ -240,13 +268,22 @@ def _greeted(patience: Patience) -> dict[str, Any]:
     return {"redis_connect_func": greet}
 
 
-def _with_tls(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a parsed URL, renamed to the arguments of redis-py's clients."""
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a parsed URL, renamed to the arguments of redis-py's clients.
+
+    Raises:
+        UnreadableUrlError: redis-py knows no such option.
+    """
     kind = options.pop("connection_class", None)
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
     if kind is not None and issubclass(kind, SSLConnection):
         options["ssl"] = True
+    for name in options.keys() - _OPTIONS:
+        # The name itself may be a piece of a password with a question mark.
+        similar = difflib.get_close_matches(name, _OPTIONS, 1)
+        hint = f"is {similar[0]} meant?" if similar else "redis-py's documentation lists them"
+        raise UnreadableUrlError(f"{_SETTING} has an option that redis-py does not know; {hint}")
     return options
 
 
@@ -255,5 +292,5 @@ def _node(text: str, default_port: int) -> tuple[str, int]:
     if not colon:
         host, port = text, str(default_port)
     if not host or not port.isdigit():
-        raise ValueError(f"not an address: {text!r}")
+        raise ValueError("not an address")
     return host.strip("[]"), int(port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from redis import exceptions as errors
@@ -10,6 +10,7 @@ from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundErr
 from redis.sentinel import MasterNotFoundError
 
 from snapshot_assets.errors import StoreError, StoreOutageError
+from snapshot_assets.urls import masked
 
 # Errors of a cluster that lacks a node or that is changing.
 _CLUSTER_DOWN = (
@@ -22,11 +23,13 @@ _CLUSTER_DOWN = (
 
 
 @contextmanager
-def explained(address: str) -> Iterator[None]:
+def explained(address: str, secrets: Collection[str] = ()) -> Iterator[None]:
     """Turn redis-py's errors into errors of this package.
 
     Args:
         address: address of the server, without user and password.
+        secrets: what must not be shown. Servers repeat the arguments of commands that they do not
+            know, and a login is a command.
 
     Raises:
         StoreOutageError: the server does not answer.
@@ -37,10 +40,12 @@ def explained(address: str) -> Iterator[None]:
     except (errors.AuthenticationError, errors.AuthorizationError) as error:
         raise StoreError(
             f"Redis at {address} rejects the user or the password; set both in "
-            f"SNAPSHOT_REDIS_URL ({error})"
+            f"SNAPSHOT_REDIS_URL ({masked(str(error), secrets)})"
         ) from None
     except errors.BusyLoadingError as error:
-        raise StoreOutageError(f"Redis at {address} is still loading its data ({error})") from None
+        raise StoreOutageError(
+            f"Redis at {address} is still loading its data ({masked(str(error), secrets)})"
+        ) from None
     except (MasterNotFoundError, AsyncMasterNotFoundError) as error:
         # redis-py's own message contains a page of object representations.
         whether = "do not all answer" if " : " in str(error) else "know no primary of that name"
@@ -51,10 +56,11 @@ def explained(address: str) -> Iterator[None]:
     except (errors.ConnectionError, errors.TimeoutError, OSError, *_CLUSTER_DOWN) as error:
         raise StoreOutageError(
             f"Redis at {address} does not answer; is it up, and is SNAPSHOT_REDIS_URL "
-            f"right? ({error})"
+            f"right? ({masked(str(error), secrets)})"
         ) from None
     except errors.RedisError as error:
-        raise StoreError(f"Redis at {address} rejects the request: {_hint(error)}") from None
+        reason = masked(_hint(error), secrets)
+        raise StoreError(f"Redis at {address} rejects the request: {reason}") from None
 
 
 def refusal(error: errors.ResponseError, command: str, key: str) -> errors.ResponseError:

@@ -1,13 +1,14 @@
 """What is wrong with tables that people really have: faults, to be put into histories together.
 
-A fault changes the machines or the passes before a history is sampled, or the rows afterwards.
+A fault changes the machines or the passes before a history is sampled, or the rows afterwards. How
+they are put together is in :mod:`snapshot_assets_tests.support.domain.recipes`.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from snapshot_assets_tests.support.domain.histories import (
@@ -16,9 +17,6 @@ from snapshot_assets_tests.support.domain.histories import (
     History,
     Process,
     Sample,
-    machine,
-    passes,
-    sample,
 )
 from snapshot_assets_tests.support.domain.process_rows import GB
 
@@ -57,31 +55,6 @@ def fault(
         return change
 
     return register
-
-
-def faulty_history(
-    seed: int, cadence: float, faults: Iterable[str], seconds: float, hosts: int = 1
-) -> History:
-    """A generated history with these faults, the same for the same arguments."""
-    rng = random.Random(f"{seed} {cadence}")
-    names = ["alice", "größe|01", "bob"][:hosts]
-    jitter = rng.choice([0.0, 0.0, 0.05, 0.3])
-    history = History(
-        machines=[machine(rng, name, START, seconds, cadence) for name in names],
-        passes={name: passes(rng, START, seconds, cadence, jitter) for name in names},
-    )
-    whole = rng.random() < 0.5
-    chosen = [name for name in FAULTS if name in set(faults)]  # always in the same order
-    chosen = [name for name in chosen if cadence >= FAULTS[name].shortest]
-    history.misstated = any(FAULTS[name].misstates for name in chosen)
-    for name in chosen:
-        if not FAULTS[name].sampled:
-            FAULTS[name].change(history, random.Random(f"{seed} {name}"))
-    sample(history, whole)
-    for name in chosen:
-        if FAULTS[name].sampled:
-            FAULTS[name].change(history, random.Random(f"{seed} {name}"))
-    return history
 
 
 # --- machines and passes ----------------------------------------------------------------------
@@ -246,7 +219,7 @@ def childrens_time(history: History, rng: random.Random) -> None:
     for each in history.machines:
         shell = rng.choice([p for p in each.processes if p.died == WHENEVER])
         for _ in range(3):
-            moment, size = rng.choice(history.passes[each.host]).time, rng.choice([50, 10**9])
+            moment, size = rng.choice(history.passes[each.host]).time, rng.choice([50, 5_000, 10**9])
             for row in history.samples:
                 if row.process is shell and row.taken.time >= moment:
                     row.cputimes += size
@@ -258,15 +231,17 @@ def threads_end(history: History, rng: random.Random) -> None:
     for each in history.machines:
         busy = rng.choice([p for p in each.processes if p.died == WHENEVER])
         moment = rng.choice(history.passes[each.host]).time
+        lost = min(busy.used(busy.born, moment) / 2, 200)
         for row in history.samples:
             if row.process is busy and row.taken.time >= moment:
-                row.cputimes = max(row.cputimes - 200, row.cputimes * 0.3)
+                row.cputimes -= lost
 
 
 @fault()
 def counter_jumps(history: History, rng: random.Random) -> None:
     """Single totals are 2⁶⁴ ticks."""
-    for each in _some(history, rng, 0.001):
+    history.damaged += (jumped := _some(history, rng, 0.001))
+    for each in jumped:
         each.cputimes = 184467440737.09
 
 
@@ -311,15 +286,17 @@ def impossible_ages(history: History, rng: random.Random) -> None:
 
 @fault()
 def missing_rows(history: History, rng: random.Random) -> None:
-    """One row in a hundred is missing."""
-    gone = {id(each) for each in _some(history, rng, 0.01)}
+    """One row in 250 is missing."""
+    history.damaged += (missing := _some(history, rng, 0.004))
+    gone = {id(each) for each in missing}
     history.samples = [each for each in history.samples if id(each) not in gone]
 
 
 @fault()
 def unusable_rows(history: History, rng: random.Random) -> None:
     """Three rows in a thousand lack what is needed."""
-    for each in _some(history, rng, 0.003):
+    history.damaged += (unusable := _some(history, rng, 0.003))
+    for each in unusable:
         name = rng.choice(["cputimes", "rss", "host", "pid", "username", "snapshot_time_epoch"])
         if name in ("host", "username"):
             setattr(each, name, None)
@@ -352,8 +329,3 @@ def excluded_users(history: History, rng: random.Random) -> None:
 def idle_memory_dropped(history: History, rng: random.Random) -> None:
     """The memory of idle processes is left out."""
     history.rules = replace(history.rules, drop_idle_memory=True)
-
-
-def shuffled(history: History, rng: random.Random) -> None:
-    """The table has no order."""
-    rng.shuffle(history.samples)

@@ -106,6 +106,7 @@ class History:
         row_delay: seconds between the stamps of two rows of a pass.
         ages_known: whether ``etimes`` says how old a process is; if not, nothing is known of a
             process before its first row.
+        damaged: rows that are gone, or as good as gone.
         misstated: whether a process misstates its own total below what the machine could do.
     """
 
@@ -115,6 +116,7 @@ class History:
     rules: AccountingRules = field(default_factory=AccountingRules)
     row_delay: float = 0.0
     ages_known: bool = True
+    damaged: list[Sample] = field(default_factory=list)
     misstated: bool = False
 
     @property
@@ -149,11 +151,12 @@ class History:
         stamps = [taken.stamp for passes in self.passes.values() for taken in passes]
         return Window.around(min(stamps), max(stamps) + 600)
 
-    def truth(self, host: str) -> float:
-        """The core-seconds of a host that its snapshots could show.
+    def truth(self, host: str) -> tuple[float, float]:
+        """The core-seconds that a host's snapshots have to show, and those that they could show.
 
-        That is what each process used in covered time until the last pass that met it; from its
-        first one only if ages are not known, and from its ``min_cputimes`` on if it was hidden.
+        They have to show what each process used in covered time until the last pass that met it;
+        from its first one only if ages are not known, and from its ``min_cputimes`` on if it was
+        hidden. They could show all that was used in covered time.
         """
         machine = next(m for m in self.machines if m.host == host)
         covered = [
@@ -161,13 +164,27 @@ class History:
             for one, two in itertools.pairwise(self.passes[host])
             if 0 < two.stamp - one.stamp <= self.rules.max_gap_seconds
         ]
-        return sum(
-            process.used(max(start, shown[0]), min(end, shown[1]))
-            for process in machine.processes
-            if not self.rules.excludes(process.username)
-            if (shown := self._shown(process, host)) is not None
-            for start, end in covered
-        )
+        least = most = 0.0
+        for process in machine.processes:
+            if self.rules.excludes(process.username):
+                continue
+            shown = self._shown(process, host)
+            for start, end in covered:
+                most += process.used(start, end)
+                if shown is not None:
+                    least += process.used(max(start, shown[0]), min(end, shown[1]))
+        return least, most
+
+    def damage(self, host: str) -> float:
+        """The core-seconds of a host that are lost, at most, because rows are damaged."""
+        times = [taken.time for taken in self.passes[host]]
+        lost = 0.0
+        for row in self.damaged:
+            place = times.index(row.taken.time) if row.taken in self.passes[host] else None
+            if place is not None:
+                start, end = times[max(place - 1, 0)], times[min(place + 1, len(times) - 1)]
+                lost += row.process.used(start, end)
+        return lost
 
     def _shown(self, process: Process, host: str) -> tuple[float, float] | None:
         theta = self.rules.min_cputimes

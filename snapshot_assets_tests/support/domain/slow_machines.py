@@ -1,9 +1,10 @@
 """Rule 12 of the contract's accounting, slow and obvious: the kernel's own count, and ``cores``.
 
 Where the contract says nothing of NULLs in the table ``machines``, this holds: a value that is
-NULL, negative or infinite is not known, and 0 is not a number of cores; a row without a known host,
-time or ``cpu_seconds`` is left out; of rows equal in host and time the one with the largest values
-stays; an unknown ``boot_epoch`` is no reboot; the last span in a bucket says what the machine has.
+NULL, negative or infinite is not known, and 0 is not a number of cores; a row without a known host
+or time is left out; of rows equal in host and time the one with the largest values stays; a row
+without ``cpu_seconds`` neither ends nor begins a span; an unknown ``boot_epoch`` is no reboot; the
+last span in a bucket says what the machine has.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from snapshot_assets.domain.rules import AccountingRules
 
 BUCKET = 300
 UNKNOWN_CORES = 1024
-OTHERS = ("cores", "memory_bytes", "memory_used_bytes", "boot_epoch")
+MEASURES = ("cpu_seconds", "cores", "memory_bytes", "memory_used_bytes", "boot_epoch")
 
 
 def overlaps(start: Fraction, end: Fraction) -> Iterator[tuple[int, Fraction]]:
@@ -39,7 +40,7 @@ class MachineRow:
     """One row of the table ``machines``; None is not known."""
 
     time: Fraction
-    cpu_seconds: Fraction
+    cpu_seconds: Fraction | None
     cores: Fraction | None
     memory_bytes: Fraction | None
     memory_used_bytes: Fraction | None
@@ -62,10 +63,10 @@ def read_machines(table: pd.DataFrame | None) -> dict[str, list[MachineRow]]:
     """The rows of each host, ascending; one of each time."""
     found: dict[str, dict[Fraction, MachineRow]] = {}
     for record in [] if table is None else table.to_dict("records"):
-        time, cpu_seconds = _known(record["snapshot_time_epoch"]), _known(record["cpu_seconds"])
-        if pd.isna(record["host"]) or time is None or cpu_seconds is None:
+        time = _known(record["snapshot_time_epoch"])
+        if pd.isna(record["host"]) or time is None:
             continue
-        cores, *others = (_known(record[name]) for name in OTHERS)
+        cpu_seconds, cores, *others = (_known(record[name]) for name in MEASURES)
         row = MachineRow(time, cpu_seconds, cores or None, *others)
         of_host = found.setdefault(str(record["host"]), {})
         if time not in of_host or _weight(row) > _weight(of_host[time]):
@@ -111,7 +112,7 @@ def machine_use(rows: list[MachineRow], rules: AccountingRules) -> dict[int, Mac
     for one, two in itertools.pairwise(rows):
         if two.time - one.time > rules.max_gap_seconds:
             continue
-        if two.cpu_seconds < one.cpu_seconds:
+        if one.cpu_seconds is None or two.cpu_seconds is None or two.cpu_seconds < one.cpu_seconds:
             continue
         boots = [row.boot_epoch for row in (one, two) if row.boot_epoch is not None]
         if boots and max(boots) - min(boots) > 60:
