@@ -7,16 +7,16 @@ shared with the settling; docs/adr/0019 says why. What the rows add up to belong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from snapshot_assets.errors import SourceError, SourceOutageError
 from snapshot_assets.source.database import Database, bound_text
-from snapshot_assets.source.readable import readable_columns
+from snapshot_assets.source.readable import has_machines, process_columns
 from snapshot_assets.source.table import SourceTable
 
 _TEXTS = ("host", "username", "comm")
@@ -39,7 +39,6 @@ class SecondSource(Database):
     def __init__(self, url: sa.URL, table: SourceTable) -> None:
         super().__init__(url.render_as_string(hide_password=False))
         self._table = table
-        self._found: dict[str, list[str]] = {}
 
     def rows(self, hosts: Collection[str], start: float, end: float) -> pa.Table:
         """The process rows of these hosts with a stamp in ``[start, end)``.
@@ -52,8 +51,8 @@ class SecondSource(Database):
             SourceOutageError: the database does not answer.
             SourceError: wrong password, missing table or column.
         """
-        names = {column: self._table.physical(column) for column in _ROWS}
-        found = self._read(self._table.name, names, hosts, start, end)
+        names = {name: self._table.physical(name) for name in _ROWS if name in self._present}
+        found = self._read(self._table.name, names, _ROWS, hosts, start, end)
         rss = pc.multiply(found.column("rss"), float(_BYTES[self._table.rss_unit]))
         return found.set_column(found.column_names.index("rss"), "rss", rss)
 
@@ -64,57 +63,49 @@ class SecondSource(Database):
             SourceOutageError: the database does not answer.
             SourceError: the settings name a table that cannot be read.
         """
-        table = self._table.machines_name
-        try:
-            readable = self._readable(table, _MACHINES)
-        except SourceOutageError:
-            raise
-        except SourceError:
-            if self._table.machines is not None:
-                raise
+        if not self._has_machines:
             return None
-        if set(_MACHINES) - set(readable):
-            return None
-        return self._read(table, {name: name for name in _MACHINES}, hosts, start, end)
+        names = {name: name for name in _MACHINES}
+        return self._read(self._table.machines_name, names, _MACHINES, hosts, start, end)
+
+    @cached_property
+    def _present(self) -> Collection[str]:
+        return process_columns(self, self._table)
+
+    @cached_property
+    def _has_machines(self) -> bool:
+        return has_machines(self, self._table)
 
     def _read(
         self,
         table: str,
-        names: dict[str, str],
+        names: Mapping[str, str],
+        wanted: Sequence[str],
         hosts: Collection[str],
         start: float,
         end: float,
     ) -> pa.Table:
-        readable = self._readable(table, tuple(names.values()))
-        missing = [own for name, own in names.items() if own not in readable and name != "etimes"]
-        if missing:
-            raise SourceError(
-                f"table {table!r} has no column {', '.join(missing)} that its user may read; set "
-                "SNAPSHOT_SOURCE_COLUMNS, or GRANT SELECT on the column"
-            )
-        columns: dict[str, sa.ColumnClause[Any]] = {
-            name: sa.column(physical) for name, physical in names.items()
-        }
         schema, _, plain = table.rpartition(".")
-        time = columns["snapshot_time_epoch"]
+        host, time = sa.column(names["host"]), sa.column(names["snapshot_time_epoch"])
         query = (
-            sa.select(
-                *(columns[name].label(name) for name, own in names.items() if own in readable)
-            )
+            sa.select(*(sa.column(physical).label(name) for name, physical in names.items()))
             .select_from(sa.table(plain, schema=schema or None))
-            .where(columns["host"].in_([bound_text(host) for host in sorted(hosts)]))
+            .where(host.in_(self._as_stored(hosts)))
             .where(time >= _plain(start), time < _plain(end))
         )
-        rows = self._fetch(query, lambda found: _with_types(found, tuple(names)))
+        rows = self._fetch(query, lambda found: _with_types(found, wanted))
         if set(pc.unique(rows.column("host")).to_pylist()) <= set(hosts):
             return rows
         # A collation may find "WEB" where "web" was asked for.
         return rows.filter(pc.is_in(rows.column("host"), pa.array(sorted(hosts), pa.string())))
 
-    def _readable(self, table: str, columns: Sequence[str]) -> list[str]:
-        if table not in self._found:
-            self._found[table] = list(readable_columns(self, table, columns))
-        return self._found[table]
+    def _as_stored(self, hosts: Collection[str]) -> list[sa.BindParameter[Any]]:
+        """The names as values of the column; in SQLite that can be a text, bytes, or a number."""
+        names: list[sa.BindParameter[Any]] = [bound_text(host) for host in sorted(hosts)]
+        if self.url.get_backend_name() == "sqlite":
+            names += [sa.literal(host.encode()) for host in sorted(hosts)]
+            names += [sa.literal(int(host)) for host in sorted(hosts) if host.isdecimal()]
+        return names
 
 
 def _plain(seconds: float) -> int | float:

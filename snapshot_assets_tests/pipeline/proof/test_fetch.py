@@ -124,6 +124,16 @@ def test_names_can_be_bytes_of_any_kind(table: Table) -> None:
     assert sorted(found, key=str) == [None, None, "zoë"]
 
 
+def test_floats_are_read_as_precisely_as_they_are_stored(table: Table) -> None:
+    """As text, MySQL would show six digits of a FLOAT."""
+    table.run("ALTER TABLE processes DROP COLUMN cputimes")
+    table.run("ALTER TABLE processes ADD COLUMN cputimes FLOAT")
+    table.put(cputimes=1_234_567.5)
+    with table.again() as second:
+        (found,) = second.rows(["h"], MIDNIGHT, MIDNIGHT + 1).to_pylist()
+    assert found["cputimes"] == 1_234_567.5
+
+
 def test_machines_are_read_where_there_are_any(table: Table) -> None:
     with table.again() as second:
         assert second.machines(["h"], 0, 9e9) is None
