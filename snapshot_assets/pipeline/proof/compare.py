@@ -147,7 +147,7 @@ def ledger_differences(
         published[f"rows of class {name}"] = rows
         published[f"rows of class {name} in the day"] = ledger["window_rows"][name]
     for row in _of_host(recounted.ledgers, host):
-        for name in row.keys() - {"host"}:
+        for name in row.keys() - {"host", "newest_epoch"}:
             counted[name], published[name] = row[name], ledger.get(name, 0)
     pairs = {
         what: (float(published.get(what, 0)), float(counted.get(what, 0)))
@@ -158,6 +158,13 @@ def ledger_differences(
         for what, (one, other) in pairs.items()
         if abs(one - other) > max(1.0, abs(other)) * _RELATIVE
     ]
+
+
+def rows_of(recounted: Recounted, host: str) -> tuple[int, float | None]:
+    """The number of the host's rows, and the time of the newest."""
+    for row in _of_host(recounted.ledgers, host):
+        return row["rows_read"], row["newest_epoch"]
+    return 0, None
 
 
 def rejected_share(host: str, recounted: Recounted) -> float:

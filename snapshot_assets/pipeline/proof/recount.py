@@ -87,7 +87,8 @@ class Recounted:
         entries: host, bucket, username, comm, cpu_norm, rss_gb; without excluded accounts.
         classes: host, class, rows, inside (those whose stamp lies in the window). A row without a
             host has the host NULL.
-        ledgers: host and the other numbers of its ledger, named as there.
+        ledgers: host, newest_epoch (of all its rows), and the numbers of its ledger under their
+            names there.
     """
 
     buckets: pa.Table

@@ -19,6 +19,7 @@ SELECT
     *,
     coalesce((etimes < 0 OR etimes > 20 * 365.25 * 86400) AND NOT isnan(etimes), FALSE) AS odd,
     CASE WHEN etimes >= 0 AND etimes <= 20 * 365.25 * 86400 THEN etimes END AS age,
+    coalesce(t >= getvariable('window_start') AND t < getvariable('window_end'), FALSE) AS inside,
     coalesce(
         host IS NOT NULL AND username IS NOT NULL AND pid IS NOT NULL
         AND t >= 0 AND isfinite(t) AND cpu >= 0 AND isfinite(cpu) AND rss >= 0 AND isfinite(rss),
@@ -27,6 +28,18 @@ SELECT
     ((host::BIGINT * getvariable('pids') + pid) * getvariable('owners'))
         + username * getvariable('comms') + comm AS process
 FROM rows;
+
+CREATE TEMP TABLE tallies AS
+SELECT
+    host,
+    count(*) AS rows,
+    count(*) FILTER (inside) AS inside,
+    count(*) FILTER (NOT usable) AS rejected,
+    count(*) FILTER (NOT usable AND inside) AS rejected_inside,
+    count(*) FILTER (usable AND odd AND inside) AS odd_ages,
+    max(t) FILTER (NOT isnan(t)) AS newest
+FROM judged
+GROUP BY host;
 
 CREATE TEMP TABLE usable AS SELECT process, host, t, cpu, rss, age FROM judged WHERE usable;
 
@@ -339,12 +352,16 @@ WITH
             seconds * (least(taken, bucket + 300) - greatest(since, bucket)) / (taken - since), 0
         FROM others
         WHERE bucket >= getvariable('window_start') AND bucket < getvariable('window_end')
+    ),
+    totals AS (
+        SELECT
+            host, bucket, owner,
+            coalesce(sum(seconds), 0) AS seconds, coalesce(sum(byte_seconds), 0) AS byte_seconds
+        FROM pieces
+        GROUP BY host, bucket, owner
     )
-SELECT
-    host, bucket, owner, excluded,
-    coalesce(sum(seconds), 0) AS seconds, coalesce(sum(byte_seconds), 0) AS byte_seconds
-FROM pieces JOIN users ON username = owner // getvariable('comms')
-GROUP BY host, bucket, owner, excluded;
+SELECT totals.*, excluded
+FROM totals JOIN users ON username = owner // getvariable('comms');
 
 -- 7., 8. and 9. What a bucket publishes of each user and command.
 CREATE TEMP TABLE entries AS
@@ -403,37 +420,25 @@ FROM covers
 LEFT JOIN totals USING (host, bucket)
 LEFT JOIN machine_buckets USING (host, bucket);
 
--- 10. Every row read is in exactly one class; `inside` counts those with a stamp in the window.
+-- 10. Every row read is in exactly one class; `inside` counts those with a stamp in the window. What
+-- is neither rejected nor ends at a snapshot is a duplicate.
 CREATE TEMP TABLE classes AS
 WITH
-    classed AS (
-        SELECT host, t, CASE WHEN excluded THEN 'excluded' ELSE class END AS class FROM spans
-        UNION ALL
-        SELECT host, t, 'rejected' FROM judged WHERE NOT usable
-    ),
     counted AS (
         SELECT
-            host, class, count(*) AS rows,
+            host, CASE WHEN excluded THEN 'excluded' ELSE class END AS class, count(*) AS rows,
             count(*) FILTER (t >= getvariable('window_start') AND t < getvariable('window_end'))
                 AS inside
-        FROM classed
-        GROUP BY host, class
-    ),
-    every AS (
-        SELECT
-            host, count(*) AS rows,
-            count(*) FILTER (t >= getvariable('window_start') AND t < getvariable('window_end'))
-                AS inside
-        FROM rows
-        GROUP BY host
+        FROM spans
+        GROUP BY ALL
+        UNION ALL
+        SELECT host, 'rejected', rejected, rejected_inside FROM tallies
     ),
     known AS (SELECT host, sum(rows) AS rows, sum(inside) AS inside FROM counted GROUP BY host)
 SELECT * FROM counted
 UNION ALL
-SELECT
-    every.host, 'duplicate', every.rows - coalesce(known.rows, 0),
-    every.inside - coalesce(known.inside, 0)
-FROM every LEFT JOIN known ON every.host IS NOT DISTINCT FROM known.host;
+SELECT tallies.host, 'duplicate', tallies.rows - known.rows, tallies.inside - known.inside
+FROM tallies JOIN known ON tallies.host IS NOT DISTINCT FROM known.host;
 
 CREATE TEMP TABLE ledgers AS
 WITH
@@ -457,12 +462,6 @@ WITH
     ),
     cover AS (
         SELECT host, sum(covered) AS covered_seconds, count(*) AS buckets FROM covers GROUP BY host
-    ),
-    ages AS (
-        SELECT host, count(*) AS odd_ages FROM judged
-        WHERE usable AND odd
-            AND t >= getvariable('window_start') AND t < getvariable('window_end')
-        GROUP BY host
     ),
     clocks AS (
         SELECT
@@ -491,6 +490,8 @@ WITH
     )
 SELECT
     host,
+    coalesce(rows, 0) AS rows_read,
+    newest AS newest_epoch,
     coalesce(attributed_cpu_seconds, 0) AS attributed_cpu_seconds,
     coalesce(excluded_cpu_seconds, 0) AS excluded_cpu_seconds,
     coalesce(gap_cpu_seconds, 0) AS gap_cpu_seconds,
@@ -507,7 +508,7 @@ FROM hosts
 LEFT JOIN used USING (host)
 LEFT JOIN unspread USING (host)
 LEFT JOIN cover USING (host)
-LEFT JOIN ages USING (host)
+LEFT JOIN tallies USING (host)
 LEFT JOIN clocks USING (host)
 LEFT JOIN sharing USING (host)
 LEFT JOIN kernel USING (host)
