@@ -16,12 +16,13 @@ import click
 import sqlalchemy as sa
 from rich.text import Text
 
-from snapshot_assets.cli.shared import console, open_reader, open_source
+from snapshot_assets.cli.shared import console, current_settings, open_reader, open_source
 from snapshot_assets.domain.sampling import cadences, likely_rss_unit
 from snapshot_assets.domain.schemas import SchemaError
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_iso
 from snapshot_assets.errors import SnapshotAssetsError, SourceError, SourceOutageError
 from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.changed import ChangedDay, by_day, changed
 from snapshot_assets.settings import Settings
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.reading.reader import RedisReader
@@ -49,6 +50,7 @@ def doctor() -> None:
 
     Source: table, columns, indexes, cadence, silent hosts, duplicate collectors, unit of rss.
     Redis: connection, eviction policy, age of the newest bucket. Lake: whether it can be written.
+    Settled days: whether they were made with the settings of now.
     Ends with code 1 if there is an error.
     """
     settings = Settings.load()
@@ -71,6 +73,7 @@ def _all(settings: Settings) -> Iterator[Finding]:
     with open_reader(settings) as reader:
         yield from _errors_too("redis", _redis(reader))
     yield from _errors_too("lake", _lake(settings))
+    yield from _errors_too("settings", _settled_days(settings))
 
 
 def _errors_too(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -265,6 +268,30 @@ def _lake(settings: Settings) -> Iterator[Finding]:
     lake = Lake(settings.lake)
     lake.require_writable()
     yield Finding("ok", "lake", f"{settings.lake} can be written")
+
+
+def _settled_days(settings: Settings) -> Iterator[Finding]:
+    """Whether the settled days were made with the settings of now."""
+    with open_reader(settings) as reader:
+        found = by_day(changed(Lake(settings.lake), reader, current_settings(settings)))
+    for differences, days in _by_differences(found).items():
+        host_days = sum(len(one.hosts) for one in days)
+        yield Finding(
+            "warning",
+            "settled days",
+            f"{host_days:,} host-days from {days[0].day} to {days[-1].day} were made otherwise: "
+            f"{'; '.join(differences)}",
+            "snapshot-assets settle --changed",
+        )
+    if not found:
+        yield Finding("ok", "settled days", "all were made with the settings of now")
+
+
+def _by_differences(found: list[ChangedDay]) -> dict[tuple[str, ...], list[ChangedDay]]:
+    days: dict[tuple[str, ...], list[ChangedDay]] = {}
+    for one in found:
+        days.setdefault(one.differences, []).append(one)
+    return days
 
 
 def _duration(seconds: float) -> str:

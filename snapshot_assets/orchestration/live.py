@@ -72,6 +72,11 @@ def live_assets() -> list[dg.AssetsDefinition]:
                 rules=rules.live(),
                 settled_until=settled_until(files),
             )
+        if report.changes:
+            context.log.warning(
+                f"settings changed ({'; '.join(report.changes)}): everything live was published "
+                "again. The check settings_are_current shows the settled days"
+            )
         new = add_hosts(context.instance, report.hosts)
         if new:
             context.log.info(f"new hosts: {', '.join(new)}")

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from snapshot_assets.domain.fingerprint import names_text
+
 RssUnit = Literal["bytes", "KiB"]
 
 COLUMNS = (
@@ -59,6 +61,15 @@ class SourceTable:
             return self.machines
         schema, dot, _ = self.name.rpartition(".")
         return f"{schema}{dot}{_MACHINES}"
+
+    def recipe(self) -> dict[str, str]:
+        """The settings that the meaning of the rows depends on.
+
+        The database and the name of the table are not among them: a table that moves keeps its
+        numbers.
+        """
+        renamed = [f"{c}={self.physical(c)}" for c in COLUMNS if self.physical(c) != c]
+        return {"rss_unit": self.rss_unit, "source_columns": names_text(renamed)}
 
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""

@@ -31,13 +31,14 @@ from snapshot_assets.cli.demo.data import MACHINES, demo_snapshot, snapshot_time
 from snapshot_assets.cli.demo.private_redis import start_private_redis
 from snapshot_assets.cli.instance import dagster_instance
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
-from snapshot_assets.cli.settle import Stretch, settle_days
+from snapshot_assets.cli.settle import settle_runs
 from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
 from snapshot_assets.cli.ui import ui_command
 from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError, StoreError
 from snapshot_assets.orchestration.partitions import add_hosts
+from snapshot_assets.orchestration.settling import Stretch, planned
 from snapshot_assets.settings import PREFIX, Settings
 from snapshot_assets.source.collecting.loop import ticks
 from snapshot_assets.source.collecting.sampling import Sampler, sampler
@@ -119,9 +120,8 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
 
     with dagster_instance() as instance:
         names = [machine.name for machine in MACHINES]
-        add_hosts(instance, names)
         week = Stretch(first, today - dt.timedelta(days=1), tuple(names))
-        outcome = settle_days(instance, settings, [week])
+        outcome = settle_runs(instance, settings, planned(instance, [week]))
         add_hosts(instance, [this_machine])
     if outcome.failures or outcome.failed_checks:
         raise SnapshotAssetsError("\n".join((*outcome.failures, *outcome.failed_checks)))

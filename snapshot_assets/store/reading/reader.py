@@ -223,6 +223,16 @@ class RedisReader(ThreadedClient):
         """
         return run(self._plans(PresencePlans).frame_holdings(day, hosts), self.base)
 
+    def records(self, days: Sequence[int]) -> dict[int, dict[str, str]]:
+        """What made the data of each settled host, by the UTC days' starts (epoch seconds).
+
+        For the census. :func:`snapshot_assets.domain.fingerprint.record` writes a record.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_data`.
+        """
+        return run(self._plans(PresencePlans).records(days), self.base)
+
     def usage(self, host: str, buckets: range) -> Usage | None:
         """A host's usage in these buckets, from the frames, for a comparison with the documents.
 
