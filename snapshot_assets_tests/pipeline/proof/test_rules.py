@@ -26,7 +26,7 @@ from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets.pipeline.proof.recount import Recounted
 from snapshot_assets_tests.pipeline.proof.published import Table
-from snapshot_assets_tests.support.domain.faults import FAULTS, faulty_history
+from snapshot_assets_tests.support.domain.faults import FAULTS
 from snapshot_assets_tests.support.domain.process_rows import (
     GB,
     MIDNIGHT,
@@ -35,6 +35,7 @@ from snapshot_assets_tests.support.domain.process_rows import (
     kernel_rows,
     raw_rows,
 )
+from snapshot_assets_tests.support.domain.recipes import Recipe
 from snapshot_assets_tests.support.mutants import mutant
 
 T = MIDNIGHT
@@ -325,15 +326,13 @@ def edges() -> Table:
 @cache
 def tables() -> list[tuple[Table, Recounted]]:
     """Tables with all faults between them, each with its recount."""
-    made = [(edges(), edges().recounted())]
+    made = [edges()]
     for seed, cadence in ((0, 10), (1, 60), (3, 120), (4, 300), (6, 600), (8, 300)):
-        rng = random.Random(seed)
-        faults = rng.sample(sorted(FAULTS), 9)
-        seconds = max(3_600, 20 * cadence)
-        history = faulty_history(seed, cadence, faults, seconds, hosts=3)
-        table = Table(history.rows, history.kernel, history.window, history.rules)
-        made.append((table, table.recounted()))
-    return made
+        faults = tuple(random.Random(seed).sample(sorted(FAULTS), 9))
+        recipe = Recipe(seed, cadence, faults, hosts=3)
+        history = recipe.history(max(3_600, 20 * cadence))
+        made.append(Table(history.rows, history.kernel, history.window, history.rules))
+    return [(table, table.recounted()) for table in made]
 
 
 def fails() -> list[str]:
