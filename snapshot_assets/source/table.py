@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from snapshot_assets.domain.fingerprint import names_text
-
 RssUnit = Literal["bytes", "KiB"]
 
 COLUMNS = (
@@ -69,7 +67,7 @@ class SourceTable:
         numbers.
         """
         renamed = [f"{c}={self.physical(c)}" for c in COLUMNS if self.physical(c) != c]
-        return {"rss_unit": self.rss_unit, "source_columns": names_text(renamed)}
+        return {"rss_unit": self.rss_unit, "source_columns": ",".join(sorted(renamed))}
 
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""
