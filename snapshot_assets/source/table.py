@@ -6,6 +6,7 @@ query belongs here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -67,7 +68,10 @@ class SourceTable:
         numbers.
         """
         renamed = [f"{c}={self.physical(c)}" for c in COLUMNS if self.physical(c) != c]
-        return {"rss_unit": self.rss_unit, "source_columns": ",".join(sorted(renamed))}
+        return {
+            "rss_unit": self.rss_unit,
+            "source_columns": json.dumps(sorted(renamed)) if renamed else "",
+        }
 
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""
