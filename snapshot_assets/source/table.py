@@ -67,11 +67,9 @@ class SourceTable:
         The database and the name of the table are not among them: a table that moves keeps its
         numbers.
         """
-        renamed = [f"{c}={self.physical(c)}" for c in COLUMNS if self.physical(c) != c]
-        return {
-            "rss_unit": self.rss_unit,
-            "source_columns": json.dumps(sorted(renamed)) if renamed else "",
-        }
+        renamed = sorted(f"{c}={self.physical(c)}" for c in COLUMNS if self.physical(c) != c)
+        # A name may hold commas, or bytes that are no text.
+        return {"rss_unit": self.rss_unit, "source_columns": ", ".join(map(json.dumps, renamed))}
 
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""
