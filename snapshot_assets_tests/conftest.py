@@ -13,6 +13,8 @@ from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 # A slow machine is no failure: speed is measured in benchmarks/.
 hypothesis.settings.register_profile("untimed", deadline=None)
+# pytest --hypothesis-profile=thorough looks for longer
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("untimed")
 
 # Modules that take minutes, mostly waiting: they start first, so that they do not end alone.

@@ -40,7 +40,7 @@ _SHORT = {"dagster/max_runtime": "1800"}
 REVIEW_CHECKS: Final = ("newest_bucket_is_fresh", "hosts_report", "collectors_keep_pace")
 # A setting may change at any time, so this check of settled days is a review, too.
 SETTINGS_CHECK: Final = "settings_are_current"
-AUDIT_CHECKS: Final = ("redis_holds_what_it_should",)
+AUDIT_CHECKS: Final = ("redis_holds_what_it_should", "cpu_seconds_equal_source")
 
 
 def asset_jobs() -> list[Any]:
@@ -71,7 +71,8 @@ def asset_jobs() -> list[Any]:
             AUDIT_JOB,
             _checks(SNAPSHOTS, *AUDIT_CHECKS),
             tags={PATH_TAG: "review", **_SHORT},
-            description="Compare the documents in Redis with the lake. Runs every night.",
+            description="Compare the documents in Redis with the lake and the source: first the "
+            "host-days that no run has proven yet. Runs every night.",
         ),
     ]
 

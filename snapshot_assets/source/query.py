@@ -7,6 +7,7 @@ time narrows a scan. :mod:`snapshot_assets.source.collecting` writes to the tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ from snapshot_assets.source.values import text
 # The columns that queries use.
 _QUERIED = (*COLUMNS, LOCAL_TIME)
 _SAMPLE_ROWS = 1_000
+_WHOLE_NUMBER = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,9 +356,11 @@ class ProcessSource(Database):
     def _is_any(
         self, column: sa.ColumnElement[Any], hosts: Collection[str]
     ) -> sa.ColumnElement[bool]:
-        names: list[sa.BindParameter[Any]] = [bound_text(host) for host in sorted(set(hosts))]
-        if self.url.get_backend_name() == "sqlite":  # there a blob is no text of the same bytes
-            names += [sa.literal(host.encode()) for host in sorted(set(hosts))]
+        wanted = sorted(set(hosts))
+        names: list[sa.BindParameter[Any]] = [bound_text(host) for host in wanted]
+        if self.url.get_backend_name() == "sqlite":  # there no blob and no number equals a text
+            names += [sa.literal(host.encode()) for host in wanted]
+            names += [sa.literal(int(host)) for host in wanted if _WHOLE_NUMBER.fullmatch(host)]
         return column.in_(names)
 
     def _by_host(

@@ -17,7 +17,6 @@ from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets_tests.support.domain import process_rows as show
 from snapshot_assets_tests.support.domain.process_rows import (
-    AWKWARD_HOSTS,
     DAY,
     GB,
     HOUR,
@@ -30,6 +29,7 @@ from snapshot_assets_tests.support.domain.process_rows import (
     raw_rows,
     read_by,
 )
+from snapshot_assets_tests.support.domain.scenarios import AWKWARD_HOSTS
 
 # --- 8: conservation and the ledger -----------------------------------------------------------
 

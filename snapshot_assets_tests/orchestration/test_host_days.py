@@ -10,7 +10,7 @@ import pytest
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.host_day import HostDay
-from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.orchestration.assets import SNAPSHOTS
@@ -23,7 +23,7 @@ from snapshot_assets.orchestration.partitions import (
 from snapshot_assets.orchestration.resources import RedisResource, environment_resources
 from snapshot_assets.orchestration.settling import Stretch, stretches
 from snapshot_assets.pipeline.census import census
-from snapshot_assets.pipeline.proof import prove
+from snapshot_assets.pipeline.proof.prove import prove_host_days
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets_tests.support.field_table import (
     DAY,
@@ -189,8 +189,9 @@ def test_a_day_asked_for_without_a_row_in_it_is_an_empty_one(both: Pipeline) -> 
             raw, _ = lake.read(RAW_ROWS, DAY, host)
             assert len(raw) == len(MARGIN.get(host, ()))
             assert reader.get_data(host, *whole(DAY)) == {}
-            proof = prove(source, host, WINDOW, {}, RULES, len(raw))
-            assert (proof.verdict, proof.source_cpu_seconds) == ("match", 0)
+        wanted = [HostDay(DAY, host) for host in requested]
+        proofs = prove_host_days(source, lake, reader, wanted, RULES, DocumentRules(), 60)
+        assert {proof.verdict for _, proof in proofs.found} == {"match"}
         taken = census(lake, reader, DAY)
     assert (taken.expected, taken.irregularities) == (0, ())
 

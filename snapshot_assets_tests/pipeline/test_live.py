@@ -276,6 +276,7 @@ def test_values_that_cannot_be_read_concern_their_host_alone(site: LiveTicks) ->
     assert "cputimes of bob" in str(report.defects["bob"])
     assert "no number, '" in str(report.defects["bob"])
     assert "username of carol" in str(report.defects["carol"])
+    assert "carol" not in str(report.defects["bob"])
     assert report.rows_without_host == 2
     assert any(remark.startswith("etimes of dave: ") for remark in report.remarks)
     assert set(site.documents()[bucket_iso(NOON - 300)]) == {"alice", "dave"}

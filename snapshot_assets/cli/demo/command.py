@@ -5,7 +5,6 @@ This module has only the flow of the demo; the parts are the product's own comma
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import os
 import shutil
@@ -117,7 +116,6 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
         times = snapshot_times(machine, begun, now)
         tables.write(demo_snapshot(machine, epoch) for epoch in times)
     this_machine = _own_name()
-    _write_capacities(folder / "capacity.csv", this_machine)
     tables.write([sample(this_machine, now)])
 
     with dagster_instance() as instance:
@@ -172,7 +170,6 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
             f"{PREFIX}KEY_PREFIX": prefix,
             f"{PREFIX}LAKE": str(folder / "lake"),
             f"{PREFIX}START_DATE": first.isoformat(),
-            f"{PREFIX}CAPACITY": str(folder / "capacity.csv"),
             # The default of five minutes is too long for a demo.
             f"{PREFIX}LIVE_CRON": "* * * * *",
             "DAGSTER_HOME": str(folder / "dagster"),
@@ -197,16 +194,6 @@ def _remove_documents(settings: Settings, first: dt.date) -> None:
 def _own_name() -> str:
     name = socket.gethostname() or "localhost"
     return name if name not in {machine.name for machine in MACHINES} else f"{name} (this machine)"
-
-
-def _write_capacities(file: Path, this_machine: str) -> None:
-    """Write the capacity file, which sets the upper ends of the dashboard's charts."""
-    memory_gb = round(psutil.virtual_memory().total / 1e9, 1)
-    with file.open("w", newline="") as output:
-        rows = csv.writer(output)
-        rows.writerow(("host", "cores", "memory_gb"))
-        rows.writerows((m.name, m.cores, m.memory_gb) for m in MACHINES)
-        rows.writerow((this_machine, psutil.cpu_count(), memory_gb))
 
 
 # --- what it does -----------------------------------------------------------------------------

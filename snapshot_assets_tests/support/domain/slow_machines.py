@@ -1,15 +1,17 @@
 """Rule 12 of the contract's accounting, slow and obvious: the kernel's own count, and ``cores``.
 
-Where the contract says nothing of NULLs in the table ``machines``, this holds: a row without a host
-or a possible time is left out; a value that is NULL, negative or infinite is not known; of rows
-equal in host and time the one with the largest values stays; an unknown ``boot_epoch`` is no
-reboot.
+Where the contract says nothing of NULLs in the table ``machines``, this holds: a value that is
+NULL, negative or infinite is not known, and 0 is not a number of cores; a row without a known host
+or time is left out; of rows equal in host and time the one with the largest values stays; a row
+without ``cpu_seconds`` neither ends nor begins a span; an unknown ``boot_epoch`` is no reboot; the
+last span in a bucket says what the machine has.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +22,7 @@ from snapshot_assets.domain.rules import AccountingRules
 
 BUCKET = 300
 UNKNOWN_CORES = 1024
-MEASURES = ("cores", "cpu_seconds", "memory_bytes", "memory_used_bytes", "boot_epoch")
+MEASURES = ("cpu_seconds", "cores", "memory_bytes", "memory_used_bytes", "boot_epoch")
 
 
 def overlaps(start: Fraction, end: Fraction) -> Iterator[tuple[int, Fraction]]:
@@ -38,8 +40,8 @@ class MachineRow:
     """One row of the table ``machines``; None is not known."""
 
     time: Fraction
-    cores: Fraction | None
     cpu_seconds: Fraction | None
+    cores: Fraction | None
     memory_bytes: Fraction | None
     memory_used_bytes: Fraction | None
     boot_epoch: Fraction | None
@@ -64,7 +66,8 @@ def read_machines(table: pd.DataFrame | None) -> dict[str, list[MachineRow]]:
         time = _known(record["snapshot_time_epoch"])
         if pd.isna(record["host"]) or time is None:
             continue
-        row = MachineRow(time, *(_known(record[name]) for name in MEASURES))
+        cpu_seconds, cores, *others = (_known(record[name]) for name in MEASURES)
+        row = MachineRow(time, cpu_seconds, cores or None, *others)
         of_host = found.setdefault(str(record["host"]), {})
         if time not in of_host or _weight(row) > _weight(of_host[time]):
             of_host[time] = row
@@ -88,11 +91,13 @@ def cores_of(
     ``cores`` of the host's latest ``machines`` row in [t - MAX_GAP, t], else of the capacity file,
     else 1,024.
     """
-    cores = Fraction(rules.capacity_cores.get(host, UNKNOWN_CORES))
-    for row in machines.get(host, []):
-        if time - Fraction(rules.max_gap_seconds) <= row.time <= time and row.cores:
-            cores = row.cores
-    return cores
+    rows = machines.get(host, [])
+    for row in reversed(rows[: bisect_right(rows, time, key=lambda row: row.time)]):
+        if row.time < time - Fraction(rules.max_gap_seconds):
+            break
+        if row.cores:
+            return row.cores
+    return Fraction(rules.capacity_cores.get(host, UNKNOWN_CORES))
 
 
 def machine_use(rows: list[MachineRow], rules: AccountingRules) -> dict[int, MachineUse]:

@@ -96,8 +96,9 @@ def read(table: pd.DataFrame) -> list[SlowRow | Rejected]:
 def _read_row(record: dict[Any, Any]) -> SlowRow | Rejected:
     stamp = _possible(record["snapshot_time_epoch"])
     cputimes, rss = _possible(record["cputimes"]), _possible(record["rss"])
-    nameless = any(pd.isna(record[name]) for name in ("host", "pid", "username"))
-    if nameless or stamp is None or cputimes is None or rss is None:
+    nameless = pd.isna(record["host"]) or pd.isna(record["username"])
+    numberless = not math.isfinite(record["pid"])
+    if nameless or numberless or stamp is None or cputimes is None or rss is None:
         return Rejected(stamp)
     etimes = _possible(record["etimes"])
     if etimes is not None and etimes > OLDEST:
