@@ -267,10 +267,10 @@ def test_its_frames_agree_with_its_documents(loaded: Redis, reader: RedisReader)
         assert found == pytest.approx(dict(expected[measure]), abs=0.5)
 
 
-def test_the_live_path_goes_on_where_it_stopped(
+def test_the_live_path_goes_on_from_the_settled_days(
     redis_server: Redis, reader: RedisReader, source: Path
 ) -> None:
-    """The newest two buckets are lost; the rest is as old as it was."""
+    """Nobody knows with which settings version 0.1 made what is live: all of it is made again."""
     newest = ("2026-11-22T02:00:00+00:00", "2026-11-22T02:05:00+00:00")
     load(redis_server, lambda key: key.name not in newest)
     with redis_server.client() as client:
@@ -280,9 +280,12 @@ def test_the_live_path_goes_on_where_it_stopped(
         ProcessSource(f"sqlite:///{source}") as table,
         RedisWriter(port=redis_server.port, clock=lambda: NOW, retention=FOREVER) as writer,
     ):
-        report = writer.store_data(table, accounting=AccountingRules(excluded_users=("root",)))
-    # The last refresh of version 0.1 was at 02:10, and half an hour before it is published again.
-    assert report.window.start == MIDNIGHT + 2 * 86_400 + 3_600 + 40 * 60
+        rules, settled = AccountingRules(excluded_users=("root",)), MIDNIGHT + 2 * 86_400
+        report = writer.store_data(table, accounting=rules, settled_until=settled)
+        assert report.window.start == settled
+        # The next refresh publishes the half hour before the last one again.
+        report = writer.store_data(table, accounting=rules, settled_until=settled)
+        assert report.window.start == NOW - 1_800 - NOW % 300
     assert report.new_hosts == ()
     assert documents_of(redis_server) == written_documents()
     assert_frames_as_written(reader)
@@ -357,13 +360,15 @@ def test_its_dagster_home_is_opened(home: Path) -> None:
 def test_a_day_settled_again_is_the_same(
     shell: Shell, redis_server: Redis, reader: RedisReader, lake: Lake, home: Path
 ) -> None:
-    """The second day's documents and frames are lost, its partitions are materialized again."""
+    """The second day's documents and frames are lost; an earlier version made the day."""
     day = str(DAYS[1])
     load(redis_server, lambda key: day not in key.name)
     assert len(documents_of(redis_server)) < len(written_documents())
     before = {file: file.stat().st_mtime_ns for file in Path(lake.base).rglob("*.parquet")}
-    told = shell.run("settle", "--from", day, "--to", day)
+    told = shell.run("settle", "--changed", "--from", day)
+    assert f"{day}: 3 host-days: made by an earlier version" in told
     assert " checks passed" in told
+    assert "was made with the settings of now" in shell.run("settle", "--changed", "--from", day)
     assert documents_of(redis_server) == written_documents()
     assert_frames_as_written(reader)
     for dataset in (RAW_ROWS, AGGREGATES):

@@ -17,6 +17,7 @@ from snapshot_assets.settings import Settings
 from snapshot_assets.store.reading.reader import RedisReader
 
 if TYPE_CHECKING:
+    from snapshot_assets.pipeline.changed import SettingsNow
     from snapshot_assets.pipeline.redis_writer import RedisWriter
     from snapshot_assets.source.query import ProcessSource
 
@@ -41,6 +42,17 @@ def open_writer(settings: Settings) -> RedisWriter:
     from snapshot_assets.pipeline.redis_writer import RedisWriter
 
     return RedisWriter(**settings.redis())
+
+
+def current_settings(settings: Settings) -> SettingsNow:
+    """The settings that the figures of a host-day depend on.
+
+    Raises:
+        SettingsError: the capacity file is missing or has an error.
+    """
+    from snapshot_assets.pipeline.changed import SettingsNow
+
+    return SettingsNow(settings.source_table_spec(), settings.accounting(), settings.documents())
 
 
 class UtcTime(click.ParamType):

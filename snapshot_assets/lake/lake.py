@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -87,7 +87,7 @@ class Lake:
 
     def path(self, dataset: Dataset, day: dt.date, host: str) -> str:
         """The path of the file of this day and host, whether or not the file exists."""
-        return f"{self._root}/{dataset}/day={day.isoformat()}/host={file_name(host)}.parquet"
+        return f"{self._root}/{dataset}/day={day.isoformat()}/{_file_of(host)}"
 
     def shown_path(self, dataset: Dataset, day: dt.date, host: str) -> str:
         """The path without secrets, for messages."""
@@ -203,6 +203,7 @@ class Lake:
         dataset: Dataset[NoteT],
         day: dt.date,
         on_damage: Callable[[LakeError], None] | None = None,
+        without: Collection[str] = (),
     ) -> Iterator[LakeEntry[NoteT]]:
         """What the footers of a day's files say, in the order of the file names.
 
@@ -211,13 +212,15 @@ class Lake:
             day: UTC day.
             on_damage: called with the error of each file that cannot be read; such a file is left
                 out.
+            without: the files of these hosts are not opened.
 
         Raises:
             LakeError: the lake cannot be listed, or a file is damaged and there is no
                 ``on_damage``.
         """
+        left_out = {_file_of(host) for host in without}
         for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
-            if not path.endswith(".parquet"):
+            if not path.endswith(".parquet") or path.rpartition("/")[2] in left_out:
                 continue
             try:
                 entry = self._entry(dataset, path)
@@ -326,6 +329,10 @@ class Lake:
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _file_of(host: str) -> str:
+    return f"host={file_name(host)}.parquet"
 
 
 def _to_parquet(table: pd.DataFrame, host: str, note: Note) -> bytes:

@@ -74,6 +74,11 @@ def live_assets() -> list[dg.AssetsDefinition]:
                 settled_until=settled_until(files),
                 retired=retired(files),
             )
+        if report.changes:
+            context.log.warning(
+                f"settings changed ({'; '.join(report.changes)}): everything live was published "
+                "again. The check settings_are_current shows the settled days"
+            )
         new = add_hosts(context.instance, report.hosts)
         if new:
             context.log.info(f"new hosts: {', '.join(new)}")

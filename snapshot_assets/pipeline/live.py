@@ -14,6 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.fingerprint import (
+    differences,
+    live_recipe,
+    reading_recipe,
+    recipe_of_text,
+    recipe_text,
+)
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.schemas import (
@@ -58,6 +65,8 @@ class LiveReport:
         defects: the error of each host that was left out.
         remarks: what is odd about the rows that were read, one sentence each.
         rows_without_host: number of rows whose host is NULL or no text. They belong to no host.
+        changes: what differs between the settings of now and those that made the live documents so
+            far, such as ``max_gap 900 -> 600``; all of them were published again.
         coverage_now: mean coverage of the newest bucket, over the hosts that have it.
         seconds: durations by step.
     """
@@ -75,6 +84,7 @@ class LiveReport:
     defects: dict[str, SnapshotAssetsError]
     remarks: tuple[str, ...]
     rows_without_host: int
+    changes: tuple[str, ...]
     coverage_now: float
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -93,8 +103,10 @@ def refresh(
     """Publish the buckets that are new or may have changed, as ``live``.
 
     The window starts one lookback before the end of the previous refresh. The first refresh of a
-    Redis starts at the end of the settled days. Neither starts further back than the limit. A host
-    that was silent for longer, or whose rows come late, is read from its own newest snapshot on.
+    Redis starts at the end of the settled days, and so does the first refresh after a change of the
+    settings, so that live documents of two settings never stay side by side. None starts further
+    back than the limit. A host that was silent for longer, or whose rows come late, is read from
+    its own newest snapshot on.
     Settled documents stay as they are.
 
     Args:
@@ -114,18 +126,26 @@ def refresh(
     """
     rules = rules or LiveRules()
     timer = timer or Timer()
-    publisher = _Publisher(
-        source, writer, accounting or AccountingRules(), documents_rules or DocumentRules(), timer
+    accounting, documents_rules = (
+        accounting or AccountingRules(),
+        documents_rules or DocumentRules(),
+    )
+    publisher = _Publisher(source, writer, accounting, documents_rules, timer)
+    recipe = live_recipe(
+        accounting, documents_rules, reading_recipe(source.table.rss_unit, source.table.renamed)
     )
     filling = writer.begin_live()
     progress = writer.progress()
     known = {**(retired or {}), **progress.newest_epoch}
     now = writer.clock()
     oldest = now - max(rules.limit_seconds, rules.lookback_seconds)
+    resumed = min(progress.live_until or 0.0, now)
+    begin = min(max(oldest, settled_until or oldest), now - rules.lookback_seconds)
+    changes: tuple[str, ...] = ()
     if progress.live_until is not None:
-        begin = min(progress.live_until, now) - rules.lookback_seconds
-    else:
-        begin = min(max(oldest, settled_until or oldest), now - rules.lookback_seconds)
+        changes = differences(recipe_of_text(progress.live_recipe), recipe)
+        after_last = resumed - rules.lookback_seconds
+        begin = min(begin, after_last) if changes else after_last
     window = Window.around(max(begin, oldest), now)
     left_out = Window.around(begin, oldest).days() if begin < oldest - BUCKET_SECONDS else []
 
@@ -133,10 +153,10 @@ def refresh(
     returned: dict[str, float] = {}
     newer: dict[str, float] = {}
 
-    def record(published: _Published, until: float) -> _Published:
+    def record(published: _Published, until: float, made: str | None = None) -> _Published:
         # Recorded after each part, so that an interrupted refresh is continued here.
         found = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
-        writer.record_live(until, found, filling, min(progress.live_until or 0.0, now))
+        writer.record_live(until, found, filling, made, resumed)
         newer.update(found)
         return done + published
 
@@ -162,7 +182,9 @@ def refresh(
             }
             published += publisher.publish_backlog(back, window.start)
             returned |= back
-        done = record(published, min(part.end, now))
+        # The time never goes back: what was published before still is.
+        until = max(min(part.end, now), resumed)
+        done = record(published, until, recipe_text(recipe) if part.end >= window.end else None)
     allowed = publisher.accounting.max_gap_seconds + BUCKET_SECONDS
     log.info("live %s: %d hosts; %s", window, len(done.newest_epoch), timer)
     return LiveReport(
@@ -181,6 +203,7 @@ def refresh(
         defects=done.defects,
         remarks=done.remarks,
         rows_without_host=done.without_host,
+        changes=changes,
         coverage_now=done.newest_bucket[1],
         seconds=timer.seconds,
     )

@@ -42,7 +42,7 @@ def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) 
     # The day is fixed, and the test runs on any later day.
     shell.settings["SNAPSHOT_RETENTION_DAYS"] = "36500"
     first = shell.run(*SETTLE_DAY)
-    assert "6 of 7 checks passed" in first
+    assert "11 of 11 checks passed" in first
     lines = {line.split()[0]: line.split() for line in first.splitlines() if line.strip()}
     assert lines["alice"][1] == "1"
     assert lines["alice"][3:5] == ["288", "100.0%"]

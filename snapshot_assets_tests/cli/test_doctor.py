@@ -50,7 +50,7 @@ class Site:
 
     def one(self, text: str, **settings: str) -> str:
         """The fix of the one finding there is, which has this text."""
-        found = self.findings(**settings)
+        found = self.findings(1, **settings)
         assert len(found) == 1, found
         (line,) = found
         assert text in line

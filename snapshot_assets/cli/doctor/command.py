@@ -28,9 +28,10 @@ def doctor() -> None:
     """Check settings and connections; report problems and fixes.
 
     Looks at the settings, the source (table, columns, kinds, indexes, both times), each host by its
-    own clock (cadence, lateness, names, memory, what its collector hides or counts twice), Redis
-    and the lake, and goes on after a finding. Creates and changes nothing. Ends with code 3 if a
-    server does not answer, with 1 if there is any other finding, with 0 if all is well.
+    own clock (cadence, lateness, names, memory, what its collector hides or counts twice), Redis,
+    the lake, and the settings that made the settled days. Goes on after a finding. Creates and
+    changes nothing. Ends with code 3 if a server does not answer, with 1 if there is any other
+    finding, with 0 if all is well.
     """
     settings, problems = usable_settings()
     levels, outage = set(), False
@@ -56,6 +57,7 @@ def _all(settings: Settings, problems: list[str]) -> Iterator[Finding]:
     now = time()
     progress: list[Progress] = []
     yield from run_checks("settings", setting_checks(settings, problems))
+    reader = None
     with ExitStack() as stack:
         try:
             reader = stack.enter_context(open_reader(settings))
@@ -63,7 +65,8 @@ def _all(settings: Settings, problems: list[str]) -> Iterator[Finding]:
             yield Finding("error", "redis", str(error))
         else:
             yield from run_checks("redis", stores.redis_checks(reader, now, progress))
-        yield from run_checks("lake", stores.lake_checks(settings))
+        usable = reader if progress and not problems else None
+        yield from run_checks("lake", stores.lake_checks(settings, usable))
         try:
             source = stack.enter_context(open_source(settings))
         except SnapshotAssetsError as error:

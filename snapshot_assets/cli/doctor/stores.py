@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from snapshot_assets.cli.doctor.finding import Check, Finding
-from snapshot_assets.cli.shared import duration
+from snapshot_assets.cli.shared import current_settings, duration
 from snapshot_assets.domain.time import BUCKET_SECONDS
+from snapshot_assets.errors import SettingsError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.register import read_register
+from snapshot_assets.pipeline.changed import ChangedDay, by_day, changed
 from snapshot_assets.settings import Settings
 from snapshot_assets.store.reading.presence import Progress
 from snapshot_assets.store.reading.reader import RedisReader
@@ -30,9 +32,15 @@ def redis_checks(reader: RedisReader, now: float, progress: list[Progress]) -> l
     ]
 
 
-def lake_checks(settings: Settings) -> list[Check]:
-    """The checks of the lake."""
-    return [partial(_writable, settings)]
+def lake_checks(settings: Settings, reader: RedisReader | None) -> list[Check]:
+    """The checks of the lake.
+
+    Args:
+        settings: as they are.
+        reader: of the Redis; None if it does not answer, or if settings are wrong.
+    """
+    checks: list[Check] = [partial(_writable, settings)]
+    return checks if reader is None else [*checks, partial(_settled_days, settings, reader)]
 
 
 def _answers(reader: RedisReader, progress: list[Progress]) -> Iterator[Finding]:
@@ -81,3 +89,30 @@ def _writable(settings: Settings) -> Iterator[Finding]:
     lake.require_writable()
     yield Finding("ok", "lake", f"{lake.base} can be written")
     read_register(lake)
+
+
+def _settled_days(settings: Settings, reader: RedisReader) -> Iterator[Finding]:
+    """Whether the settled days were made with the settings of now."""
+    try:
+        now = current_settings(settings)
+    except SettingsError:
+        return  # the checks of the settings say so
+    found = by_day(changed(Lake(settings.lake), reader, now))
+    for differences, days in _by_differences(found).items():
+        host_days = sum(len(one.hosts) for one in days)
+        yield Finding(
+            "warning",
+            "settled days",
+            f"{host_days:,} host-days from {days[0].day} to {days[-1].day} were made otherwise: "
+            f"{'; '.join(differences)}",
+            "snapshot-assets settle --changed",
+        )
+    if not found:
+        yield Finding("ok", "settled days", "all were made with the settings of now")
+
+
+def _by_differences(found: list[ChangedDay]) -> dict[tuple[str, ...], list[ChangedDay]]:
+    days: dict[tuple[str, ...], list[ChangedDay]] = {}
+    for one in found:
+        days.setdefault(one.differences, []).append(one)
+    return days

@@ -8,7 +8,7 @@ from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.colours import Look, looks
-from snapshot_assets.dashboard.figures import printable, swatch
+from snapshot_assets.dashboard.figures import MACHINE_NAME, UNITS, printable, swatch
 from snapshot_assets.dashboard.pages.page import (
     Answer,
     Question,
@@ -16,11 +16,14 @@ from snapshot_assets.dashboard.pages.page import (
     answer_with,
     attributes,
     frame,
+    legend,
+    machine_texts,
     number,
 )
 from snapshot_assets.dashboard.queries.intervals import HostInterval
 from snapshot_assets.dashboard.queries.now import Now, right_now
 from snapshot_assets.dashboard.time.formats import age_text, format_local
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 
 NAME = "now"
@@ -58,6 +61,7 @@ def body(found: Now, question: Question, site: Site) -> list[Component]:
     by_load = sorted(found.hosts, key=lambda one: (-one.cores, one.host))
     return [
         html.H2(f"{len(found.hosts)} hosts, newest 5 minutes: {newest}"),
+        legend(("cpu", "CPU"), ("mem", "memory"), ("tick", MACHINE_NAME)),
         html.Div(
             [
                 *(
@@ -73,7 +77,10 @@ def body(found: Now, question: Question, site: Site) -> list[Component]:
 
 def _host(one: HostInterval, question: Question, site: Site, look: Mapping[str, Look]) -> Component:
     age = question.now - one.start - BUCKET_SECONDS
-    capacity = site.capacities.get(one.host)
+    meters: tuple[tuple[str, Measure, float], ...] = (
+        ("CPU", "cpu", one.cores),
+        ("Memory", "mem", one.gb),
+    )
     view = question.view
     prefix = site.options.url_prefix
     people = [
@@ -114,8 +121,17 @@ def _host(one: HostInterval, question: Question, site: Site, look: Mapping[str, 
                     ),
                 ]
             ),
-            _meter("CPU", one.cores, capacity.cores, "cores"),
-            _meter("Memory", one.gb, capacity.memory_gb, "GB"),
+            *(
+                _meter(
+                    label,
+                    used,
+                    one.machine[measure].used,
+                    site.limit(one.host, measure, one.machine[measure].capacity),
+                    UNITS[measure],
+                )
+                for label, measure, used in meters
+            ),
+            *(html.P(text, className="quiet machine-now") for text in machine_texts(one.machine)),
             html.Ul(people, className="people-now")
             if people
             else html.P("No user is above the thresholds.", className="quiet"),
@@ -125,14 +141,21 @@ def _host(one: HostInterval, question: Question, site: Site, look: Mapping[str, 
     )
 
 
-def _meter(label: str, value: float, limit: float | None, unit: str) -> Component:
+def _meter(
+    label: str, value: float, machine: float | None, limit: float | None, unit: str
+) -> Component:
+    """A bar of what users used, with a mark at what the kernel counted, and its numbers."""
     text = f"{number(value)} of {number(limit)} {unit}" if limit else f"{number(value)} {unit}"
     share = min(value / limit, 1) if limit else 0
+    bar: list[Component] = [html.Span(style={"width": f"{share:.1%}"}, className="level")]
+    if limit and machine is not None:
+        place = min(machine / limit, 1)
+        bar.append(html.Span(style={"left": f"{place:.1%}"}, className="machine"))
     return html.Div(
         [
             html.Span(label, className="label"),
             html.Span(
-                html.Span(style={"width": f"{share:.1%}"}, className="level"),
+                bar,
                 className="bar" if limit else "bar unknown",
                 **attributes(aria_hidden="true"),
             ),

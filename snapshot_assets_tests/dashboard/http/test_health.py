@@ -116,7 +116,7 @@ def test_old_data_is_stale_though_the_dashboard_is_well(filled: World) -> None:
 def test_hosts_whose_rows_come_late_are_counted_apart_from_silent_ones(filled: World) -> None:
     with RedisWriter(**filled.options()) as writer:
         filling = writer.begin_live()
-        writer.record_live(NOW, {"behind": NOW - 46 * 60}, filling, NOW - 300)
+        writer.record_live(NOW, {"behind": NOW - 46 * 60}, filling, None, NOW - 300)
         writer.record_live(NOW, {"gone": NOW - 46 * 60}, filling)
     with client_of(filled.reader(), filled.clock) as client:
         status, health = reported(client, "/healthz")
@@ -133,7 +133,7 @@ def test_a_replica_that_lags_is_called_late_not_a_live_path_that_does_not_run(
     bucket = bucket_start(NOW - 46 * 60)
     empty_world.write("alice", {bucket: use({("ana", "python"): 1.0})})
     with RedisWriter(**empty_world.options()) as writer:
-        writer.record_live(NOW, {"alice": NOW - 46 * 60}, writer.begin_live(), NOW - 300)
+        writer.record_live(NOW, {"alice": NOW - 46 * 60}, writer.begin_live(), None, NOW - 300)
     with client_of(empty_world.reader(), empty_world.clock) as client:
         status, health = reported(client, "/healthz")
     assert (status, health["status"], health["hosts_late"]) == (200, "stale", 1)

@@ -40,7 +40,7 @@ def test_a_host_whose_rows_come_late_is_not_silent(world: World) -> None:
         world.write(host, {old: use({("ana", "sleep"): 0.1})})
     with RedisWriter(**world.options()) as writer:
         filling = writer.begin_live()
-        writer.record_live(NOW, {"behind": old + 300}, filling, NOW - 300)
+        writer.record_live(NOW, {"behind": old + 300}, filling, None, NOW - 300)
         writer.record_live(NOW, {"gone": old + 300}, filling)
     with world.reader() as reader:
         found = right_now(reader, NOW)

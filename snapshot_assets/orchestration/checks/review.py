@@ -1,7 +1,7 @@
 """The checks of the live path: is Redis fresh, do the hosts report, do the collectors keep pace?
 
 They run on a schedule of their own (:mod:`snapshot_assets.orchestration.schedules`), so that they
-also fail when the live path does not run. The checks of settled days are in checks.py.
+also fail when the live path does not run.
 """
 
 import time
