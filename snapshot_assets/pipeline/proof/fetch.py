@@ -88,8 +88,11 @@ class SecondSource(Database):
         schema, _, plain = table.rpartition(".")
         host: sa.ColumnElement[Any] = sa.column(names["host"])
         time: sa.ColumnElement[Any] = sa.column(names["snapshot_time_epoch"])
-        query: sa.Select[Any] = (
-            sa.select(*(sa.column(physical).label(name) for name, physical in names.items()))
+        columns: list[sa.ColumnElement[Any]] = [
+            sa.column(physical).label(name) for name, physical in names.items()
+        ]
+        query = (
+            sa.select(*columns)
             .select_from(sa.table(plain, schema=schema or None))
             .where(host.in_(self._as_stored(hosts)))
             .where(time >= _plain(start), time < _plain(end))
