@@ -59,6 +59,7 @@ EVIDENCE = {
     "snapshot-assets settle --from 2026-10-05 --to 2026-10-05 --host alice": (
         r"^ +alice +1 .*\n\s*\d+ of \d+ checks passed"
     ),
+    "snapshot-assets settle --changed": r"^Every settled host-day was made with the",
     "snapshot-assets live": r"rows of 2 hosts, .* documents written",
     "snapshot-assets collect --once": r"^\d+: \d+ processes of ",
     "snapshot-assets restore": r"^1 host-days of 1 days restored.*\n.*rows of 2 hosts",

@@ -46,6 +46,11 @@ def live(lookback_minutes: float | None) -> None:
         f"{written.removed} removed, {written.kept_settled} settled ones kept, "
         f"{written.expired} past retention"
     )
+    if report.changes:
+        console.print(
+            f"Settings changed ({'; '.join(report.changes)}): everything live was published again.",
+            markup=False,
+        )
     if report.days_left_out:
         first, last = report.days_left_out[0], report.days_left_out[-1]
         console.print(

@@ -228,8 +228,7 @@ def _print(outcome: Outcome) -> None:
     console.print(table("Settled", headers, rows))
     for warning in (*_remarks(outcome), *outcome.warnings):
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    passed = outcome.checks - len(outcome.failed_checks) - len(outcome.warnings)
-    console.print(f"{passed} of {outcome.checks} checks passed")
+    console.print(f"{outcome.passed} of {outcome.checks} checks passed")
     for failure in (*outcome.failures, *outcome.failed_checks):
         console.print(f"failed: {failure}", style="red", markup=False)
 

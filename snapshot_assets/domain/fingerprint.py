@@ -55,6 +55,19 @@ def accounting_recipe(rules: AccountingRules, host: str) -> dict[str, str]:
     }
 
 
+def reading_recipe(rss_unit: str, renamed: Mapping[str, str]) -> dict[str, str]:
+    """The settings that the meaning of the source's rows depends on.
+
+    The database and the name of the table are not among them: a table that moves keeps its numbers.
+
+    Args:
+        rss_unit: unit of the column ``rss``.
+        renamed: the columns that have another name in the table, with that name.
+    """
+    pairs = [f"{column}={name}" for column, name in renamed.items()]
+    return {"rss_unit": rss_unit, "source_columns": names_text(pairs)}
+
+
 def document_recipe(rules: DocumentRules) -> dict[str, str]:
     """The settings that documents and frames depend on, besides those of the aggregates."""
     return {

@@ -73,6 +73,11 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     checks: int = 0
 
+    @property
+    def passed(self) -> int:
+        """Number of checks that passed."""
+        return self.checks - len(self.failed_checks) - len(self.warnings)
+
 
 def stretches(found: Mapping[dt.date, Sequence[str]]) -> list[Stretch]:
     """These hosts of each day in few stretches, by day."""

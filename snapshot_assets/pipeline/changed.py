@@ -17,6 +17,7 @@ from snapshot_assets.domain.fingerprint import (
     differences,
     document_recipe,
     parts_of_record,
+    reading_recipe,
     recipe_digest,
     recipe_half,
 )
@@ -54,7 +55,11 @@ class SettingsNow:
 
     def recipe(self, host: str) -> dict[str, str]:
         """The settings that a host's aggregates depend on."""
-        return accounting_recipe(self.accounting, host) | self.table.recipe()
+        return accounting_recipe(self.accounting, host) | self.reading_recipe()
+
+    def reading_recipe(self) -> dict[str, str]:
+        """The settings that the meaning of the source's rows depends on."""
+        return reading_recipe(self.table.rss_unit, self.table.renamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,7 @@ class _Comparison:
 
     def _first_step(self, host_day: HostDay) -> FirstStep:
         """The aggregates, if the lake keeps all rows that they need, read with these settings."""
-        reading = self.now.table.recipe()
+        reading = self.now.reading_recipe()
         read_range = self.now.accounting.read_range(host_day.window)
         try:
             rows = self.lake.entry(RAW_ROWS, *host_day)

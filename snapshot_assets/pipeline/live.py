@@ -17,6 +17,7 @@ from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.fingerprint import (
     differences,
     live_recipe,
+    reading_recipe,
     recipe_of_text,
     recipe_text,
 )
@@ -124,7 +125,9 @@ def refresh(
         documents_rules or DocumentRules(),
     )
     publisher = _Publisher(source, writer, accounting, documents_rules, timer)
-    recipe = live_recipe(accounting, documents_rules, source.table.recipe())
+    recipe = live_recipe(
+        accounting, documents_rules, reading_recipe(source.table.rss_unit, source.table.renamed)
+    )
     filling = writer.begin_live()
     progress = writer.progress()
     known = progress.newest_epoch

@@ -20,7 +20,7 @@ import pandas as pd
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.accounting.rows import require_usable
-from snapshot_assets.domain.fingerprint import accounting_recipe, aggregates_digest
+from snapshot_assets.domain.fingerprint import accounting_recipe, aggregates_digest, reading_recipe
 from snapshot_assets.domain.host_day import HostDay, batches
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules
@@ -203,7 +203,9 @@ class RowsKeeper:
             found.require_usable(host_day.window, str(host_day), capacities)
             remarks = found.remarks(capacities)
         self._require_unpurged(host_day, len(rows))
-        made = self._rules.read_range(host_day.window), self._source.table.recipe()
+        table = self._source.table
+        recipe = reading_recipe(table.rss_unit, table.renamed)
+        made = self._rules.read_range(host_day.window), recipe
         with self._timer("write"):
             # The raw rows come last: whoever waits for them to change then finds both.
             if len(machines) or self._lake.entry(MACHINE_ROWS, *host_day) is not None:

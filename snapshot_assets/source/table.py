@@ -6,7 +6,6 @@ query belongs here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -61,17 +60,10 @@ class SourceTable:
         schema, dot, _ = self.name.rpartition(".")
         return f"{schema}{dot}{_MACHINES}"
 
-    def recipe(self) -> dict[str, str]:
-        """The settings that the meaning of the rows depends on.
-
-        The database and the name of the table are not among them: a table that moves keeps its
-        numbers.
-        """
-        renamed = [f"{c}={self.physical(c)}" for c in COLUMNS if self.physical(c) != c]
-        return {
-            "rss_unit": self.rss_unit,
-            "source_columns": json.dumps(sorted(renamed)) if renamed else "",
-        }
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The columns of :data:`COLUMNS` that have another name in the table, with that name."""
+        return {c: self.physical(c) for c in COLUMNS if self.physical(c) != c}
 
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""

@@ -240,5 +240,5 @@ def test_machines_say_how_they_were_read_too(settling: Settling) -> None:
     settling.load("alice")
     settling.run(ALICE)
     notes = [settling.lake.read(dataset, *ALICE)[1] for dataset in (RAW_ROWS, MACHINE_ROWS)]
-    assert [note.recipe for note in notes] == [NOW.table.recipe()] * 2
+    assert [note.recipe for note in notes] == [NOW.reading_recipe()] * 2
     assert [note.reaches(*RULES.read_range(ALICE.window)) for note in notes] == [True, True]

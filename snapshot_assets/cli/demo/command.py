@@ -126,7 +126,7 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
     if outcome.failures or outcome.failed_checks:
         raise SnapshotAssetsError("\n".join((*outcome.failures, *outcome.failed_checks)))
     console.print(
-        f"Settled {len(outcome.metadata)} host-days, {outcome.checks} checks passed; "
+        f"Settled {len(outcome.metadata)} host-days, {outcome.passed} checks passed; "
         f"sampling {this_machine} for some seconds"
     )
     _wait_for_second_sample(tables, sample, this_machine, now)
