@@ -219,7 +219,10 @@ def childrens_time(history: History, rng: random.Random) -> None:
     for each in history.machines:
         shell = rng.choice([p for p in each.processes if p.died == WHENEVER])
         for _ in range(3):
-            moment, size = rng.choice(history.passes[each.host]).time, rng.choice([50, 5_000, 10**9])
+            moment, size = (
+                rng.choice(history.passes[each.host]).time,
+                rng.choice([50, 5_000, 10**9]),
+            )
             for row in history.samples:
                 if row.process is shell and row.taken.time >= moment:
                     row.cputimes += size
