@@ -39,7 +39,7 @@ from snapshot_assets_tests.support.markdown import Block, blocks
 from snapshot_assets_tests.support.servers import MariaDB, Redis
 from snapshot_assets_tests.support.snapshots import WINDOW, used, worked_example
 
-LANGUAGES = {"", "sh", "env", "python", "json", "yaml", "csv"}
+LANGUAGES = {"", "sh", "env", "python", "json", "yaml", "csv", "sql"}
 NOT_RUN = [
     (
         "README.md",
@@ -83,6 +83,20 @@ def test_the_blocks_that_are_not_run_are_these_and_say_why() -> None:
     left_out = [block for block in blocks() if block.not_run]
     assert [(block.page, block.first_line) for block in left_out] == NOT_RUN
     assert all(len(block.not_run) > 20 for block in left_out)
+
+
+# --- SQL ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", blocks("sql"), ids=lambda block: block.first_line[:30])
+def test_an_sql_block_is_accepted_by_the_database(block: Block, mariadb: MariaDB) -> None:
+    """Statements about the table of processes, in the database of README's settings."""
+    with ProcessSource(mariadb.url()) as source:
+        load(source, [row("alice", OCTOBER_5, 7)])
+    with mariadb.connect("monitoring") as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE USER IF NOT EXISTS 'reader'@'%'")
+        for statement in filter(str.strip, block.text.split(";")):
+            cursor.execute(statement)
 
 
 # --- shell --------------------------------------------------------------------------------------

@@ -25,9 +25,11 @@ def test_the_mark_of_a_filled_redis_is_the_same_in_code_and_docs() -> None:
 
 def test_docs_name_the_version_of_each_layout_that_is_written() -> None:
     page = (ROOT / "docs" / "frames.md").read_text()
-    versions = dict(re.findall(r"^\| (\w+) \| (\d+) \|", page, re.M))
-    assert versions == {
-        "bucket": str(BUCKET_VERSION),
-        "day": str(DAY_VERSION),
-        "summary": str(SUMMARY_VERSION),
+    versions: dict[str, list[int]] = {}
+    for name, version in re.findall(r"^\| (\w+) \| (\d+) \|", page, re.M):
+        versions.setdefault(name, []).append(int(version))
+    assert {name: max(all_of_it) for name, all_of_it in versions.items()} == {
+        "bucket": BUCKET_VERSION,
+        "day": DAY_VERSION,
+        "summary": SUMMARY_VERSION,
     }

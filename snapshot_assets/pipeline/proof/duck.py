@@ -23,25 +23,26 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 @contextmanager
 def database_of(
-    tables: Mapping[str, pa.Table], variables: Mapping[str, float | bool], script: str
+    tables: Mapping[str, pa.Table], variables: Mapping[str, float | bool], *scripts: str
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory in which a script has run.
+    """A database in memory in which scripts have run.
 
     Args:
-        tables: what the script reads, by name.
-        variables: what the script reads by ``getvariable``.
-        script: name of a SQL file of this package.
+        tables: what the scripts read, by name.
+        variables: what the scripts read by ``getvariable``.
+        scripts: names of SQL files of this package, in their order.
     """
     with duckdb.connect(":memory:", config=_CONFIG) as database:
         for name, value in variables.items():
             database.execute(f"SET VARIABLE {name} = ?", [value])
         for name, table in tables.items():
             database.register(name, table)
-        for statement in database.extract_statements(_script(script)):
-            database.execute(statement)
+        for script in scripts:
+            for statement in database.extract_statements(_text_of(script)):
+                database.execute(statement)
         yield database
 
 
 @cache
-def _script(name: str) -> str:
+def _text_of(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")

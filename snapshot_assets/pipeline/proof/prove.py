@@ -21,6 +21,7 @@ from snapshot_assets.domain.time import BUCKET_SECONDS, Window
 from snapshot_assets.errors import LakeError, OutageError, SourceError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, MACHINE_ROWS, AggregatesNote
+from snapshot_assets.pipeline.changed import SettingsNow, changed
 from snapshot_assets.pipeline.inspection import kept_documents, kept_window
 from snapshot_assets.pipeline.proof.compare import (
     Difference,
@@ -295,15 +296,26 @@ class _Judge:
     ) -> tuple[Verdict, str]:
         if not different:
             return "match", ""
-        kept = self._lake.entry(MACHINE_ROWS, *host_day)
-        now = 0 if machines is None else machines.column("host").to_pylist().count(host_day.host)
-        if now != (0 if kept is None else kept.rows):
-            return (
-                "inconclusive",
-                "the machine's own count has other rows than when the day settled",
-            )
+        if why := self._changed(host_day) or self._other_machines(host_day, machines):
+            return "inconclusive", why
         more = f"; {len(different) - 1:,} more numbers differ" if len(different) > 1 else ""
         return "mismatch", f"{different[0]}{more}"
+
+    def _changed(self, host_day: HostDay) -> str | None:
+        """What was set otherwise when the host-day was made."""
+        now = SettingsNow(self._source.table, self._rules, self._documents)
+        day, host = host_day
+        for other in changed(self._lake, self._reader, now, first=day, last=day, hosts=[host]):
+            return f"made with other settings ({', '.join(other.differences)}): settle it again"
+        return None
+
+    def _other_machines(self, host_day: HostDay, machines: pa.Table | None) -> str | None:
+        """That the machine's own count has other rows than when the host-day was made."""
+        kept = self._lake.entry(MACHINE_ROWS, *host_day)
+        found = [] if machines is None else machines.column("host").to_pylist()
+        if found.count(host_day.host) == (0 if kept is None else kept.rows):
+            return None
+        return "the machine's own count has other rows than when the day was settled"
 
 
 def _use_of(documents: Documents) -> tuple[float, float]:

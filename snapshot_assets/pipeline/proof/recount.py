@@ -1,9 +1,9 @@
 """The accounting a second time: SQL in DuckDB over Arrow tables.
 
-The rules are in ``recount.sql``, beside this file. This module hands them the rows and the limits
-and takes the result. It imports nothing of :mod:`snapshot_assets.domain` and none of the product's
-readers, so that no mistake is shared with what it checks. Where the rows come from is decided in
-:mod:`snapshot_assets.pipeline.proof.fetch`.
+The rules are in ``recount.sql`` and ``recount_buckets.sql``, beside this file. This module hands
+them the rows and the limits and takes the result. It imports nothing of
+:mod:`snapshot_assets.domain` and none of the product's readers, so that no mistake is shared with
+what it checks. Where the rows come from is decided in :mod:`snapshot_assets.pipeline.proof.fetch`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from snapshot_assets.pipeline.proof.duck import database_of
 
+_SCRIPTS = ("recount.sql", "recount_buckets.sql")
 # The columns of the rows, and what the SQL calls those that are numbers.
 ROW_TEXTS = ("host", "username", "comm")
 ROW_NUMBERS = {
@@ -148,7 +149,7 @@ def recount(
         "window_start": float(window_start),
         "window_end": float(window_end),
     }
-    with database_of(inputs, variables, "recount.sql") as database:
+    with database_of(inputs, variables, *_SCRIPTS) as database:
         dictionaries = {"host": hosts, "username": usernames, "comm": comms}
         return Recounted(
             *(

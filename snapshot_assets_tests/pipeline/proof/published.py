@@ -56,21 +56,8 @@ class Table:
                 int(bucket): orjson.loads(body)
                 for bucket, body in zip(frame["bucket_start"], frame["body"], strict=True)
             }
-            _add_machine(bodies[host], result.aggregates)
         found += document_differences(bodies, counted, self.window.start, 0.0, 0.0)
         return found
-
-
-def _add_machine(bodies: dict[int, Any], aggregates: pd.DataFrame) -> None:
-    """SHIM until documents have ``machine``."""
-    for record in aggregates.drop_duplicates("bucket_start").to_dict("records"):
-        body = bodies[int(record["bucket_start"].timestamp())]
-        for part, names in (
-            ("cpu", {"cpu_norm": "machine_cpu_norm", "cores": "machine_cores"}),
-            ("mem", {"used": "machine_used_gb", "total": "machine_gb"}),
-        ):
-            known = {k: round(record[c], 6) for k, c in names.items() if not pd.isna(record[c])}
-            body[part].setdefault("machine", known)
 
 
 def arrow(table: pd.DataFrame) -> pa.Table:
