@@ -34,7 +34,8 @@ from snapshot_assets.settings import PREFIX, Settings, describe_settings
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.support.domain.process_rows import DAY, NOON, Row
-from snapshot_assets_tests.support.field_table import load, row
+from snapshot_assets_tests.support.field_table import execute, load, row
+from snapshot_assets_tests.support.machines import INDEXES
 from snapshot_assets_tests.support.markdown import Block, blocks
 from snapshot_assets_tests.support.servers import MariaDB, Redis
 from snapshot_assets_tests.support.snapshots import WINDOW, used, worked_example
@@ -60,6 +61,7 @@ EVIDENCE = {
         r"^ +alice +1 .*\n\s*\d+ of \d+ checks passed"
     ),
     "snapshot-assets settle --changed": r"^Every settled host-day was made with the",
+    "snapshot-assets hosts": r"^ +alice +2026-10-05T12:00:00 .* reporting",
     "snapshot-assets live": r"rows of 2 hosts, .* documents written",
     "snapshot-assets collect --once": r"^\d+: \d+ processes of ",
     "snapshot-assets restore": r"^1 host-days of 1 days restored.*\n.*rows of 2 hosts",
@@ -131,6 +133,8 @@ def site(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Path:
                 for t in range(0, 900, 60)
             ],
         )
+        for index in INDEXES:
+            execute(source, index)
     return tmp_path
 
 

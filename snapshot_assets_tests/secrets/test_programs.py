@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,11 @@ def test_no_command_shows_a_password(password: str, capfd: pytest.CaptureFixture
 def test_a_traceback_and_a_log_line_hide_it_too(password: str) -> None:
     """Errors and log lines of packages, which nobody has seen before."""
     done = subprocess.run(
-        [sys.executable, "-c", SURPRISE, password], capture_output=True, text=True, check=False
+        [sys.executable, "-c", SURPRISE, password],
+        env={**os.environ, "SNAPSHOT_LAKE": "lake"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "WARNING some.driver: login" in done.stderr

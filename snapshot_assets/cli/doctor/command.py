@@ -46,7 +46,8 @@ def doctor() -> None:
             sep="",
         )
         if finding.fix:
-            console.print(Text(f"        fix: {printable(finding.fix)}"), soft_wrap=True)
+            label = "next" if finding.level == "ok" else "fix"
+            console.print(Text(f"        {label}: {printable(finding.fix)}"), soft_wrap=True)
     if outage:
         raise click.exceptions.Exit(_OUTAGE)
     if levels - {"ok"}:
@@ -59,19 +60,21 @@ def _all(settings: Settings, problems: list[str]) -> Iterator[Finding]:
     yield from run_checks("settings", setting_checks(settings, problems))
     reader = None
     with ExitStack() as stack:
+        # First, as the checks of the hosts need to know what arrived when; shown after them.
         try:
             reader = stack.enter_context(open_reader(settings))
         except SnapshotAssetsError as error:
-            yield Finding("error", "redis", str(error))
+            of_redis = [Finding("error", "redis", str(error))]
         else:
-            yield from run_checks("redis", stores.redis_checks(reader, now, progress))
-        usable = reader if progress and not problems else None
-        yield from run_checks("lake", stores.lake_checks(settings, usable))
+            of_redis = list(run_checks("redis", stores.redis_checks(reader, now, progress)))
         try:
             source = stack.enter_context(open_source(settings))
         except SnapshotAssetsError as error:
             yield Finding("error", "source", str(error))
-            return
-        known = cache(partial(fleet.Knowledge.of, settings, now, progress))
-        checks = [*table.table_checks(source), *fleet.host_checks(source, known)]
-        yield from run_checks("source", checks)
+        else:
+            known = cache(partial(fleet.Knowledge.of, settings, now, progress))
+            checks = [*table.table_checks(source), *fleet.host_checks(source, known)]
+            yield from run_checks("source", checks)
+        yield from of_redis
+        usable = reader if progress and not problems else None
+        yield from run_checks("lake", stores.lake_checks(settings, usable))

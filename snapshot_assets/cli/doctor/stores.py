@@ -28,7 +28,7 @@ def redis_checks(reader: RedisReader, now: float, progress: list[Progress]) -> l
     return [
         partial(_answers, reader, progress),
         partial(_memory, reader),
-        partial(_freshness, reader, now),
+        partial(_freshness, reader, now, progress),
     ]
 
 
@@ -64,13 +64,15 @@ def _memory(reader: RedisReader) -> Iterator[Finding]:
         yield Finding("warning", "redis", "its memory is over 90 % full", "raise maxmemory")
 
 
-def _freshness(reader: RedisReader, now: float) -> Iterator[Finding]:
+def _freshness(reader: RedisReader, now: float, progress: list[Progress]) -> Iterator[Finding]:
     newest = reader.last_update()
     if newest is None:
+        # Nobody has filled a new Redis yet; one that was filled has lost or outlived its documents.
+        new = all(one.live_until is None for one in progress)
         yield Finding(
-            "warning",
+            "ok" if new else "warning",
             "redis",
-            "Redis holds no document",
+            "Redis holds no document" + (" yet" if new else ""),
             "run 'snapshot-assets live', and 'snapshot-assets settle --from DAY --to DAY'",
         )
         return

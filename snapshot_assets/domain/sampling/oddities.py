@@ -31,6 +31,8 @@ _OF_ROOT = 10
 # Two hosts are one machine if they share this many rows, and this share of the smaller one's.
 _SHARED_ROWS = 5
 _SHARED_SHARE = 0.5
+# So many processes are no coincidence.
+_SHARED_PROCESSES = 4
 _KEY = ["snapshot_time_epoch", "pid", "username", "comm", "cputimes", "rss", "etimes"]
 # Machines that were cloned and started together have the same processes since their boot.
 _STARTS_APART_SECONDS = 600
@@ -172,23 +174,24 @@ def _pairs(
     if not len(shared):
         return known
     sizes = rows["host"].value_counts()
-    counts: dict[tuple[str, str], int] = {}
-    starts: dict[tuple[str, str], list[float]] = {}
+    alike: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    pid, last = key.index("pid"), len(key) - 1
     for values, group in shared.groupby(key, observed=True, dropna=False, sort=False):
         for pair in pairwise(sorted(group["host"])):
-            counts[pair] = counts.get(pair, 0) + 1
-            starts.setdefault(pair, []).append(float(values[-1]) if key[-1] == "began" else 0.0)
+            alike.setdefault(pair, []).append((values[pid], values[last]))
     found = dict(known)
-    for pair, count in counts.items():
+    for pair, members in alike.items():
+        count, pids = len(members), len({pid for pid, _ in members})
         if count < max(_SHARED_ROWS, share * min(sizes[pair[0]], sizes[pair[1]])):
             continue
         text = f"{count:,} rows with the same pids and times"
-        if key[-1] == "began":
-            apart = (max(starts[pair]) - min(starts[pair])) * _START_ROUNDING_SECONDS
-            if apart <= _STARTS_APART_SECONDS:
+        if key[last] == "began":
+            starts = [start * _START_ROUNDING_SECONDS for _, start in members]
+            if max(starts) - min(starts) <= _STARTS_APART_SECONDS:
                 continue
             text = f"{count:,} processes with the same pids, which began at the same times"
-        found.setdefault(pair, text)
+        if pids >= _SHARED_PROCESSES:
+            found.setdefault(pair, text)
     return found
 
 
