@@ -31,7 +31,7 @@ def build_defs(**resources: dg.ConfigurableResource) -> dg.Definitions:
     opened = {**environment_resources(), **resources}
     jobs = [
         *asset_jobs(),
-        *upkeep_jobs(settings.history_days),
+        *upkeep_jobs(settings.history_days, settings.late_days),
         changed_job(settings, opened),
     ]
     return dg.Definitions(

@@ -7,7 +7,6 @@ run does not matter. A test that fails here means that users of 0.1 lose somethi
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import gzip
 import io
@@ -16,9 +15,9 @@ import lzma
 import shutil
 import tarfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -35,8 +34,8 @@ from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.support.servers import Redis
 from snapshot_assets_tests.support.shell import Shell
+from snapshot_assets_tests.support.version_0_1 import WRITTEN, dump, load
 
-WRITTEN = Path(__file__).parent / "data" / "version_0_1"
 DAYS = (dt.date(2026, 11, 20), dt.date(2026, 11, 21))
 LIVE_DAY = dt.date(2026, 11, 22)
 BUSY = ("alice", "web|01")
@@ -53,42 +52,6 @@ SETTLED_ASSETS = ("raw_process_rows", "five_minute_aggregates", "redis_snapshots
 SCHEMAS = {"raw_process_rows": RawProcessRows, "five_minute_aggregates": FiveMinuteAggregates}
 # Bucket's key, and host, to the document's bytes.
 Documents = dict[tuple[str, str], bytes]
-
-
-class Key(NamedTuple):
-    """A key of the dump, and what it held: fields to values, or members."""
-
-    name: str
-    fields: dict[bytes, bytes] | None
-    members: list[bytes] | None
-
-    @property
-    def is_of_documents(self) -> bool:
-        return "snapshot_assets" not in self.name
-
-
-def dump() -> list[Key]:
-    with lzma.open(WRITTEN / "redis.jsonl.xz", "rt", encoding="utf-8") as lines:
-        entries = [json.loads(line) for line in lines]
-    decode = base64.b64decode
-    return [
-        Key(
-            entry["key"],
-            {decode(f): decode(v) for f, v in entry["fields"]} if "fields" in entry else None,
-            [decode(m) for m in entry["members"]] if "members" in entry else None,
-        )
-        for entry in entries
-    ]
-
-
-def load(server: Redis, wanted: Callable[[Key], bool] = lambda _: True) -> None:
-    """Put the dump into a server, without expiry: version 0.1's may be over when this runs."""
-    with server.client() as client:
-        for key in filter(wanted, dump()):
-            if key.fields is not None:
-                client.hset(key.name, mapping=dict(key.fields))
-            else:
-                client.sadd(key.name, *(key.members or []))
 
 
 def written_documents(stage: str | None = None) -> Documents:

@@ -11,6 +11,7 @@ import datetime as dt
 import io
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -154,6 +155,49 @@ class Lake:
         found = [_DAY_FOLDER.search(name) for name in self._list(f"{self._root}/{dataset}")]
         return sorted(dt.date.fromisoformat(match[1]) for match in found if match)
 
+    def days_by_host(self, dataset: Dataset[NoteT]) -> dict[str, list[dt.date]]:
+        """The days of each host that has a file, ascending; a host's newest file names the host.
+
+        Raises:
+            LakeError: the lake cannot be listed, or a file is damaged.
+        """
+        by_name: dict[str, list[dt.date]] = {}
+        newest: dict[str, str] = {}
+        for day in self.days(dataset):
+            for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
+                if path.endswith(".parquet"):
+                    name = path.rpartition("/")[2]
+                    by_name.setdefault(name, []).append(day)
+                    newest[name] = path
+        named = {name: self._entry(dataset, path) for name, path in newest.items()}
+        return {entry.host: by_name[name] for name, entry in named.items() if entry is not None}
+
+    def read_file(self, name: str) -> bytes | None:
+        """A file in the lake's own folder; None if there is none.
+
+        Raises:
+            LakeError: the file cannot be read.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            return bytes(self._fs.cat_file(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._error(f"cannot read {path}: {error}") from None
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Replace a file in the lake's own folder.
+
+        Raises:
+            LakeError: the file cannot be written.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            self._replace(path, content)
+        except OSError as error:
+            raise self._error(f"cannot write {path}: {error}") from None
+
     def entries(
         self,
         dataset: Dataset[NoteT],
@@ -215,13 +259,21 @@ class Lake:
                 return made
 
     def require_writable(self) -> None:
-        """Write and remove a small file.
+        """Find out whether the lake can be written, without creating its folder.
+
+        On this machine that needs no name of a file; elsewhere a small file is written and removed.
 
         Raises:
             LakeError: the lake cannot be written.
         """
-        path = f"{self._root}/.writable-{uuid.uuid4().hex}"
         try:
+            if isinstance(self._fs, LocalFileSystem):
+                folder = next(
+                    p for p in (Path(self._root), *Path(self._root).parents) if p.exists()
+                )
+                with tempfile.TemporaryFile(dir=folder):
+                    return
+            path = f"{self._root}/.writable-{uuid.uuid4().hex}"
             self._replace(path, b"")
             self._fs.rm_file(path)
         except OSError as error:

@@ -120,6 +120,10 @@ def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any
                 for host, since in report.returned.items()
             ]
         )
+    if report.late:
+        shown["late_hosts"] = culprit_table(
+            [{"host": host, "minutes": round(age / 60)} for host, age in report.late.items()]
+        )
     if report.changes:
         shown["settings_changed"] = "; ".join(report.changes)
     if report.days_left_out:

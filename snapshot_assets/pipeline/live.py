@@ -35,6 +35,7 @@ from snapshot_assets.domain.usage import MICRO, Usage, usage_from_aggregates
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES
+from snapshot_assets.pipeline.lagging import lagging
 from snapshot_assets.pipeline.reading import read
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
@@ -55,6 +56,7 @@ class LiveReport:
         hosts: the hosts with rows before the end of the window, margin included.
         new_hosts: the hosts of which no refresh of this Redis has published a row before.
         returned: hosts with a backlog; each with the epoch second from which it was read.
+        late: hosts whose new rows were old already; each with the age of its newest row, seconds.
         days_left_out: UTC days not published after an outage, as they lie beyond the limit.
         live_until: epoch second up to which the refresh has published.
         newest_epoch: the newest snapshot read, epoch seconds; None without rows.
@@ -73,6 +75,7 @@ class LiveReport:
     hosts: tuple[str, ...]
     new_hosts: tuple[str, ...]
     returned: dict[str, float]
+    late: dict[str, float]
     days_left_out: tuple[dt.date, ...]
     live_until: float
     newest_epoch: float | None
@@ -94,6 +97,7 @@ def refresh(
     documents_rules: DocumentRules | None = None,
     rules: LiveRules | None = None,
     settled_until: float | None = None,
+    retired: Mapping[str, float] | None = None,
     timer: Timer | None = None,
 ) -> LiveReport:
     """Publish the buckets that are new or may have changed, as ``live``.
@@ -101,7 +105,8 @@ def refresh(
     The window starts one lookback before the end of the previous refresh. The first refresh of a
     Redis starts at the end of the settled days, and so does the first refresh after a change of the
     settings, so that live documents of two settings never stay side by side. None starts further
-    back than the limit. A host that was silent for longer is read from its own newest snapshot on.
+    back than the limit. A host that was silent for longer, or whose rows come late, is read from
+    its own newest snapshot on.
     Settled documents stay as they are.
 
     Args:
@@ -112,6 +117,7 @@ def refresh(
         rules: how far back to reach.
         settled_until: end of the newest settled day, epoch seconds; the first refresh of a Redis
             starts there.
+        retired: hosts that are forgotten until they have rows after this epoch second.
         timer: gets the seconds of read, account, validate, document and write.
 
     Raises:
@@ -130,7 +136,7 @@ def refresh(
     )
     filling = writer.begin_live()
     progress = writer.progress()
-    known = progress.newest_epoch
+    known = {**(retired or {}), **progress.newest_epoch}
     now = writer.clock()
     oldest = now - max(rules.limit_seconds, rules.lookback_seconds)
     resumed = min(progress.live_until or 0.0, now)
@@ -145,30 +151,50 @@ def refresh(
 
     done = _Published()
     returned: dict[str, float] = {}
+    newer: dict[str, float] = {}
+
+    def record(published: _Published, until: float, made: str | None = None) -> _Published:
+        # Recorded after each part, so that an interrupted refresh is continued here.
+        found = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
+        writer.record_live(until, found, filling, made, resumed)
+        newer.update(found)
+        return done + published
+
+    if progress.live_until is not None:
+        returned = lagging(
+            source,
+            progress.newest_epoch,
+            oldest=oldest,
+            before=window.start,
+            now=now,
+            last_look=progress.live_until,
+        )
+        if returned:
+            done = record(publisher.publish_backlog(returned, window.start), progress.live_until)
     for part in window.slices(_SLICE_SECONDS):
         published = publisher.publish(part)
         if progress.live_until is not None:
             # A host that was silent until now may deliver rows that its collector kept.
             back = {
                 host: max(known.get(host, oldest), oldest)
-                for host in published.newest_epoch
-                if known.get(host, oldest) < window.start and host not in returned
+                for host, newest in published.newest_epoch.items()
+                if known.get(host, oldest) < min(newest, window.start) and host not in returned
             }
             published += publisher.publish_backlog(back, window.start)
             returned |= back
-        done += published
-        # Recorded after each part, so that an interrupted refresh is continued here.
-        newer = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
         # The time never goes back: what was published before still is.
         until = max(min(part.end, now), resumed)
-        made = recipe_text(recipe) if part.end >= window.end else None
-        writer.record_live(until, newer, filling, made)
+        done = record(published, until, recipe_text(recipe) if part.end >= window.end else None)
+    allowed = publisher.accounting.max_gap_seconds + BUCKET_SECONDS
     log.info("live %s: %d hosts; %s", window, len(done.newest_epoch), timer)
     return LiveReport(
         window=window,
-        hosts=tuple(sorted(done.newest_epoch)),
+        hosts=tuple(
+            sorted(h for h, t in done.newest_epoch.items() if t > (retired or {}).get(h, 0))
+        ),
         new_hosts=tuple(sorted(done.newest_epoch.keys() - known.keys())),
         returned=returned,
+        late={h: now - t for h, t in sorted(newer.items()) if now - t > allowed},
         days_left_out=tuple(left_out),
         live_until=now,
         newest_epoch=max(done.newest_epoch.values(), default=None),
@@ -254,12 +280,14 @@ class _Publisher:
     timer: Timer
 
     def publish_backlog(self, since: Mapping[str, float], until: int) -> _Published:
-        """Publish hosts from the oldest of their epoch seconds up to the bucket start ``until``."""
+        """Publish each host from its own epoch second up to the bucket start ``until``."""
         done = _Published()
         if since:
             start = min(bucket_start(min(since.values())), until)
             for part in Window(start, until).slices(_SLICE_SECONDS):
-                done += self.publish(part, sorted(since))
+                hosts = sorted(host for host, epoch in since.items() if epoch < part.end)
+                if hosts:
+                    done += self.publish(part, hosts)
         return done
 
     def publish(self, window: Window, hosts: Sequence[str] | None = None) -> _Published:

@@ -118,6 +118,11 @@ class Keys:
         """The hash of each host's newest snapshot that the live path has read; never expires."""
         return f"{self.prefix}{_NAMESPACE}hosts"
 
+    @property
+    def arrivals(self) -> str:
+        """The hash of when each host's newest snapshot arrived, about; never expires."""
+        return f"{self.prefix}{_NAMESPACE}arrivals"
+
     def document_expiry(self, bucket: int) -> int:
         """When the documents of this bucket expire, epoch seconds."""
         return bucket + BUCKET_SECONDS + self.retention.documents

@@ -14,19 +14,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from snapshot_assets.domain.accounting import Account, account
+from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.accounting.rows import RejectedRowsError, require_usable
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets_tests.support.domain import process_rows as show
-from snapshot_assets_tests.support.domain.agreement import disagreements
+from snapshot_assets_tests.support.domain.agreement import agreed, disagreements
 from snapshot_assets_tests.support.domain.process_rows import (
     GB,
     NOON,
     RULES,
     KernelRow,
     Row,
-    kernel_rows,
     raw_rows,
 )
 from snapshot_assets_tests.support.domain.slow_accounting import slow_account
@@ -48,18 +47,6 @@ def row(
     return Row("h", epoch, pid, user, comm, cputimes, rss, etimes)
 
 
-def both(
-    rows: list[Row], rules: AccountingRules = RULES, machines: list[KernelRow] | None = None
-) -> Account:
-    """The account of an hour from T on, after both implementations came to the same."""
-    table, window = raw_rows(rows), Window(T, T + 3_600)
-    kernel = None if machines is None else kernel_rows(machines)
-    result = account(table, window, rules, kernel)
-    assert disagreements(result, slow_account(table, window, rules, kernel)) == []
-    assert result.ledger.imbalances(len(rows), result.aggregates) == []
-    return result
-
-
 def busy(pid: int, epoch: float, used: float, etimes: float | None = None) -> Row:
     """A row of ana's python without memory."""
     return row(pid, "ana", "python", used, 0, etimes, epoch)
@@ -70,7 +57,7 @@ def busy(pid: int, epoch: float, used: float, etimes: float | None = None) -> Ro
 
 def test_a_span_is_split_where_its_bucket_ends() -> None:
     """Snapshots at 12:00, 12:04 and 12:09; pid 7 has cputimes 100, 340, 640."""
-    result = both([busy(7, T, 100), busy(7, T + 240, 340), busy(7, T + 540, 640)])
+    result = agreed([busy(7, T, 100), busy(7, T + 240, 340), busy(7, T + 540, 640)])
     # 12:00: 240 + 300 * 60/300 = 300 core-s over 300 s; 12:05: 300 * 240/300 = 240 over 240 s
     assert show.cores(result) == pytest.approx({"12:00": 1.0, "12:05": 1.0})
     assert show.coverage(result) == {"12:00": 300, "12:05": 240}
@@ -84,7 +71,7 @@ def test_a_late_sample_is_the_stamps_fault() -> None:
         for i in range(5)
         for pid in (1, 2, 3)
     ]
-    result = both(rows)
+    result = agreed(rows)
     # 3 * 345 / 300 = 3.45 and 3 * 255 / 300 = 2.55, and 3 * 300 / 300 before and after
     cores = {"12:00": 3.0, "12:05": 3.45, "12:10": 2.55, "12:15": 3.0}
     assert show.cores(result) == pytest.approx(cores)
@@ -101,7 +88,7 @@ def test_a_late_sample_is_the_stamps_fault() -> None:
 def test_an_age_that_never_changes_is_no_age(age: float) -> None:
     """One process, one core, every minute: its first 100,000 core-seconds are not of now."""
     rows = [row(7, "u", "py", 100_000 + 60 * i, 1e9, age, T + 60 * i) for i in range(11)]
-    result = both(rows)
+    result = agreed(rows)
     # 60 core-s in each 60 s
     assert show.cores(result) == pytest.approx({"12:00": 1.0, "12:05": 1.0})
     assert show.gigabytes(result) == pytest.approx({"12:00": 1.0, "12:05": 1.0})
@@ -116,7 +103,7 @@ def test_a_clock_set_forward_counts_the_minute_once() -> None:
         for i in range(12)
         for pid, age in ages.items()
     ]
-    result = both(rows)
+    result = agreed(rows)
     # 11 minutes of 4 processes. The span (12:05, 12:16] has one of them: 4 * 60 / 660 cores
     assert result.ledger.attributed_cpu_seconds == pytest.approx(11 * 4 * 60)
     assert show.cores(result)["12:10"] == pytest.approx(4 * 60 / 660)
@@ -132,7 +119,7 @@ def test_groups_rolled_up_under_pid_0_are_processes_of_their_own() -> None:
         for i in range(3)
         for (user, comm), used in groups.items()
     ]
-    result = both(rows)
+    result = agreed(rows)
     owners = {
         (clock, *owner): used / 300
         for clock in ("12:00", "12:05")
@@ -150,7 +137,7 @@ def test_two_containers_have_a_pid_1_each() -> None:
     for i in range(4):
         rows.append(row(1, "u1", "java", 100 + 300 * i, 3e9, None, T + 300 * i))
         rows.append(row(1, "u2", "nginx", 5_000 + 30 * i, 1e9, None, T + 300 * i))
-    result = both(rows)
+    result = agreed(rows)
     assert show.cores(result) == pytest.approx(dict.fromkeys(["12:00", "12:05", "12:10"], 1.1))
     assert show.gigabytes(result) == pytest.approx(dict.fromkeys(["12:00", "12:05", "12:10"], 4.0))
     assert show.classes(result) == {"first_seen": 2, "attributed": 6}
@@ -164,7 +151,7 @@ def test_a_pass_that_stamps_row_by_row_is_one_snapshot(delay: float) -> None:
         for i in range(11)
         for pid in range(1, 31)
     ]
-    result = both(rows)
+    result = agreed(rows)
     assert show.gigabytes(result) == pytest.approx(dict.fromkeys(["12:00", "12:05", "12:10"], 30.0))
     assert show.cores(result)["12:05"] == pytest.approx(30.0)
     assert result.ledger.stamped_snapshots == 11
@@ -180,7 +167,7 @@ def test_a_counter_that_jumps_publishes_nothing_of_the_jump(
     """2⁶⁴ ticks between 100 and 130 core-seconds: the row is implausible, and named."""
     totals = (100, 184467440737.09, 130)
     rows = [busy(7, T + 300 * i, totals[i], ages[i]) for i in range(3)]
-    result = both(rows)
+    result = agreed(rows)
     assert show.cores(result) == {"12:00": 0.0, "12:05": 0.0}
     # the last total fell: without ages that is another process, with ages the same, 0 core-s
     assert show.classes(result) == Counter(["first_seen", "implausible", last])
@@ -204,7 +191,7 @@ def many(change: Callable[[Row], Row], *places: int) -> list[Row]:
 @pytest.mark.parametrize("age", [-1.0, 4294967295.0, math.inf, 18446744073.7])
 def test_an_impossible_age_is_an_unknown_one(age: float) -> None:
     """One row in 3,000: counted, and nothing else is different."""
-    result = both(many(lambda each: each._replace(etimes=age), 1_500))
+    result = agreed(many(lambda each: each._replace(etimes=age), 1_500))
     assert result.ledger.odd_ages == 1
     # 29 minutes of 100 processes, a core each
     assert result.ledger.attributed_cpu_seconds == pytest.approx(29 * 60 * 100)
@@ -217,7 +204,7 @@ def test_an_impossible_age_is_an_unknown_one(age: float) -> None:
 def test_a_row_without_what_is_needed_is_left_out_and_named(name: str, value: Any) -> None:
     """One row in 3,000 is rejected; the process's next row spans both minutes."""
     rows = many(lambda each: each._replace(**{name: value}), 1_500)
-    result = both(rows)
+    result = agreed(rows)
     require_usable(raw_rows(rows), Window(T, T + 3_600), "a day")
     assert show.classes(result) == {"first_seen": 100, "attributed": 2_899, "rejected": 1}
     assert result.ledger.attributed_cpu_seconds == pytest.approx(29 * 60 * 100)
@@ -238,12 +225,12 @@ def test_more_than_one_row_in_a_hundred_without_what_is_needed_is_too_much() -> 
 def test_a_process_that_was_hidden_emerges_with_what_it_used_above_the_threshold() -> None:
     """θ = 10: idle for 305 s, then one core. At 700 s it has 295, and was not shown before."""
     rows = [busy(1, T + 300 * i, 1_000, 50_000 + 300 * i) for i in range(3)]
-    result = both([*rows, busy(2, T + 600, 295, 700)], AccountingRules(min_cputimes=10))
+    result = agreed([*rows, busy(2, T + 600, 295, 700)], AccountingRules(min_cputimes=10))
     # 295 - 10 = 285 core-s in the last span
     assert show.cores(result) == pytest.approx({"12:00": 0.0, "12:05": 285 / 300})
     assert result.ledger.attributed_cpu_seconds == pytest.approx(285)
     # without the setting it is an old process that nobody saw before
-    assert show.classes(both([*rows, busy(2, T + 600, 295, 700)])) == {
+    assert show.classes(agreed([*rows, busy(2, T + 600, 295, 700)])) == {
         "first_seen": 2,
         "attributed": 2,
     }
@@ -259,7 +246,7 @@ def test_the_kernels_count_stands_beside_what_the_snapshots_saw() -> None:
         KernelRow("h", T + 300 * i, 8, 1_000 + 450 * i, 16 * GB, 4 * GB + i * GB, T - 50_000)
         for i in range(3)
     ]
-    result = both(rows, machines=machines)
+    result = agreed(rows, machines=machines)
     (bucket,) = result.aggregates.to_dict("records")
     assert bucket["machine_cpu_norm"] == pytest.approx(450 / 300)
     assert (bucket["machine_cores"], bucket["machine_gb"]) == (8, 16)
@@ -271,9 +258,9 @@ def test_the_kernels_count_stands_beside_what_the_snapshots_saw() -> None:
 def test_the_kernels_cores_bound_what_a_process_can_have_used() -> None:
     """4 cores can give 4 * (300 + 30) = 1,320 core-seconds in a span of 300 s, and no more."""
     machines = [KernelRow("h", T, 4, 0.0)]
-    enough = both([busy(7, T, 0, 9_000), busy(7, T + 300, 1_320, 9_300)], machines=machines)
+    enough = agreed([busy(7, T, 0, 9_000), busy(7, T + 300, 1_320, 9_300)], machines=machines)
     assert show.classes(enough) == {"first_seen": 1, "attributed": 1}
-    more = both([busy(7, T, 0, 9_000), busy(7, T + 300, 1_320.5, 9_300)], machines=machines)
+    more = agreed([busy(7, T, 0, 9_000), busy(7, T + 300, 1_320.5, 9_300)], machines=machines)
     assert show.classes(more) == {"first_seen": 1, "implausible": 1}
 
 

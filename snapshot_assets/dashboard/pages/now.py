@@ -64,7 +64,10 @@ def body(found: Now, question: Question, site: Site) -> list[Component]:
         legend(("cpu", "CPU"), ("mem", "memory"), ("tick", MACHINE_NAME)),
         html.Div(
             [
-                *(_silent(host, at, question) for host, at in found.silent),
+                *(
+                    _absent(host, at, "late" if host in found.late else "silent", question)
+                    for host, at in found.silent
+                ),
                 *(_host(one, question, site, look) for one in by_load),
             ],
             className="hosts-now",
@@ -162,16 +165,18 @@ def _meter(
     )
 
 
-def _silent(host: str, at: int | None, question: Question) -> Component:
-    text = (
-        f"silent for {age_text(question.now - at - BUCKET_SECONDS)}, since "
-        f"{format_local(at + BUCKET_SECONDS, question.zone)}"
-        if at is not None
-        else "silent"
-    )
+def _absent(host: str, at: int | None, state: str, question: Question) -> Component:
+    """A host without a bucket of the last half hour: it is silent, or its rows come late."""
+    text = state
+    if at is not None:
+        end = at + BUCKET_SECONDS
+        age, when = age_text(question.now - end), format_local(end, question.zone)
+        text = f"silent for {age}, since {when}"
+        if state == "late":
+            text = f"its data come {age} late; the newest are of {when}"
     return html.Article(
         [
-            html.Header([html.H3(printable(host)), html.Span("silent", className="age late")]),
+            html.Header([html.H3(printable(host)), html.Span(state, className="age late")]),
             html.P(text, className="quiet"),
         ],
         className="host-now silent",

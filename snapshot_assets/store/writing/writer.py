@@ -180,7 +180,7 @@ class SnapshotWriter(ThreadedClient):
                 host = decoded_host(raw, index)
                 doomed += [keys.frame(host, day), *(keys.summary(host, r, day) for r in SUMMARIES)]
             doomed += [index, keys.records(day)]
-        doomed += [keys.state, keys.newest_snapshots]
+        doomed += [keys.state, keys.newest_snapshots, keys.arrivals]
         self.base.execute([("DEL", key) for key in dict.fromkeys(doomed)])
 
     def progress(self) -> Progress:
@@ -209,14 +209,17 @@ class SnapshotWriter(ThreadedClient):
         newest_epoch: Mapping[str, float],
         filling: bytes,
         recipe: str | None = None,
+        looked_epoch: float = 0.0,
     ) -> None:
         """Record up to when the live path has published, and each host's newest snapshot.
 
         Args:
             until: epoch seconds.
-            newest_epoch: by host, epoch seconds.
+            newest_epoch: epoch seconds of the hosts with newer snapshots than before.
             filling: the result of :meth:`begin_live` before anything was published.
             recipe: the settings that made everything live; None leaves what is recorded.
+            looked_epoch: when the live path looked before, epoch seconds. A snapshot counts as
+                arrived then, or when it was taken, if that was later.
 
         Raises:
             StoreOutageError: the server was emptied since :meth:`begin_live`. The published data is
@@ -237,8 +240,26 @@ class SnapshotWriter(ThreadedClient):
                 "has to publish again"
             )
         if newest_epoch:
-            pairs = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
-            self.base.execute([("HSET", self.keys.newest_snapshots, *pairs)])
+            newest = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
+            arrived = [
+                x for h, epoch in newest_epoch.items() for x in (h, repr(max(epoch, looked_epoch)))
+            ]
+            self.base.execute(
+                [
+                    ("HSET", self.keys.newest_snapshots, *newest),
+                    ("HSET", self.keys.arrivals, *arrived),
+                ]
+            )
+
+    def forget_hosts(self, hosts: Collection[str]) -> None:
+        """Forget that the live path has read these hosts; their figures stay.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`replace`.
+        """
+        if hosts:
+            known = (self.keys.newest_snapshots, self.keys.arrivals)
+            self.base.execute([("HDEL", key, *hosts) for key in known])
 
     def record_complete(self, complete: bool) -> None:
         """Record that Redis has all settled days, or that they have to be restored.

@@ -8,8 +8,23 @@ from typing import Any
 
 import pandas as pd
 
-from snapshot_assets.domain.accounting import Account
-from snapshot_assets_tests.support.domain.slow_accounting import GB, SlowAccount, SlowBucket
+from snapshot_assets.domain.accounting import Account, account
+from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.time import Window
+from snapshot_assets_tests.support.domain.process_rows import (
+    HOUR,
+    RULES,
+    KernelRow,
+    Row,
+    kernel_rows,
+    raw_rows,
+)
+from snapshot_assets_tests.support.domain.slow_accounting import (
+    GB,
+    SlowAccount,
+    SlowBucket,
+    slow_account,
+)
 
 CLOSE = 1e-9
 
@@ -24,6 +39,20 @@ NUMBERS = (
     "machine_used_gb",
     "machine_gb",
 )
+
+
+def agreed(
+    rows: list[Row],
+    rules: AccountingRules = RULES,
+    machines: list[KernelRow] | None = None,
+    window: Window = HOUR,
+) -> Account:
+    """The account of a few rows, after both implementations came to the same."""
+    table, kernel = raw_rows(rows), None if machines is None else kernel_rows(machines)
+    result = account(table, window, rules, kernel)
+    assert disagreements(result, slow_account(table, window, rules, kernel)) == []
+    assert result.ledger.imbalances(len(rows), result.aggregates) == []
+    return result
 
 
 def disagreements(fast: Account, slow: SlowAccount) -> list[str]:
