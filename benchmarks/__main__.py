@@ -14,6 +14,7 @@ import sys
 # Benchmark -> the arguments of --tiny.
 TINY = {
     "settle_day": ["--rows", "4000", "--hosts", "2", "--repeat", "1", "--hosts-per-group", "1"],
+    "prove": ["--rows", "4000", "--hosts", "2", "--turns", "1"],
     "read_store": ["--hosts", "5", "6", "--days", "2", "--seconds", "0"],
     "write_store": ["--settled-hosts", "2", "--live-hosts", "2", "3", "--turns", "1"],
     "collect": ["--processes", "5", "--turns", "2"],

@@ -1,9 +1,9 @@
 """An invented fleet of hosts in Redis, and the same entries in a summary table of a database.
 
 Each bucket has six CPU and five memory entries: jobs last for hours, CPU is noisy, memory hardly
-changes. Documents have about 1.3 kB. Five hosts are invented and written as the product writes
-them: the last half day as live, the days before as settled. Redis copies these hosts under other
-names to make further hosts.
+changes. The kernel counts a little more than the processes used. Documents have about 1.4 kB. Five
+hosts are invented and written as the product writes them: the last half day as live, the days
+before as settled. Redis copies these hosts under other names to make further hosts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pymysql
 
 from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, Usage
+from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, MachineCount, Usage
 from snapshot_assets.store.layout import Retention, days_of
 from snapshot_assets.store.writing.frames import SUMMARIES
 from snapshot_assets.store.writing.writer import SnapshotWriter
@@ -28,6 +28,7 @@ INVENTED = 5
 # Long enough that nothing expires during a measurement.
 KEPT = Retention(*[400 * DAY_SECONDS] * 4)
 _JOBS = {"cpu": 6, "mem": 5}
+_CAPACITY: dict[Measure, int] = {"cpu": 64, "mem": 512}
 _POOL = 30
 _BUCKETS_PER_COPY = 50
 
@@ -95,6 +96,13 @@ def invent(host: str, window: Window, seed: int) -> Usage:
         settled=np.ones(count, dtype=np.bool_),
         totals=totals,
         entries=entries,
+        machine={
+            measure: MachineCount(
+                used=totals[measure] + random.integers(0, 500_000, count),
+                capacity=np.full(count, _CAPACITY[measure] * MICRO),
+            )
+            for measure in MEASURES
+        },
     )
 
 

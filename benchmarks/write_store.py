@@ -23,7 +23,7 @@ from benchmarks.turns import machine, median, number, replaced, table
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.measures import COUNTS, MEASURES
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
-from snapshot_assets.domain.usage import Entries, Usage
+from snapshot_assets.domain.usage import Entries, MachineCount, Usage
 from snapshot_assets.store.transport.base import RedisBase
 from snapshot_assets.store.writing.frames import FrameWriter
 from snapshot_assets.store.writing.writer import SnapshotWriter
@@ -208,6 +208,13 @@ def together(usages: Sequence[Usage]) -> Usage:
                 ),
                 owner_index=np.concatenate([u.entries[m].owner_index for u in usages]),
                 micro=np.concatenate([u.entries[m].micro for u in usages]),
+            )
+            for m in MEASURES
+        },
+        machine={
+            m: MachineCount(
+                used=np.concatenate([u.machine[m].used for u in usages]),
+                capacity=np.concatenate([u.machine[m].capacity for u in usages]),
             )
             for m in MEASURES
         },

@@ -7,7 +7,16 @@ belong here, because they keep their traceback.
 
 from importlib.util import find_spec
 
-_PIPELINE = ("connectorx", "dagster", "fsspec", "pandera", "psutil", "requests", "sqlalchemy")
+_PIPELINE = (
+    "connectorx",
+    "dagster",
+    "duckdb",
+    "fsspec",
+    "pandera",
+    "psutil",
+    "requests",
+    "sqlalchemy",
+)
 _DASHBOARD = ("dash", "dash_ag_grid", "flask", "flask_compress", "prometheus_client", "waitress")
 # An extra counts as installed if these modules are; pyproject.toml lists all its packages.
 EXTRAS = {

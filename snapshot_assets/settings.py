@@ -182,7 +182,7 @@ class Settings(BaseSettings):
         "rows runs a fifth as often",
     )
     proof_seconds: float = Field(
-        15, ge=0, description="Time per run for counting CPU-seconds again in SQL, seconds"
+        15, ge=0, description="Time per run for counting its rows again in SQL, seconds"
     )
     history_days: int = Field(
         14, ge=1, description="Dagster keeps runs that no partition's status needs this long, days"

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 # Lines near the end of each benchmark's output: if they are there, all parts have run.
 SHORT = {
     "settle_day": (r"^\| write \|", r"^ours: published CPU is the ledger's attributed CPU"),
+    "prove": (r"^\| prove ÷ settle \|", r"^\| proof, into Arrow", r"^\*\*A million rows recounted"),
     "read_store": (r"^\*\*6 hosts loaded: all hosts, 24 h\*\*$", r"^\| 2 days, KEYS and GET \|"),
     "write_store": (r"^\| 3 \|", r"^\| summaries by hour and day \|"),
     "collect": (r"^\| /proc, and written to MariaDB \|", r"^\| psutil \|"),

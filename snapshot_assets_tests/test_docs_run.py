@@ -16,16 +16,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from snapshot_assets import AsyncRedisReader, RedisReader, RedisWriter
 from snapshot_assets.dashboard.capacity import Capacities
 from snapshot_assets.domain.documents import documents
+from snapshot_assets.domain.measures import MEASURES
 from snapshot_assets.domain.time import Window
+from snapshot_assets.domain.usage import MachineCount
 from snapshot_assets.settings import PREFIX, Settings, describe_settings
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
@@ -55,6 +59,7 @@ EVIDENCE = {
     "snapshot-assets settle --from 2026-10-05 --to 2026-10-05 --host alice": (
         r"^ +alice +1 .*\n\s*\d+ of \d+ checks passed"
     ),
+    "snapshot-assets settle --changed": r"^Every settled host-day was made with the",
     "snapshot-assets live": r"rows of 2 hosts, .* documents written",
     "snapshot-assets collect --once": r"^\d+: \d+ processes of ",
     "snapshot-assets restore": r"^1 host-days of 1 days restored.*\n.*rows of 2 hosts",
@@ -187,7 +192,9 @@ def shape(value: Any) -> Any:
 def test_the_document_on_its_page_is_like_those_in_redis() -> None:
     (block,) = blocks("json")
     shown = json.loads(block.text)
-    (_, body) = documents(used(*worked_example()))["body"]
+    counted = MachineCount(used=np.array([12_900_000] * 2), capacity=np.array([64_000_000] * 2))
+    usage = replace(used(*worked_example()), machine=dict.fromkeys(MEASURES, counted))
+    (_, body) = documents(usage)["body"]
     assert shape(shown) == shape(json.loads(body))
     for part, field in (("cpu", "cpu_norm"), ("mem", "rss")):
         total = sum(entry[field] for entry in shown[part]["user"]) + shown[part]["other"][field]

@@ -7,7 +7,6 @@ run does not matter. A test that fails here means that users of 0.1 lose somethi
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import gzip
 import io
@@ -16,9 +15,9 @@ import lzma
 import shutil
 import tarfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -35,8 +34,8 @@ from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.layout import Retention
 from snapshot_assets_tests.support.servers import Redis
 from snapshot_assets_tests.support.shell import Shell
+from snapshot_assets_tests.support.version_0_1 import WRITTEN, dump, load
 
-WRITTEN = Path(__file__).parent / "data" / "version_0_1"
 DAYS = (dt.date(2026, 11, 20), dt.date(2026, 11, 21))
 LIVE_DAY = dt.date(2026, 11, 22)
 BUSY = ("alice", "web|01")
@@ -53,42 +52,6 @@ SETTLED_ASSETS = ("raw_process_rows", "five_minute_aggregates", "redis_snapshots
 SCHEMAS = {"raw_process_rows": RawProcessRows, "five_minute_aggregates": FiveMinuteAggregates}
 # Bucket's key, and host, to the document's bytes.
 Documents = dict[tuple[str, str], bytes]
-
-
-class Key(NamedTuple):
-    """A key of the dump, and what it held: fields to values, or members."""
-
-    name: str
-    fields: dict[bytes, bytes] | None
-    members: list[bytes] | None
-
-    @property
-    def is_of_documents(self) -> bool:
-        return "snapshot_assets" not in self.name
-
-
-def dump() -> list[Key]:
-    with lzma.open(WRITTEN / "redis.jsonl.xz", "rt", encoding="utf-8") as lines:
-        entries = [json.loads(line) for line in lines]
-    decode = base64.b64decode
-    return [
-        Key(
-            entry["key"],
-            {decode(f): decode(v) for f, v in entry["fields"]} if "fields" in entry else None,
-            [decode(m) for m in entry["members"]] if "members" in entry else None,
-        )
-        for entry in entries
-    ]
-
-
-def load(server: Redis, wanted: Callable[[Key], bool] = lambda _: True) -> None:
-    """Put the dump into a server, without expiry: version 0.1's may be over when this runs."""
-    with server.client() as client:
-        for key in filter(wanted, dump()):
-            if key.fields is not None:
-                client.hset(key.name, mapping=dict(key.fields))
-            else:
-                client.sadd(key.name, *(key.members or []))
 
 
 def written_documents(stage: str | None = None) -> Documents:
@@ -267,10 +230,10 @@ def test_its_frames_agree_with_its_documents(loaded: Redis, reader: RedisReader)
         assert found == pytest.approx(dict(expected[measure]), abs=0.5)
 
 
-def test_the_live_path_goes_on_where_it_stopped(
+def test_the_live_path_goes_on_from_the_settled_days(
     redis_server: Redis, reader: RedisReader, source: Path
 ) -> None:
-    """The newest two buckets are lost; the rest is as old as it was."""
+    """Nobody knows with which settings version 0.1 made what is live: all of it is made again."""
     newest = ("2026-11-22T02:00:00+00:00", "2026-11-22T02:05:00+00:00")
     load(redis_server, lambda key: key.name not in newest)
     with redis_server.client() as client:
@@ -280,9 +243,12 @@ def test_the_live_path_goes_on_where_it_stopped(
         ProcessSource(f"sqlite:///{source}") as table,
         RedisWriter(port=redis_server.port, clock=lambda: NOW, retention=FOREVER) as writer,
     ):
-        report = writer.store_data(table, accounting=AccountingRules(excluded_users=("root",)))
-    # The last refresh of version 0.1 was at 02:10, and half an hour before it is published again.
-    assert report.window.start == MIDNIGHT + 2 * 86_400 + 3_600 + 40 * 60
+        rules, settled = AccountingRules(excluded_users=("root",)), MIDNIGHT + 2 * 86_400
+        report = writer.store_data(table, accounting=rules, settled_until=settled)
+        assert report.window.start == settled
+        # The next refresh publishes the half hour before the last one again.
+        report = writer.store_data(table, accounting=rules, settled_until=settled)
+        assert report.window.start == NOW - 1_800 - NOW % 300
     assert report.new_hosts == ()
     assert documents_of(redis_server) == written_documents()
     assert_frames_as_written(reader)
@@ -357,13 +323,15 @@ def test_its_dagster_home_is_opened(home: Path) -> None:
 def test_a_day_settled_again_is_the_same(
     shell: Shell, redis_server: Redis, reader: RedisReader, lake: Lake, home: Path
 ) -> None:
-    """The second day's documents and frames are lost, its partitions are materialized again."""
+    """The second day's documents and frames are lost; an earlier version made the day."""
     day = str(DAYS[1])
     load(redis_server, lambda key: day not in key.name)
     assert len(documents_of(redis_server)) < len(written_documents())
     before = {file: file.stat().st_mtime_ns for file in Path(lake.base).rglob("*.parquet")}
-    told = shell.run("settle", "--from", day, "--to", day)
+    told = shell.run("settle", "--changed", "--from", day)
+    assert f"{day}: 3 host-days: made by an earlier version" in told
     assert " checks passed" in told
+    assert "was made with the settings of now" in shell.run("settle", "--changed", "--from", day)
     assert documents_of(redis_server) == written_documents()
     assert_frames_as_written(reader)
     for dataset in (RAW_ROWS, AGGREGATES):

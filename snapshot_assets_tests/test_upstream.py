@@ -244,7 +244,7 @@ def test_dagster_s_instance_knows_the_status_of_partitions_and_deletes_a_run_s_l
 
 
 def test_a_check_s_context_leads_to_the_partitions_of_its_run() -> None:
-    """``orchestration/checks.py`` (ADR 6) checks what the run settled, by the step's context."""
+    """``orchestration/checks/`` (ADR 6) checks what the run settled, by the step's context."""
     found: list[str] = []
 
     @dg.asset_check(asset=partitioned)

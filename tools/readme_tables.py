@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -26,8 +26,7 @@ def commands_table() -> str:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
-        usage = " ".join([name, *(_argument(parameter) for parameter in command.params)])
-        lines.append(f"| `{usage}` | {_first_sentence(command)} |")
+        lines += _command_rows(name, command)
     return "\n".join(lines)
 
 
@@ -58,6 +57,15 @@ def with_tables(text: str) -> str:
             raise ValueError(f"the markers of the table {name!r} are missing")
         text = f"{head}{begin}{note} -->\n{table()}\n{end}{tail}"
     return text
+
+
+def _command_rows(name: str, command: click.Command) -> Iterator[str]:
+    """The row of a command, and of each of its own commands."""
+    usage = " ".join([name, *(_argument(parameter) for parameter in command.params)])
+    yield f"| `{usage}` | {_first_sentence(command)} |"
+    if isinstance(command, click.Group):
+        for own, below in command.commands.items():
+            yield from _command_rows(f"{name} {own}", below)
 
 
 def _argument(parameter: click.Parameter) -> str:

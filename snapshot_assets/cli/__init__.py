@@ -39,10 +39,11 @@ COMMANDS: dict[str, str | None] = {
     "restore": "pipeline",
     "read": None,
     "doctor": "pipeline",
+    "hosts": "pipeline",
 }
 
 # Commands whose module has another name.
-_MODULES = {"demo": "demo.command"}
+_MODULES = {"demo": "demo.command", "doctor": "doctor.command"}
 
 EXIT_FAILED = 1
 EXIT_OUTAGE = 3

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from snapshot_assets.cli.shared import console, open_source, open_writer
+from snapshot_assets.cli.shared import console, duration, open_source, open_writer
 from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.fleet import retired
 from snapshot_assets.pipeline.live import settled_until
 from snapshot_assets.settings import Settings
 
@@ -31,13 +32,15 @@ def live(lookback_minutes: float | None) -> None:
     rules = settings.live()
     if lookback_minutes is not None:
         rules = LiveRules(lookback_minutes * 60, max(rules.limit_seconds, lookback_minutes * 60))
+    lake = Lake(settings.lake)
     with open_source(settings) as source, open_writer(settings) as writer:
         report = writer.store_data(
             source,
             accounting=settings.accounting(),
             documents_rules=settings.documents(),
             rules=rules,
-            settled_until=settled_until(Lake(settings.lake)),
+            settled_until=settled_until(lake),
+            retired=retired(lake),
         )
     ledger, written = report.ledger, report.written
     console.print(
@@ -46,12 +49,20 @@ def live(lookback_minutes: float | None) -> None:
         f"{written.removed} removed, {written.kept_settled} settled ones kept, "
         f"{written.expired} past retention"
     )
+    if report.changes:
+        console.print(
+            f"Settings changed ({'; '.join(report.changes)}): everything live was published again.",
+            markup=False,
+        )
     if report.days_left_out:
         first, last = report.days_left_out[0], report.days_left_out[-1]
         console.print(
             f"Not published, as too long ago: {first} to {last}. Settle the days that are over: "
             f"snapshot-assets settle --from {first} --to {last}"
         )
+    if report.late:
+        behind = ", ".join(f"{host} ({duration(age)})" for host, age in report.late.items())
+        console.print(f"Late: {behind}", markup=False)
     if not report.hosts:
         console.print(
             "No rows in this window. Is a collector running? See 'snapshot-assets doctor'."

@@ -3,59 +3,91 @@
 from __future__ import annotations
 
 import datetime as dt
-import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence, Set
+from typing import Any, TypeAlias
 
 import click
 import dagster as dg
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from snapshot_assets.cli.instance import dagster_instance
-from snapshot_assets.cli.shared import Day, console, open_source, open_writer, table
+from snapshot_assets.cli.shared import (
+    Day,
+    console,
+    current_settings,
+    open_reader,
+    open_source,
+    open_writer,
+    table,
+)
 from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import SnapshotAssetsError
-from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS, settled_assets
-from snapshot_assets.orchestration.checks import settled_checks
+from snapshot_assets.lake.lake import Lake
+from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
 from snapshot_assets.orchestration.metadata import REMARKS
-from snapshot_assets.orchestration.partitions import (
-    add_hosts,
-    boxes,
-    host_day_of,
-    host_day_partitions,
-    known_hosts,
-)
+from snapshot_assets.orchestration.partitions import known_hosts
 from snapshot_assets.orchestration.resources import environment_resources
+from snapshot_assets.orchestration.settling import (
+    Outcome,
+    PlannedRun,
+    Stretch,
+    materialize,
+    planned,
+    planned_changes,
+    stretches,
+)
+from snapshot_assets.pipeline.changed import by_day
+from snapshot_assets.pipeline.changed import changed as find_changed
 from snapshot_assets.settings import Settings
 
-_PARTITIONS_PER_RUN = 50
-_ONE_DAY = dt.timedelta(days=1)
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_Plan: TypeAlias = Callable[[dg.DagsterInstance], list[PlannedRun]]
 
 
 @click.command()
-@click.option("--from", "first", type=Day(), metavar="DAY", required=True, help="First day, UTC.")
-@click.option(
-    "--to",
-    "last",
-    type=Day(),
-    metavar="DAY",
-    required=True,
-    help="Last day, included; must be over.",
-)
+@click.option("--from", "first", type=Day(), metavar="DAY", help="First day, UTC.")
+@click.option("--to", "last", type=Day(), metavar="DAY", help="Last day, included; must be over.")
 @click.option("--host", "hosts", multiple=True, help="Settle this host only; may be repeated.")
-def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
+@click.option(
+    "--changed",
+    is_flag=True,
+    help="Settle again what was made with other settings; of all days, unless --from and --to "
+    "limit them.",
+)
+def settle(
+    first: dt.date | None, last: dt.date | None, hosts: tuple[str, ...], changed: bool
+) -> None:
     """Account whole UTC days through Dagster.
 
     Materializes raw_process_rows, five_minute_aggregates and redis_snapshots for every day in the
     range and every host that has rows in that day. Records them in Dagster's instance, runs the
     checks and prints a summary. A host given with --host is settled for every day, even without
     rows. Settling a day again replaces its documents.
+
+    With --changed, only the settled days of hosts that were made with other settings than those of
+    now are settled again, as the check settings_are_current lists them. Where the lake keeps all
+    rows that the settings need, the source is not read.
     """
     settings = Settings.load()
+    if changed:
+        plan = _plan_of_changes(settings, first, last, hosts)
+    elif first is None or last is None:
+        raise click.UsageError("--from and --to are needed, or --changed")
+    else:
+        plan = _plan_of_days(settings, first, last, hosts)
+    with dagster_instance() as instance:
+        outcome = settle_runs(instance, settings, plan(instance))
+    if outcome.checks or outcome.failures:
+        _print(outcome)
+    if outcome.failures or outcome.failed_checks:
+        raise click.exceptions.Exit(1)
+
+
+def _plan_of_days(
+    settings: Settings, first: dt.date, last: dt.date, hosts: tuple[str, ...]
+) -> _Plan:
+    """Settle the days in a range, for the hosts with rows in each or for these hosts."""
     _check_days(first, last, settings.start_date)
     with open_source(settings) as source, open_writer(settings) as writer:
         writer.base.ping()
@@ -64,58 +96,56 @@ def settle(first: dt.date, last: dt.date, hosts: tuple[str, ...]) -> None:
             day: source.hosts(*own_range(Window.of_day(day)))
             for day in Window(Window.of_day(first).start, Window.of_day(last).end).days()
         }
-    with dagster_instance() as instance:
-        if hosts:
-            _require_known(hosts, {h for day in found.values() for h in day}, known_hosts(instance))
-            wanted = [Stretch(first, last, tuple(sorted(set(hosts))))]
-        else:
-            wanted = _stretches(found)
-        add_hosts(instance, [host for stretch in wanted for host in stretch.hosts])
-        outcome = settle_days(instance, settings, wanted)
-    _print(outcome)
-    if outcome.failures or outcome.failed_checks:
-        raise click.exceptions.Exit(1)
+    if not hosts and not any(found.values()):
+        raise SnapshotAssetsError(
+            "the source has no rows in these days; see 'snapshot-assets doctor'"
+        )
+
+    def plan(instance: dg.DagsterInstance) -> list[PlannedRun]:
+        if not hosts:
+            return planned(instance, stretches(found))
+        _require_known(hosts, {h for day in found.values() for h in day}, known_hosts(instance))
+        return planned(instance, [Stretch(first, last, tuple(sorted(set(hosts))))])
+
+    return plan
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What the runs did.
+def _plan_of_changes(
+    settings: Settings, first: dt.date | None, last: dt.date | None, hosts: tuple[str, ...]
+) -> _Plan:
+    """Settle what was made with other settings, and print what that is."""
+    if first and last and first > last:
+        raise click.BadParameter(f"--from {first} is after --to {last}")
+    with open_reader(settings) as reader:
+        found = list(
+            find_changed(
+                Lake(settings.lake),
+                reader,
+                current_settings(settings),
+                first=first,
+                last=last,
+                hosts=hosts or None,
+            )
+        )
+    for one in by_day(found):
+        console.print(
+            f"{one.day}: {len(one.hosts)} host-days: {'; '.join(one.differences)}", markup=False
+        )
+    if early := [one for one in found if one.host_day.day < settings.start_date]:
+        console.print(
+            f"{len(early)} host-days are before the first partition, {settings.start_date}, and "
+            "stay as they are; set SNAPSHOT_START_DATE"
+        )
+    if not found:
+        console.print("Every settled host-day was made with the settings of now.")
+    return lambda instance: planned_changes(instance, found, settings.start_date)
 
-    Attributes:
-        metadata: of each host-day, the metadata by asset.
-        failures: the error of each failed step.
-        failed_checks: name and culprits of each failed check.
-        warnings: name and culprits of each check that warns.
-        checks: number of checks that ran.
-    """
 
-    metadata: dict[HostDay, dict[str, dict[str, Any]]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    failures: list[str] = field(default_factory=list)
-    failed_checks: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    checks: int = 0
-
-
-class Stretch(NamedTuple):
-    """Consecutive days, both included, that are settled for the same hosts."""
-
-    first: dt.date
-    last: dt.date
-    hosts: tuple[str, ...]
-
-
-def settle_days(
-    instance: dg.DagsterInstance, settings: Settings, stretches: Sequence[Stretch]
+def settle_runs(
+    instance: dg.DagsterInstance, settings: Settings, runs: Sequence[PlannedRun]
 ) -> Outcome:
-    """Materialize the host-days of some stretches, in runs of bounded size, with a progress bar."""
-    warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    partitions = host_day_partitions(settings.start_date)
-    definitions = [*settled_assets(partitions), *settled_checks()]
+    """Materialize the host-days of some runs, with a progress bar."""
     outcome = Outcome()
-    known = known_hosts(instance)
-    wanted = [box for s in stretches for box in boxes(*s, known, _PARTITIONS_PER_RUN)]
     with Progress(
         TextColumn("settling"),
         BarColumn(),
@@ -125,18 +155,10 @@ def settle_days(
         console=console,
         transient=True,
     ) as progress:
-        task = progress.add_task("", total=sum(box.partitions for box in wanted))
-        for box in wanted:
-            result = dg.materialize(
-                definitions,
-                instance=instance,
-                resources=environment_resources(),
-                tags=box.tags,
-                run_config=_QUIET,
-                raise_on_error=False,
-            )
-            _collect(result, outcome)
-            progress.advance(task, box.partitions)
+        task = progress.add_task("", total=sum(run.box.partitions for run in runs))
+        resources = environment_resources()
+        for run in materialize(instance, resources, settings.start_date, runs, outcome):
+            progress.advance(task, run.box.partitions)
     return outcome
 
 
@@ -155,22 +177,6 @@ def _check_days(first: dt.date, last: dt.date, start: dt.date) -> None:
         )
 
 
-def _stretches(found: Mapping[dt.date, Sequence[str]]) -> list[Stretch]:
-    """The host-days that have rows, in few stretches."""
-    stretches: list[Stretch] = []
-    for day, hosts in sorted(found.items()):
-        before = stretches[-1] if stretches else None
-        if before and before.last == day - _ONE_DAY and before.hosts == tuple(hosts):
-            stretches[-1] = before._replace(last=day)
-        elif hosts:
-            stretches.append(Stretch(day, day, tuple(hosts)))
-    if not stretches:
-        raise SnapshotAssetsError(
-            "the source has no rows in these days; see 'snapshot-assets doctor'"
-        )
-    return stretches
-
-
 def _require_known(requested: Sequence[str], found: Set[str], known: Sequence[str]) -> None:
     unknown = sorted(set(requested) - found - set(known))
     if unknown:
@@ -178,37 +184,6 @@ def _require_known(requested: Sequence[str], found: Set[str], known: Sequence[st
             f"no rows of {', '.join(map(repr, unknown))} in these days; hosts with rows: "
             f"{', '.join(sorted(found)) or 'none'}"
         )
-
-
-def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
-    for event in result.get_asset_materialization_events():
-        made = event.materialization
-        if made.partition is None:
-            continue
-        host_day = host_day_of(made.partition)
-        values = {
-            name: value.records if isinstance(value, dg.TableMetadataValue) else value.value
-            for name, value in made.metadata.items()
-        }
-        outcome.metadata[host_day][made.asset_key.to_user_string()] = values
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            problem = data.user_failure_data.description if data.user_failure_data else None
-            outcome.failures.append(problem or (data.error.message.strip() if data.error else ""))
-    for evaluation in result.get_asset_check_evaluations():
-        outcome.checks += 1
-        if not evaluation.passed:
-            failed = evaluation.severity == dg.AssetCheckSeverity.ERROR
-            told = outcome.failed_checks if failed else outcome.warnings
-            told.append(f"{evaluation.check_name}: {_culprits(evaluation)}")
-
-
-def _culprits(evaluation: dg.AssetCheckEvaluation) -> str:
-    culprits = evaluation.metadata.get("culprits")
-    if not isinstance(culprits, dg.TableMetadataValue):
-        return "failed"
-    return "; ".join(f"{r.data['partition']}: {r.data['problem']}" for r in culprits.records)
 
 
 def _print(outcome: Outcome) -> None:
@@ -253,8 +228,7 @@ def _print(outcome: Outcome) -> None:
     console.print(table("Settled", headers, rows))
     for warning in (*_remarks(outcome), *outcome.warnings):
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    passed = outcome.checks - len(outcome.failed_checks) - len(outcome.warnings)
-    console.print(f"{passed} of {outcome.checks} checks passed")
+    console.print(f"{outcome.passed} of {outcome.checks} checks passed")
     for failure in (*outcome.failures, *outcome.failed_checks):
         console.print(f"failed: {failure}", style="red", markup=False)
 

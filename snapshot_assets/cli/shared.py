@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from snapshot_assets.settings import Settings
 from snapshot_assets.store.reading.reader import RedisReader
 
 if TYPE_CHECKING:
+    from snapshot_assets.pipeline.changed import SettingsNow
     from snapshot_assets.pipeline.redis_writer import RedisWriter
     from snapshot_assets.source.query import ProcessSource
 
@@ -40,6 +42,17 @@ def open_writer(settings: Settings) -> RedisWriter:
     from snapshot_assets.pipeline.redis_writer import RedisWriter
 
     return RedisWriter(**settings.redis())
+
+
+def current_settings(settings: Settings) -> SettingsNow:
+    """The settings that the figures of a host-day depend on.
+
+    Raises:
+        SettingsError: the capacity file is missing or has an error.
+    """
+    from snapshot_assets.pipeline.changed import SettingsNow
+
+    return SettingsNow(settings.source_table_spec(), settings.accounting(), settings.documents())
 
 
 class UtcTime(click.ParamType):
@@ -77,6 +90,16 @@ class Day(click.ParamType):
             self.fail(f"{value!r} is not a day; write 2026-11-22")
 
 
+def duration(seconds: float) -> str:
+    """A duration in its largest unit, such as ``25 minutes``."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} seconds"
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A table with numbers aligned right; a cell's content is plain text, never markup."""
     made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
@@ -96,7 +119,9 @@ def _cell(value: object) -> str:
         return f"{value:,.2f}"
     if isinstance(value, int):
         return f"{value:,}"
-    # Control characters in a host's or user's name would move the cursor.
-    return "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value)
-    )
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text without control characters; in a host's or user's name, they move the cursor."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -68,11 +68,18 @@ class Outcome(TypedDict):
 
 
 class CardNumbers(TypedDict):
-    """One measure of a host, cores or GB; None for an unknown number."""
+    """One measure of a host, cores or GB; None for an unknown number.
+
+    Keys:
+        now, mean, peak: what users used: newest, on average, and the highest 5 minutes.
+        machine: what the kernel counted, the newest.
+        limit: the capacity.
+    """
 
     now: float | None
     mean: float | None
     peak: float | None
+    machine: float | None
     limit: float | None
 
 
@@ -118,6 +125,10 @@ class ConsumersMeta(TypedDict):
         step: length of an interval, seconds.
         covered_hosts: number of hosts with cover, for each interval.
         hosts: number of hosts with cover in the range.
+        machine_name: what the line above the stack is called.
+        machine: what the kernel counted in each interval; None if it is unknown.
+        nobodys: how much of it is in no user's figures; None also if that is little.
+        nobodys_why: the reason.
         swatches: CSS background of each layer.
         file: name of the download, without its ending.
     """
@@ -129,6 +140,10 @@ class ConsumersMeta(TypedDict):
     step: int
     covered_hosts: list[int]
     hosts: int
+    machine_name: str
+    machine: list[float | None]
+    nobodys: list[float | None]
+    nobodys_why: str
     swatches: list[str]
     file: str
 

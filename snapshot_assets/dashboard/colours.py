@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from snapshot_assets.domain.summary import OTHER
+from snapshot_assets.domain.frames import OTHER
 
 # Found by search over hue, saturation and lightness. Each has a contrast of 3 to 1 at least with
 # the light page, #ffffff, and with the dark one, #12161c. Any two, the grey included, are 20

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -30,9 +30,8 @@ from snapshot_assets.dashboard.queries.grid import Bools, Floats, Grid
 from snapshot_assets.dashboard.queries.overview import HostUse
 from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.dashboard.time.ticks import ticks
-from snapshot_assets.domain.capacity import Capacity
+from snapshot_assets.domain.frames import OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import OTHER
 
 Figure: TypeAlias = dict[str, Any]
 Interval: TypeAlias = tuple[int, int]
@@ -44,21 +43,38 @@ _FILL_OPACITY = 0.45
 _GAP = {"shape": "/", "size": 7, "fgcolor": "#808890", "bgcolor": "rgba(128,136,144,0.14)"}
 _NOT_KEPT = {"shape": "x", "size": 6, "fgcolor": "#808890", "bgcolor": "rgba(128,136,144,0.30)"}
 _LIVE = "rgba(80,140,255,0.11)"
+# The style sheet draws traces with this at the start of their uid in the colour of text.
+MACHINE_UID = "machine"
+MACHINE_NAME = "whole machine (kernel)"
+MACHINES_NAME = "all machines (kernel)"
+# Why the kernel counts more than all users together.
+NOBODYS_WHY: dict[Measure, str] = {
+    "cpu": "no snapshot saw it, or the account is excluded",
+    "mem": "no snapshot saw it, or the kernel itself uses it",
+}
 BANDS = ("gap", "not kept", "live")
 
 
-def card(use: HostUse, grid: Grid, range_: TimeRange, capacity: Capacity) -> Figure:
-    """One host: CPU above, memory below, each against its capacity.
+def card(
+    use: HostUse, grid: Grid, range_: TimeRange, limits: Mapping[Measure, float | None]
+) -> Figure:
+    """One host: CPU above, memory below, each against the kernel's count and its capacity.
 
     The layout belongs on top of :func:`card_base`, which all cards share.
+
+    Args:
+        use: of the host.
+        grid: of the use.
+        range_: the time that is shown.
+        limits: the capacity, by measure; None if it is unknown.
     """
-    limits: dict[Measure, float | None] = {"cpu": capacity.cores, "mem": capacity.memory_gb}
     colours: dict[Measure, str] = {"cpu": CPU_COLOUR, "mem": MEMORY_COLOUR}
     axes: dict[Measure, str] = {"cpu": "y", "mem": "y2"}
     data: list[Figure] = []
+    lines: list[Figure] = []
     layout: Figure = {"shapes": []}
     for measure, axis in axes.items():
-        highest = _highest([use.use[measure]])
+        highest = _highest([use.use[measure], use.machine[measure].used])
         limit = limits[measure]
         data.append(
             {
@@ -73,7 +89,8 @@ def card(use: HostUse, grid: Grid, range_: TimeRange, capacity: Capacity) -> Fig
         layout[f"yaxis{axis[1:]}"] = {"range": [0, _rounded(top * 1.06)], **_few_ticks(top)}
         if limit:
             layout["shapes"].append(_capacity_line(limit, axis))
-    data += bands(use.coverage, grid, range_)
+        lines += _machine_lines(use.machine[measure].used, grid, highest, axis)
+    data += [*lines, *bands(use.coverage, grid, range_)]
     return {"data": data, "layout": layout}
 
 
@@ -98,13 +115,15 @@ def card_base(range_: TimeRange, zone: ZoneInfo) -> Figure:
 def stack(found: Consumers, zone: ZoneInfo, limit: float | None, marks: int = 8) -> Figure:
     """Users or commands stacked, the largest at the bottom; together they are the total.
 
+    A line above the stack is what the kernel counted.
+
     Args:
         found: the consumers to draw.
         zone: of the axis.
         limit: the capacity of the hosts together; None if unknown.
         marks: approximate number of labels on the time axis.
     """
-    highest = _highest([found.total])
+    highest = _highest([found.total, found.machine.used])
     look = looks(series.name for series in found.series)
     data: list[Figure] = []
     for series in found.series:
@@ -133,6 +152,7 @@ def stack(found: Consumers, zone: ZoneInfo, limit: float | None, marks: int = 8)
                 "hoverinfo": "none",
             }
         )
+    data += _machine_lines(found.machine.used, found.grid, highest, "y")
     data += bands(found.coverage, found.grid, found.range)
     top = highest or 1
     shapes = [_capacity_line(limit, "y")] if limit and limit <= 2 * top else []
@@ -216,6 +236,11 @@ def printable(name: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
 
 
+def short(values: Floats) -> list[float | None]:
+    """Numbers with four digits, for texts; None for NaN."""
+    return [None if math.isnan(value) else _rounded(value) for value in values.tolist()]
+
+
 def axis_time(epoch_seconds: int) -> str:
     """A time as Plotly's date axes read it: UTC, as text.
 
@@ -236,6 +261,30 @@ def _points(grid: Grid, values: Floats, highest: float) -> Figure:
         "dx": grid.step * 1000,
         "y": [*_values(values, highest), None],
     }
+
+
+def _machine_lines(values: Floats, grid: Grid, highest: float, axis: str) -> list[Figure]:
+    """What the kernel counted: a line for each run of known values, to the end of its last one."""
+    found = []
+    for start, end in runs(~np.isnan(values), grid):
+        first, last = ((time - grid.start) // grid.step for time in (start, end))
+        known = values[first:last]
+        found.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": MACHINE_NAME,
+                "uid": f"{MACHINE_UID}-{axis}-{start}",
+                "x0": axis_time(start),
+                "dx": grid.step * 1000,
+                "y": _values(np.append(known, known[-1]), highest),
+                "yaxis": axis,
+                "line": {"shape": "hv", "width": 1.5, "color": OTHER_COLOUR},
+                # The tooltip has its number from elsewhere; clicks are for the layers.
+                "hoverinfo": "skip",
+            }
+        )
+    return found
 
 
 def _values(values: Floats, highest: float) -> list[float | None]:

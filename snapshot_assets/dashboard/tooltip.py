@@ -8,7 +8,7 @@ from typing import Any
 
 from snapshot_assets.dashboard.figures import printable
 from snapshot_assets.dashboard.http.metrics import count_store_failure
-from snapshot_assets.dashboard.pages.page import Site
+from snapshot_assets.dashboard.pages.page import Site, machine_texts
 from snapshot_assets.dashboard.queries.intervals import Share, host_interval
 from snapshot_assets.domain.measures import STEP_SECONDS
 from snapshot_assets.errors import SnapshotAssetsError
@@ -22,9 +22,10 @@ _LATEST = 2**40
 def tooltip_answer(site: Site, given: Mapping[str, str]) -> tuple[dict[str, Any], int]:
     """The answer to ``/bucket?host=…&at=…&step=…`` and its HTTP status.
 
-    Keys: ``covered``; if true, also ``cores`` and ``gb`` (means), ``coverage`` (0 to 1),
-    ``settled``, and ``users`` and ``commands``, each a list of ``name``, ``cores`` and ``gb``. Or
-    ``error``. Unprintable characters of names are replaced; the browser shows names as text.
+    Keys: ``covered``; if true, also ``cores`` and ``gb`` (means), ``machine`` (sentences about what
+    the kernel counted), ``coverage`` (0 to 1), ``settled``, and ``users`` and ``commands``, each a
+    list of ``name``, ``cores`` and ``gb``. Or ``error``. Unprintable characters of names are
+    replaced; the browser shows names as text.
     """
     try:
         host, at, step = given["host"], int(given["at"]), int(given["step"])
@@ -45,6 +46,7 @@ def tooltip_answer(site: Site, given: Mapping[str, str]) -> tuple[dict[str, Any]
         "covered": True,
         "cores": found.cores,
         "gb": found.gb,
+        "machine": machine_texts(found.machine),
         "coverage": found.coverage,
         "settled": found.settled,
         "users": [_row(share) for share in found.users[:_SHARES_MOST]],

@@ -16,13 +16,16 @@ import pandas as pd
 
 from snapshot_assets.domain.measures import Document, Measure, Resolution
 from snapshot_assets.domain.time import bucket_iso
-from snapshot_assets.domain.usage import MICRO, Entries, Ints, Usage
+from snapshot_assets.domain.usage import MICRO, UNKNOWN, Entries, Ints, MachineCount, Usage
 
 # The text of every settled document ends like this. A live refresh checks the ending and does not
 # overwrite settled documents.
 SETTLED_ENDING = '"stage":"settled"}}'
-# The names of the numbers in the cpu and in the mem part.
-_FIELDS: tuple[tuple[Measure, str], ...] = (("cpu", "cpu_norm"), ("mem", "rss"))
+# The names of the numbers in the cpu and in the mem part: of users; of the machine: used, capacity.
+_FIELDS: tuple[tuple[Measure, str, tuple[str, str]], ...] = (
+    ("cpu", "cpu_norm", ("cpu_norm", "cores")),
+    ("mem", "rss", ("used", "total")),
+)
 
 
 def documents(usage: Usage) -> pd.DataFrame:
@@ -39,6 +42,7 @@ def documents(usage: Usage) -> pd.DataFrame:
         :class:`~snapshot_assets.domain.schemas.SnapshotDocuments`, in the order of the usage.
         ``other`` is the rounded total minus the rounded entries, so each document adds up to the
         last digit. The largest entries come first; equal entries are ordered by username and comm.
+        ``machine`` has what the kernel counted, and only that.
     """
     cpu, mem = _parts(usage)
     bodies = [
@@ -66,7 +70,7 @@ def documents(usage: Usage) -> pd.DataFrame:
 
 def sums_up(document: Mapping[str, Any]) -> bool:
     """Whether entries and ``other`` of a parsed document add up to the total, in millionths."""
-    for part, field in (("cpu", "cpu_norm"), ("mem", "rss")):
+    for part, field, _ in _FIELDS:
         listed = [*document[part]["user"], document[part]["other"]]
         total = round(document[part]["command"][field] * MICRO)
         if sum(round(entry[field] * MICRO) for entry in listed) != total:
@@ -97,7 +101,7 @@ def parsed_documents(usage: Usage, resolution: Resolution = "5min") -> list[Docu
 
 def _parts(usage: Usage) -> list[_Part]:
     timestamps = [bucket_iso(start) for start in usage.start.tolist()]
-    return [_Part(usage, measure, field, timestamps) for measure, field in _FIELDS]
+    return [_Part(usage, *fields, timestamps) for fields in _FIELDS]
 
 
 def _metas(usage: Usage) -> list[Document]:
@@ -126,7 +130,14 @@ def _meta_columns(usage: Usage) -> dict[str, list[Any]]:
 class _Part:
     """The ``cpu`` or the ``mem`` of all documents."""
 
-    def __init__(self, usage: Usage, measure: Measure, field: str, timestamps: list[str]) -> None:
+    def __init__(
+        self,
+        usage: Usage,
+        measure: Measure,
+        field: str,
+        machine_fields: tuple[str, str],
+        timestamps: list[str],
+    ) -> None:
         listed = usage.entries[measure]
         # Owners are sorted, so their positions order entries of equal size.
         listed = listed.at(np.lexsort((listed.owner_index, -listed.micro, listed.bucket_index)))
@@ -138,13 +149,14 @@ class _Part:
         self._field = field
         self._values: list[float] = (listed.micro / MICRO).tolist()
         self._timestamps = timestamps
+        self._machines = _machines(usage.machine[measure], *machine_fields)
 
     def texts(self) -> list[str]:
         """The part's JSON for each document."""
         field = self._field
         owners = _owner_texts(self._usage, self._listed)
         texts = []
-        for rows, total, other, timestamp in self._each():
+        for rows, total, other, machine, timestamp in self._each():
             user = ",".join(
                 [
                     f'{{"{field}":{value!r}{owner}{timestamp}"}}'
@@ -153,7 +165,7 @@ class _Part:
             )
             texts.append(
                 f'{{"command":{{"{field}":{total!r},"timestamp":"{timestamp}"}},'
-                f'"user":[{user}],"other":{{"{field}":{other!r}}}}}'
+                f'"user":[{user}],"other":{{"{field}":{other!r}}}{_machine_text(machine)}}}'
             )
         return texts
 
@@ -178,20 +190,46 @@ class _Part:
                     )
                 ],
                 "other": {field: other},
+                **({"machine": machine} if machine else {}),
             }
-            for host, (rows, total, other, timestamp) in zip(hosts, self._each(), strict=True)
+            for host, (rows, total, other, machine, timestamp) in zip(
+                hosts, self._each(), strict=True
+            )
         ]
 
-    def _each(self) -> Iterator[tuple[slice, float, float, str]]:
-        """For each document: the slice of its entries, total, other, timestamp."""
+    def _each(self) -> Iterator[tuple[slice, float, float, dict[str, float], str]]:
+        """For each document: the slice of its entries, total, other, machine, timestamp."""
         ends = np.cumsum(self.entries)
         return zip(
             map(slice, (ends - self.entries).tolist(), ends.tolist()),
             (self.total / MICRO).tolist(),
             (self.other / MICRO).tolist(),
+            self._machines,
             self._timestamps,
             strict=True,
         )
+
+
+def _machines(count: MachineCount, used_field: str, capacity_field: str) -> list[dict[str, float]]:
+    """For each document what is known of the machine; empty where nothing is known."""
+    found: list[dict[str, float]] = [{} for _ in count.used]
+    for machine, used in zip(found, count.used.tolist(), strict=True):
+        if used != UNKNOWN:
+            machine[used_field] = used / MICRO
+    for machine, capacity in zip(found, count.capacity.tolist(), strict=True):
+        if capacity != UNKNOWN:
+            # Cores are counted, memory is measured.
+            whole = capacity_field == "cores" and capacity % MICRO == 0
+            machine[capacity_field] = capacity // MICRO if whole else capacity / MICRO
+    return found
+
+
+def _machine_text(machine: Mapping[str, float]) -> str:
+    """The machine's part of a document as JSON text; nothing if nothing is known."""
+    if not machine:
+        return ""
+    fields = ",".join([f'"{name}":{value!r}' for name, value in machine.items()])
+    return f',"machine":{{{fields}}}'
 
 
 def _owner_texts(usage: Usage, listed: Entries) -> list[str]:

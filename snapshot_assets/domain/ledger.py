@@ -84,6 +84,7 @@ class Ledger:
         machine_cpu_seconds: what the kernel counted in these buckets.
         covered_seconds: covered time in the window, summed over hosts.
         buckets: number of covered (bucket, host) pairs.
+        snapshots: snapshots in the window.
         odd_ages: rows in the window whose age cannot be, duplicates included.
         clock_offsets: snapshots in the window whose stamp disagrees with the snapshot before.
         shared_pids: pids that several processes of a snapshot in the window have.
@@ -102,6 +103,7 @@ class Ledger:
     machine_cpu_seconds: float = 0.0
     covered_seconds: float = 0.0
     buckets: int = 0
+    snapshots: int = 0
     odd_ages: int = 0
     clock_offsets: int = 0
     shared_pids: int = 0

@@ -5,9 +5,9 @@ or GB-seconds) and the highest 5-minute value. Unit-seconds are whole millionths
 resolution has the same sum. A mean is unit-seconds divided by covered seconds, never a mean of
 means.
 
-The chain: aggregates → usage → documents | packing ← summary. A summary is made of a
+The chain: aggregates → usage → documents | packing ← summary → frame. A summary is made of a
 :class:`~snapshot_assets.domain.usage.Usage`; :mod:`snapshot_assets.store.packing` turns it into
-bytes. Adding a number: see CONTRIBUTING.
+bytes, and :mod:`snapshot_assets.domain.frames` into tables. Adding a number: see CONTRIBUTING.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from snapshot_assets.domain.measures import (
     GROUPINGS,
@@ -29,15 +28,15 @@ from snapshot_assets.domain.measures import (
     Resolution,
 )
 from snapshot_assets.domain.time import BUCKET_SECONDS
-from snapshot_assets.domain.usage import MICRO, Bools, Entries, Ints, Usage
-
-# Stands for all use that no entry lists. No account can have parentheses in its name.
-OTHER = "(other)"
-# The columns of mean, peak and sum, by measure.
-COLUMNS: Mapping[Measure, tuple[str, str, str]] = {
-    "cpu": ("cores_mean", "cores_peak", "core_seconds"),
-    "mem": ("gb_mean", "gb_peak", "gb_seconds"),
-}
+from snapshot_assets.domain.usage import (
+    MICRO,
+    UNKNOWN,
+    Bools,
+    Entries,
+    Ints,
+    MachineCount,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +68,23 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineAmount:
+    """The kernel's own count, by interval. Only the buckets of which it counted the use add to it.
+
+    Attributes:
+        covered: covered time of these buckets, in millionths of a bucket; 0 if there are none.
+        amount: use of the whole machine in that time; its peak is UNKNOWN if there are none.
+        users_seconds: unit-seconds of all users in that time.
+        capacity: the newest known in the interval, millionths of a core or of a GB, or UNKNOWN.
+    """
+
+    covered: Ints
+    amount: Amount
+    users_seconds: Ints
+    capacity: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One measure of a summary.
 
@@ -76,11 +92,25 @@ class Part:
         total: all use, by interval.
         other: use that no entry lists, by interval.
         groups: listed use, by grouping.
+        machine: what the kernel counted, by interval; it is in none of the others. None if a reader
+            did not ask for it.
     """
 
     total: Amount
     other: Amount
     groups: Mapping[Grouping, Group]
+    machine: MachineAmount | None
+
+    @property
+    def counted(self) -> MachineAmount:
+        """What the kernel counted.
+
+        Raises:
+            ValueError: whoever made the summary did not ask for it.
+        """
+        if self.machine is None:
+            raise ValueError("this summary does not have what the kernel counted")
+        return self.machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +171,7 @@ def summarise(
             other=remainder(whole, pairs, usage.others(measure)),
             # Within a bucket, the values of a user's commands add up to the user's value.
             groups={grouping: _grouped(usage.owners, pairs, grouping) for grouping in groupings},
+            machine=_machine_amount(usage.machine.get(measure), total, usage.coverage),
         )
     fine = Summary(
         step_seconds=BUCKET_SECONDS,
@@ -180,6 +211,7 @@ def coarsened(summary: Summary, resolution: Resolution) -> Summary:
                     )
                     for grouping, group in part.groups.items()
                 },
+                machine=None if part.machine is None else _coarser(part.machine, firsts),
             )
             for measure, part in summary.parts.items()
         },
@@ -207,7 +239,7 @@ def averaged(host: str, summary: Summary) -> Usage:
     ``coverage`` is the covered share of the whole interval, and ``counts`` is empty.
     """
     covered_seconds = summary.covered * BUCKET_SECONDS / MICRO
-    totals, entries = {}, {}
+    totals, entries, machine = {}, {}, {}
     for measure, part in summary.parts.items():
         pairs = part.groups[GROUPINGS[0]]
         totals[measure] = _mean(part.total.seconds, covered_seconds)
@@ -215,6 +247,8 @@ def averaged(host: str, summary: Summary) -> Usage:
         entries[measure] = Entries(
             bucket_index=pairs.interval_index, owner_index=pairs.name_index, micro=means
         )
+        if part.machine is not None:
+            machine[measure] = _averaged_machine(part.machine)
     shares = covered_seconds * MICRO / summary.step_seconds
     return Usage(
         hosts=(host,),
@@ -226,124 +260,8 @@ def averaged(host: str, summary: Summary) -> Usage:
         settled=summary.settled,
         totals=totals,
         entries=entries,
+        machine=machine,
     )
-
-
-def tidy(
-    summaries: Sequence[tuple[str, Summary]],
-    measure: Measure,
-    by: Grouping,
-    resolution: Resolution,
-) -> pd.DataFrame:
-    """One frame from the summaries of several hosts.
-
-    Args:
-        summaries: host and summary; the hosts in order, and the summaries of a host in the order of
-            time. All hold the measure, and the grouping unless ``by`` is empty.
-        measure: the measure that the frame shows.
-        by: what each interval is broken down by; empty for the host's total.
-        resolution: of the summaries.
-
-    Returns:
-        The rows that :meth:`snapshot_assets.store.reading.reader.RedisReader.get_frame` describes.
-    """
-    mean, peak, unit_seconds = COLUMNS[measure]
-    stacked = _Stacked(summaries, measure, by)
-    covered_seconds = stacked.covered * BUCKET_SECONDS / MICRO
-    row_covered = covered_seconds[stacked.interval]
-    if resolution == "5min":
-        means = stacked.amount.peak / MICRO
-    else:
-        means = stacked.amount.seconds / MICRO / row_covered
-    start = stacked.start[stacked.interval].astype("datetime64[s]").astype("datetime64[us]")
-    columns = {
-        "start": pd.DatetimeIndex(start, tz="UTC"),
-        "host": pd.Categorical.from_codes(stacked.host[stacked.interval], stacked.hosts),
-    }
-    for name, codes, names in zip(by, stacked.codes, stacked.names, strict=True):
-        columns[name] = pd.Categorical.from_codes(codes, names)
-    return pd.DataFrame(
-        columns
-        | {
-            mean: means,
-            peak: stacked.amount.peak / MICRO,
-            unit_seconds: stacked.amount.seconds / MICRO,
-            "covered_seconds": row_covered,
-            "coverage": row_covered / STEP_SECONDS[resolution],
-            "settled": stacked.settled[stacked.interval],
-        },
-        copy=False,
-    )
-
-
-class _Stacked:
-    """Summaries one below the other; in each interval the rest comes after the listed names."""
-
-    def __init__(
-        self, summaries: Sequence[tuple[str, Summary]], measure: Measure, by: Grouping
-    ) -> None:
-        names = list(dict.fromkeys(host for host, _ in summaries))
-        place = {host: i for i, host in enumerate(names)}
-        sizes = [len(summary.start) for _, summary in summaries]
-        parts = [summary.parts[measure] for _, summary in summaries]
-        self.hosts = pd.Index(names, dtype=object)
-        self.host = np.repeat(
-            np.array([place[host] for host, _ in summaries], dtype=np.int64), sizes
-        )
-        self.start = _concatenated([summary.start for _, summary in summaries])
-        self.covered = _concatenated([summary.covered for _, summary in summaries])
-        self.settled = _concatenated([s.settled for _, s in summaries]).astype(np.bool_)
-        count = len(self.start)
-        self.codes: list[Ints] = []
-        self.names: list[pd.Index] = []
-        if not by:
-            self.interval = np.arange(count)
-            self.amount = _stack([part.total for part in parts])
-            return
-        groups = [part.groups[by] for part in parts]
-        offsets = np.cumsum([0, *sizes])[:-1]
-        listed_in = _concatenated(
-            [g.interval_index + first for g, first in zip(groups, offsets, strict=True)]
-        )
-        ends = np.cumsum(np.bincount(listed_in, minlength=count))
-        entry_at, rest_at = np.arange(len(listed_in)) + listed_in, ends + np.arange(count)
-        self.interval = _merged(entry_at, listed_in, rest_at, np.arange(count))
-        listed, rest = _stack([g.amount for g in groups]), _stack([part.other for part in parts])
-        self.amount = Amount(
-            seconds=_merged(entry_at, listed.seconds, rest_at, rest.seconds),
-            peak=_merged(entry_at, listed.peak, rest_at, rest.peak),
-        )
-        known = [summary.names(by) for _, summary in summaries]
-        for position in range(len(by)):
-            categories = sorted({name[position] for names in known for name in names} | {OTHER})
-            code = {name: i for i, name in enumerate(categories)}
-            to_code = [
-                np.array([code[n[position]] for n in names], dtype=np.int64) for names in known
-            ]
-            entry_codes = _concatenated(
-                [codes[g.name_index] for codes, g in zip(to_code, groups, strict=True)]
-            )
-            rest_codes = np.full(count, code[OTHER])
-            self.codes.append(_merged(entry_at, entry_codes, rest_at, rest_codes))
-            self.names.append(pd.Index(categories, dtype=object))
-
-
-def _merged(first_at: Ints, first: Ints, second_at: Ints, second: Ints) -> Ints:
-    found = np.empty(len(first_at) + len(second_at), dtype=np.int64)
-    found[first_at] = first
-    found[second_at] = second
-    return found
-
-
-def _stack(amounts: Sequence[Amount]) -> Amount:
-    return Amount(
-        seconds=_concatenated([amount.seconds for amount in amounts]),
-        peak=_concatenated([amount.peak for amount in amounts]),
-    )
-
-
-def _concatenated(arrays: Sequence[Ints | Bools]) -> Ints:
-    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
 
 
 def _mean(micro_seconds: Ints, covered_seconds: npt.NDArray[np.float64]) -> Ints:
@@ -354,6 +272,46 @@ def _unit_seconds(micro: Ints, coverage: Ints) -> Ints:
     """Millionths times covered seconds, rounded to whole ones, for each bucket."""
     # Times 300 s, divided by a million; for 24 TB the product stays far below the largest integer.
     return (micro * coverage * 3 + 5_000) // 10_000
+
+
+def _machine_amount(
+    count: MachineCount | None, total_seconds: Ints, coverage: Ints
+) -> MachineAmount | None:
+    """What the kernel counted in each bucket; the bucket's covered time weighs it, as all use."""
+    if count is None:
+        return None
+    known = count.used != UNKNOWN
+    return MachineAmount(
+        covered=np.where(known, coverage, 0),
+        amount=Amount(
+            seconds=np.where(known, _unit_seconds(count.used, coverage), 0), peak=count.used
+        ),
+        users_seconds=np.where(known, total_seconds, 0),
+        capacity=count.capacity,
+    )
+
+
+def _coarser(machine: MachineAmount, firsts: Ints) -> MachineAmount:
+    return MachineAmount(
+        covered=np.add.reduceat(machine.covered, firsts),
+        amount=_reduced(machine.amount, firsts),
+        users_seconds=np.add.reduceat(machine.users_seconds, firsts),
+        capacity=_newest_known(machine.capacity, firsts),
+    )
+
+
+def _averaged_machine(machine: MachineAmount) -> MachineCount:
+    known = machine.covered > 0
+    covered_seconds = machine.covered[known] * BUCKET_SECONDS / MICRO
+    used = np.full(len(known), UNKNOWN)
+    used[known] = _mean(machine.amount.seconds[known], covered_seconds)
+    return MachineCount(used=used, capacity=machine.capacity)
+
+
+def _newest_known(values: Ints, firsts: Ints) -> Ints:
+    """For each run of values that starts at these positions the last known one."""
+    last = np.maximum.reduceat(np.where(values != UNKNOWN, np.arange(len(values)), -1), firsts)
+    return np.where(last >= 0, values[last], UNKNOWN)
 
 
 def _reduced(amount: Amount, firsts: Ints) -> Amount:

@@ -28,6 +28,16 @@ Rows: TypeAlias = slice | Ints
 
 DECIMALS = 6
 MICRO = 10**DECIMALS
+# Stands for what the kernel did not count. All known numbers are zero or more.
+UNKNOWN = -1
+# A million cores, or a petabyte. The kernel's counters can jump; sums of more would not fit.
+_MOST_MICRO = 10**6 * MICRO
+# The columns of the aggregates, by measure: what users used; what the machine used and has.
+_COLUMNS: Mapping[Measure, str] = {"cpu": "cpu_norm", "mem": "rss_gb"}
+_MACHINE_COLUMNS: Mapping[Measure, tuple[str, str]] = {
+    "cpu": ("machine_cpu_norm", "machine_cores"),
+    "mem": ("machine_used_gb", "machine_gb"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +64,28 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineCount:
+    """The kernel's own count of one measure, by bucket; :data:`UNKNOWN` where it did not count.
+
+    Attributes:
+        used: what the whole machine used on average, millionths of a core or of a GB.
+        capacity: what the machine has, millionths of a core or of a GB.
+    """
+
+    used: Ints
+    capacity: Ints
+
+    @classmethod
+    def unknown(cls, count: int) -> MachineCount:
+        """Nothing is known of any of so many buckets."""
+        return cls(used=np.full(count, UNKNOWN), capacity=np.full(count, UNKNOWN))
+
+    def at(self, rows: Rows) -> MachineCount:
+        """The count of the buckets at these positions."""
+        return MachineCount(used=self.used[rows], capacity=self.capacity[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """The covered buckets of hosts. Each array has one element for each bucket of each host.
 
@@ -68,6 +100,8 @@ class Usage:
         settled: whether the bucket is settled rather than live.
         totals: an array for each measure, millionths of a core or of a GB.
         entries: for each measure the entries of all buckets.
+        machine: for each measure what the kernel counted; it is in no total and in no entry. Empty
+            if a reader did not ask for it.
     """
 
     hosts: tuple[str, ...]
@@ -79,6 +113,7 @@ class Usage:
     settled: Bools
     totals: Mapping[Measure, Ints]
     entries: Mapping[Measure, Entries]
+    machine: Mapping[Measure, MachineCount]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -128,6 +163,7 @@ class Usage:
             settled=self.settled[rows],
             totals={measure: self.totals[measure][rows] for measure in MEASURES},
             entries=entries,
+            machine={measure: count.at(rows) for measure, count in self.machine.items()},
         )
 
     def by_host_day(self) -> Iterator[tuple[str, int, Usage]]:
@@ -196,8 +232,7 @@ def usage_from_aggregates(aggregates: pd.DataFrame, rules: DocumentRules, stage:
     bucket_of_row = np.repeat(np.arange(count), np.diff(np.append(first_rows, len(aggregates))))
     covered = heads["covered_seconds"].to_numpy() / BUCKET_SECONDS
     thresholds = {"cpu": rules.cpu_threshold_cores, "mem": rules.mem_threshold_gb}
-    columns = {"cpu": "cpu_norm", "mem": "rss_gb"}
-    values = {measure: aggregates[columns[measure]].to_numpy() for measure in MEASURES}
+    values = {measure: aggregates[_COLUMNS[measure]].to_numpy() for measure in MEASURES}
     micros = {m: np.rint(value * MICRO).astype(np.int64) for m, value in values.items()}
     listed = {m: np.flatnonzero((values[m] > thresholds[m]) & (micros[m] > 0)) for m in MEASURES}
     owners, owner_of_row = _owners(aggregates, np.union1d(listed["cpu"], listed["mem"]))
@@ -225,6 +260,10 @@ def usage_from_aggregates(aggregates: pd.DataFrame, rules: DocumentRules, stage:
             for m in MEASURES
         },
         entries=entries,
+        machine={
+            m: MachineCount(used=_known_micro(heads[used]), capacity=_known_micro(heads[capacity]))
+            for m, (used, capacity) in _MACHINE_COLUMNS.items()
+        },
     )
 
 
@@ -263,6 +302,13 @@ def joined(usages: Sequence[Usage]) -> Usage:
         settled=np.concatenate([part.settled for part in usages]),
         totals={m: np.concatenate([part.totals[m] for part in usages]) for m in MEASURES},
         entries=joined_entries,
+        machine={
+            m: MachineCount(
+                used=np.concatenate([part.machine[m].used for part in usages]),
+                capacity=np.concatenate([part.machine[m].capacity for part in usages]),
+            )
+            for m in usages[0].machine
+        },
     )
     order = np.argsort(whole.start, kind="stable")
     whole = whole if _ascending(order) else whole.at(order)
@@ -286,6 +332,13 @@ def _owners(aggregates: pd.DataFrame, rows: Ints) -> tuple[tuple[Owner, ...], In
     owner_index = np.full(len(key), -1, dtype=np.int64)
     owner_index[rows] = place[np.searchsorted(keys, key[rows])]
     return tuple(owners[i] for i in order), owner_index
+
+
+def _known_micro(values: pd.Series) -> Ints:
+    """Numbers of the kernel in millionths; missing and impossible ones are UNKNOWN."""
+    with np.errstate(invalid="ignore"):
+        micro = np.rint(values.to_numpy() * MICRO)
+        return np.where(micro <= _MOST_MICRO, micro, UNKNOWN).astype(np.int64)
 
 
 def _ascending(order: Ints) -> bool:

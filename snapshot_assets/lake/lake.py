@@ -11,8 +11,9 @@ import datetime as dt
 import io
 import os
 import re
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -86,7 +87,7 @@ class Lake:
 
     def path(self, dataset: Dataset, day: dt.date, host: str) -> str:
         """The path of the file of this day and host, whether or not the file exists."""
-        return f"{self._root}/{dataset}/day={day.isoformat()}/host={file_name(host)}.parquet"
+        return f"{self._root}/{dataset}/day={day.isoformat()}/{_file_of(host)}"
 
     def shown_path(self, dataset: Dataset, day: dt.date, host: str) -> str:
         """The path without secrets, for messages."""
@@ -154,11 +155,55 @@ class Lake:
         found = [_DAY_FOLDER.search(name) for name in self._list(f"{self._root}/{dataset}")]
         return sorted(dt.date.fromisoformat(match[1]) for match in found if match)
 
+    def days_by_host(self, dataset: Dataset[NoteT]) -> dict[str, list[dt.date]]:
+        """The days of each host that has a file, ascending; a host's newest file names the host.
+
+        Raises:
+            LakeError: the lake cannot be listed, or a file is damaged.
+        """
+        by_name: dict[str, list[dt.date]] = {}
+        newest: dict[str, str] = {}
+        for day in self.days(dataset):
+            for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
+                if path.endswith(".parquet"):
+                    name = path.rpartition("/")[2]
+                    by_name.setdefault(name, []).append(day)
+                    newest[name] = path
+        named = {name: self._entry(dataset, path) for name, path in newest.items()}
+        return {entry.host: by_name[name] for name, entry in named.items() if entry is not None}
+
+    def read_file(self, name: str) -> bytes | None:
+        """A file in the lake's own folder; None if there is none.
+
+        Raises:
+            LakeError: the file cannot be read.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            return bytes(self._fs.cat_file(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._error(f"cannot read {path}: {error}") from None
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Replace a file in the lake's own folder.
+
+        Raises:
+            LakeError: the file cannot be written.
+        """
+        path = f"{self._root}/{name}"
+        try:
+            self._replace(path, content)
+        except OSError as error:
+            raise self._error(f"cannot write {path}: {error}") from None
+
     def entries(
         self,
         dataset: Dataset[NoteT],
         day: dt.date,
         on_damage: Callable[[LakeError], None] | None = None,
+        without: Collection[str] = (),
     ) -> Iterator[LakeEntry[NoteT]]:
         """What the footers of a day's files say, in the order of the file names.
 
@@ -167,13 +212,15 @@ class Lake:
             day: UTC day.
             on_damage: called with the error of each file that cannot be read; such a file is left
                 out.
+            without: the files of these hosts are not opened.
 
         Raises:
             LakeError: the lake cannot be listed, or a file is damaged and there is no
                 ``on_damage``.
         """
+        left_out = {_file_of(host) for host in without}
         for path in self._list(f"{self._root}/{dataset}/day={day.isoformat()}"):
-            if not path.endswith(".parquet"):
+            if not path.endswith(".parquet") or path.rpartition("/")[2] in left_out:
                 continue
             try:
                 entry = self._entry(dataset, path)
@@ -212,13 +259,21 @@ class Lake:
                 return made
 
     def require_writable(self) -> None:
-        """Write and remove a small file.
+        """Find out whether the lake can be written, without creating its folder.
+
+        On this machine that needs no name of a file; elsewhere a small file is written and removed.
 
         Raises:
             LakeError: the lake cannot be written.
         """
-        path = f"{self._root}/.writable-{uuid.uuid4().hex}"
         try:
+            if isinstance(self._fs, LocalFileSystem):
+                folder = next(
+                    p for p in (Path(self._root), *Path(self._root).parents) if p.exists()
+                )
+                with tempfile.TemporaryFile(dir=folder):
+                    return
+            path = f"{self._root}/.writable-{uuid.uuid4().hex}"
             self._replace(path, b"")
             self._fs.rm_file(path)
         except OSError as error:
@@ -274,6 +329,10 @@ class Lake:
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _file_of(host: str) -> str:
+    return f"host={file_name(host)}.parquet"
 
 
 def _to_parquet(table: pd.DataFrame, host: str, note: Note) -> bytes:

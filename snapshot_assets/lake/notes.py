@@ -1,19 +1,20 @@
 """The datasets of the lake, and the note that each file carries.
 
-A note is JSON in the footer of the file, so a note is read without the rows. The keys are those of
-version 0.1; a reader ignores keys that it does not know. :mod:`snapshot_assets.lake.lake` decides
-where a file is and how it is replaced.
+A note is JSON in the footer of the file, so a note is read without the rows. It has the keys of
+version 0.1 and those that later versions added; a reader ignores keys that it does not know.
+:mod:`snapshot_assets.lake.lake` decides where a file is and how it is replaced.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
+from snapshot_assets.domain.fingerprint import Recipe, digest_of, fingerprint
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
@@ -69,13 +70,31 @@ class RawNote:
 
     Attributes:
         newest_epoch: time of the newest row, epoch seconds; None without rows.
+        read_from: the rows with a time from here on were read, epoch seconds; None if an earlier
+            version, which did not say it, wrote the file.
+        read_until: the end of that half-open range; None as ``read_from``.
+        recipe: the settings with which the rows were read; empty if they are not known.
     """
 
     newest_epoch: float | None
+    read_from: float | None = None
+    read_until: float | None = None
+    recipe: Recipe = field(default_factory=dict)
+
+    def reaches(self, start: float, end: float) -> bool | None:
+        """Whether all rows of this half-open range were read; None if that is not known."""
+        if self.read_from is None or self.read_until is None:
+            return None
+        return self.read_from <= start and end <= self.read_until
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
-        return {"newest_epoch": self.newest_epoch}
+        return {
+            "newest_epoch": self.newest_epoch,
+            "read_from": self.read_from,
+            "read_until": self.read_until,
+            "recipe": dict(self.recipe),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -84,7 +103,12 @@ class RawNote:
         Raises:
             ValueError: a value is missing or of another type; the message names its key.
         """
-        return cls(_epoch(data, "newest_epoch"))
+        return cls(
+            _epoch(data, "newest_epoch"),
+            _epoch({"read_from": None, **data}, "read_from"),
+            _epoch({"read_until": None, **data}, "read_until"),
+            _recipe(data),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +120,30 @@ class AggregatesNote:
         buckets: the day's buckets that the aggregates have, as :meth:`Window.encode` writes them.
         raw_rows: number of raw rows that the aggregates were made from.
         raw_newest_epoch: time of the newest of those rows, epoch seconds; None without rows.
+        recipe: the settings that made the aggregates, as :mod:`snapshot_assets.domain.fingerprint`
+            writes them; empty if an earlier version, which did not keep them, wrote the file.
+        digest: the digest of the aggregates; empty as the recipe.
     """
 
     ledger: Ledger
     buckets: str
     raw_rows: int
     raw_newest_epoch: float | None
+    recipe: Recipe = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """One short text for the settings and the content of the aggregates."""
+        return fingerprint(self.recipe, self.digest or self._digest_of_earlier_versions())
+
+    def _digest_of_earlier_versions(self) -> str:
+        """What stands for the content of a file whose note has no digest.
+
+        It is made of what such notes have, so that the file need not be read.
+        """
+        cpu_seconds = self.ledger.attributed_cpu_seconds
+        return digest_of([self.raw_rows, self.raw_newest_epoch, self.buckets, cpu_seconds])
 
     def bucket_starts(self, window: Window) -> list[int]:
         """The buckets that the aggregates have, epoch seconds, ascending.
@@ -122,6 +164,8 @@ class AggregatesNote:
             "buckets": self.buckets,
             "raw_rows": self.raw_rows,
             "raw_newest_epoch": self.raw_newest_epoch,
+            "recipe": dict(self.recipe),
+            "digest": self.digest,
         }
 
     @classmethod
@@ -140,7 +184,14 @@ class AggregatesNote:
             ledger = Ledger.from_dict(_value(data, "ledger", dict))
         except TypeError as error:
             raise ValueError(f"'ledger' of its note: {error}") from None
-        return cls(ledger, buckets, _value(data, "raw_rows", int), _epoch(data, "raw_newest_epoch"))
+        return cls(
+            ledger,
+            buckets,
+            _value(data, "raw_rows", int),
+            _epoch(data, "raw_newest_epoch"),
+            _recipe(data),
+            _value({"digest": "", **data}, "digest", str),
+        )
 
 
 RAW_ROWS: Final = Dataset("raw_process_rows", RawNote, numbers_of(RawProcessRows))
@@ -179,6 +230,14 @@ def _value(data: Mapping[str, Any], key: str, kind: type[_Value]) -> _Value:
     if not isinstance(value, kind):
         raise ValueError(f"{key!r} of its note is {type(value).__name__}, not {kind.__name__}")
     return value
+
+
+def _recipe(data: Mapping[str, Any]) -> dict[str, str]:
+    """The recipe; empty in notes of earlier versions."""
+    recipe = _value({"recipe": {}, **data}, "recipe", dict)
+    if wrong := [name for name, text in recipe.items() if not isinstance(text, str)]:
+        raise ValueError(f"{wrong[0]!r} in 'recipe' of its note is not text")
+    return recipe
 
 
 def _epoch(data: Mapping[str, Any], key: str) -> float | None:

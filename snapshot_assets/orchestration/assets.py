@@ -27,6 +27,7 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
+from snapshot_assets.pipeline.publish import publish
 from snapshot_assets.pipeline.settle import (
     Defect,
     Done,
@@ -34,7 +35,6 @@ from snapshot_assets.pipeline.settle import (
     RowsKeeper,
     Step,
     account_day,
-    publish,
     settle,
 )
 from snapshot_assets.timing import Timer

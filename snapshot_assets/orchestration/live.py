@@ -20,6 +20,7 @@ from snapshot_assets.orchestration.resources import (
     RulesResource,
     SourceResource,
 )
+from snapshot_assets.pipeline.fleet import retired
 from snapshot_assets.pipeline.live import LiveReport, notice_setback, settled_until
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 
@@ -71,6 +72,12 @@ def live_assets() -> list[dg.AssetsDefinition]:
                 documents_rules=rules.documents(),
                 rules=rules.live(),
                 settled_until=settled_until(files),
+                retired=retired(files),
+            )
+        if report.changes:
+            context.log.warning(
+                f"settings changed ({'; '.join(report.changes)}): everything live was published "
+                "again. The check settings_are_current shows the settled days"
             )
         new = add_hosts(context.instance, report.hosts)
         if new:

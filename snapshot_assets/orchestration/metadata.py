@@ -15,8 +15,9 @@ import pandera.pandas as pa
 from snapshot_assets.domain.ledger import Ledger, RowClass
 from snapshot_assets.domain.time import BUCKET_SECONDS, Window, bucket_iso, bucket_start
 from snapshot_assets.pipeline.live import LiveReport
+from snapshot_assets.pipeline.publish import PublishedDay
 from snapshot_assets.pipeline.restore import RestoreReport
-from snapshot_assets.pipeline.settle import AccountedDay, Done, KeptRows, PublishedDay, Report
+from snapshot_assets.pipeline.settle import AccountedDay, Done, KeptRows, Report
 
 _CHART_WIDTH = 720
 _CHART_HEIGHT = 120
@@ -60,6 +61,7 @@ def _report_metadata(report: Report) -> dict[str, Any]:
             return {
                 "dagster/row_count": report.rows,
                 "snapshots": report.snapshots,
+                "machine_rows": report.machine_rows,
                 "newest_snapshot": "none" if newest is None else bucket_iso(int(newest)),
                 "bytes": report.file_bytes,
                 **remarks_metadata(report.remarks),
@@ -97,6 +99,8 @@ def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any
         "documents_kept_settled": written.kept_settled,
         "cpu_core_seconds_attributed": ledger.attributed_cpu_seconds,
         "cpu_core_seconds_gap": ledger.gap_cpu_seconds,
+        **_oddities(ledger),
+        "ledger": _class_table(ledger),
         "current_bucket": bucket_iso(bucket_start(report.live_until)),
         "newest_bucket_coverage": report.coverage_now,
         LIVE_UNTIL: report.live_until,
@@ -116,6 +120,12 @@ def live_metadata(report: LiveReport, new_hosts: Sequence[str]) -> dict[str, Any
                 for host, since in report.returned.items()
             ]
         )
+    if report.late:
+        shown["late_hosts"] = culprit_table(
+            [{"host": host, "minutes": round(age / 60)} for host, age in report.late.items()]
+        )
+    if report.changes:
+        shown["settings_changed"] = "; ".join(report.changes)
     if report.days_left_out:
         shown["days_to_backfill"] = ", ".join(map(str, report.days_left_out))
     return shown
@@ -133,23 +143,6 @@ def restore_metadata(report: RestoreReport) -> dict[str, Any]:
 
 def _ledger_metadata(ledger: Ledger) -> dict[str, Any]:
     """The ledger as numbers that Dagster plots over partitions, and as a table."""
-    labels = [row_class.label for row_class in RowClass]
-    cpu = {
-        "attributed": ledger.attributed_cpu_seconds,
-        "gap": ledger.gap_cpu_seconds,
-        "excluded": ledger.excluded_cpu_seconds,
-    }
-    records = [
-        dg.TableRecord(
-            {
-                "class": label,
-                "rows_read": ledger.rows[label],
-                "rows_of_the_day": ledger.window_rows[label],
-                "cpu_core_seconds": round(cpu.get(label, 0.0), 3),
-            }
-        )
-        for label in labels
-    ]
     return {
         "buckets": ledger.buckets,
         "coverage": _ratio(ledger.covered_seconds, ledger.buckets * BUCKET_SECONDS),
@@ -157,8 +150,56 @@ def _ledger_metadata(ledger: Ledger) -> dict[str, Any]:
         "cpu_core_seconds_gap": ledger.gap_cpu_seconds,
         "cpu_core_seconds_excluded": ledger.excluded_cpu_seconds,
         "rows_read": ledger.rows_read,
-        "ledger": dg.MetadataValue.table(records),
+        **_oddities(ledger),
+        "ledger": _class_table(ledger),
     }
+
+
+def _oddities(ledger: Ledger) -> dict[str, Any]:
+    """What the rows of the window had that they should not have, and what the kernel counted."""
+    shown: dict[str, Any] = {
+        "cpu_core_seconds_implausible": ledger.implausible_cpu_seconds,
+        "rows_rejected": ledger.window_rows[RowClass.REJECTED.label],
+        "rows_implausible": ledger.window_rows[RowClass.IMPLAUSIBLE.label],
+        "odd_ages": ledger.odd_ages,
+        "clock_offsets": ledger.clock_offsets,
+        "shared_pids": ledger.shared_pids,
+        "stamped_snapshots": ledger.stamped_snapshots,
+    }
+    if ledger.seen_share is not None:
+        shown["cpu_core_seconds_machine"] = ledger.machine_cpu_seconds
+        shown["seen_share_of_machine"] = ledger.seen_share
+    samples = [
+        dg.TableRecord({"class": label, "row": row})
+        for label, rows in ledger.samples.items()
+        for row in rows
+    ]
+    if samples:
+        shown["samples"] = dg.MetadataValue.table(samples)
+    return shown
+
+
+def _class_table(ledger: Ledger) -> dg.MetadataValue:
+    """The rows and core-seconds of each class."""
+    cpu = {
+        RowClass.ATTRIBUTED: ledger.attributed_cpu_seconds,
+        RowClass.GAP: ledger.gap_cpu_seconds,
+        RowClass.EXCLUDED: ledger.excluded_cpu_seconds,
+        RowClass.IMPLAUSIBLE: ledger.implausible_cpu_seconds,
+    }
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "class": row_class.label,
+                    "rows_read": ledger.rows[row_class.label],
+                    "rows_of_the_day": ledger.window_rows[row_class.label],
+                    "cpu_core_seconds": round(cpu.get(row_class, 0.0), 3),
+                }
+            )
+            for row_class in RowClass
+        ]
+    )
 
 
 def seconds_metadata(seconds: Mapping[str, float]) -> dict[str, Any]:

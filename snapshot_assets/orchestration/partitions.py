@@ -116,6 +116,18 @@ def add_hosts(instance: dg.DagsterInstance, hosts: Iterable[str]) -> list[str]:
     return new
 
 
+def remove_hosts(instance: dg.DagsterInstance, hosts: Iterable[str]) -> list[str]:
+    """Remove the partitions of these hosts, and return those that had some.
+
+    Dagster keeps the records: :func:`add_hosts` brings the status of the partitions back.
+    """
+    known = set(instance.get_dynamic_partitions(HOSTS))
+    doomed = [host for host in sorted(set(hosts)) if partition_key(host) in known]
+    for host in doomed:
+        instance.delete_dynamic_partition(HOSTS, partition_key(host))
+    return doomed
+
+
 def known_hosts(instance: dg.DagsterInstance) -> list[str]:
     """The hosts that have partitions, in Dagster's order, which partition ranges follow."""
     return [host_of_partition_key(key) for key in instance.get_dynamic_partitions(HOSTS)]

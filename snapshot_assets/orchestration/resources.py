@@ -16,9 +16,11 @@ from pydantic import Field
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.orchestration.secrecy import no_secrets_in_errors
+from snapshot_assets.pipeline.changed import SettingsNow
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.settings import Settings
 from snapshot_assets.source.query import ProcessSource
+from snapshot_assets.source.table import SourceTable
 from snapshot_assets.store.reading.reader import RedisReader
 
 
@@ -35,16 +37,23 @@ class SourceResource(dg.ConfigurableResource):
     table: str | None = Field(default=None, description="Table or view; else SNAPSHOT_SOURCE_TABLE")
     rss_unit: str | None = Field(default=None, description="bytes or KiB; else SNAPSHOT_RSS_UNIT")
 
+    def described(self) -> SourceTable:
+        """The table as it is configured; nothing connects."""
+        return self._settings().source_table_spec()
+
     @contextmanager
     def open(self) -> Iterator[ProcessSource]:
         """An open source, closed at the end."""
-        settings = _settings(source_url=self.url, source_table=self.table, rss_unit=self.rss_unit)
+        settings = self._settings()
         url = settings.source_url.get_secret_value()
         with (
             no_secrets_in_errors(settings),
             ProcessSource(url, settings.source_table_spec()) as source,
         ):
             yield source
+
+    def _settings(self) -> Settings:
+        return _settings(source_url=self.url, source_table=self.table, rss_unit=self.rss_unit)
 
 
 class LakeResource(dg.ConfigurableResource):
@@ -124,6 +133,11 @@ class RulesResource(dg.ConfigurableResource):
             cpu_threshold=self.cpu_threshold,
             mem_threshold=self.mem_threshold,
         )
+
+
+def settings_now(source: SourceResource, rules: RulesResource) -> SettingsNow:
+    """The settings that the figures of a host-day depend on."""
+    return SettingsNow(source.described(), rules.accounting(), rules.documents())
 
 
 def environment_resources() -> dict[str, dg.ConfigurableResource]:

@@ -112,7 +112,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             "audit_every_night",
             "15 3 * * *",
             AUDIT_JOB,
-            "Compare the documents in Redis with the lake.",
+            "Compare the documents in Redis with the lake and the source.",
         ),
         _plain(
             "housekeeping_every_night",

@@ -1,4 +1,4 @@
-"""Two jobs that maintain the system: one restores a lost Redis, one deletes old runs.
+"""Two jobs that maintain the system: one restores a lost Redis, one removes what is old.
 
 Neither job materializes an asset.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from snapshot_assets.domain.time import DAY_SECONDS
+from snapshot_assets.lake.register import read_register
 from snapshot_assets.orchestration.assets import OUTAGE_RETRIES
 from snapshot_assets.orchestration.jobs import (
     HOUSEKEEPING_JOB,
@@ -18,7 +19,9 @@ from snapshot_assets.orchestration.jobs import (
     RESTORE_JOB,
 )
 from snapshot_assets.orchestration.metadata import restore_metadata
+from snapshot_assets.orchestration.partitions import remove_hosts
 from snapshot_assets.orchestration.resources import LakeResource, RedisResource, RulesResource
+from snapshot_assets.pipeline.fleet import gone
 
 _RUNS_PER_QUERY = 200
 _EVENTS_PER_QUERY = 500
@@ -27,11 +30,12 @@ _ROUTINE_DAYS = 2
 _ROUTINE = {PATH_TAG: ["live", "review"]}
 
 
-def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
+def upkeep_jobs(history_days: int, late_days: int) -> list[dg.JobDefinition]:
     """Both jobs.
 
     Args:
         history_days: how many days runs are kept that the status of no partition depends on.
+        late_days: how many days after its last row a retired host keeps its partitions.
     """
 
     @dg.op(retry_policy=OUTAGE_RETRIES, description="Restores from the lake, not from the source")
@@ -64,6 +68,20 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
         context.log.info(f"{routine + others} runs deleted, {kept} kept for their partitions")
         context.add_output_metadata({"runs_deleted": routine + others, "runs_kept": kept})
 
+    @dg.op(
+        description="Removes the partitions of hosts that are retired or renamed, so that they do "
+        "not count as missing. Their figures and Dagster's records of them stay"
+    )
+    def remove_partitions_of_retired_hosts(
+        context: dg.OpExecutionContext, lake: LakeResource, redis: RedisResource
+    ) -> None:
+        before = time.time() - late_days * DAY_SECONDS
+        with lake.open() as files, redis.reader() as reader:
+            hosts = gone(read_register(files), reader.progress(), before)
+        removed = remove_hosts(context.instance, hosts)
+        context.log.info(f"partitions of {', '.join(removed) or 'no host'} removed")
+        context.add_output_metadata({"hosts_removed": ", ".join(removed) or "none"})
+
     @dg.job(
         name=RESTORE_JOB,
         tags={PATH_TAG: "upkeep"},
@@ -77,10 +95,11 @@ def upkeep_jobs(history_days: int) -> list[dg.JobDefinition]:
         name=HOUSEKEEPING_JOB,
         tags={PATH_TAG: "upkeep"},
         description="Delete old runs with their events and logs, unless the status of a partition "
-        "or asset depends on them.",
+        "or asset depends on them. Remove the partitions of hosts that were retired.",
     )
     def housekeeping() -> None:
         delete_old_runs()
+        remove_partitions_of_retired_hosts()
 
     return [restore_redis, housekeeping]
 

@@ -14,6 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.fingerprint import (
+    differences,
+    live_recipe,
+    reading_recipe,
+    recipe_of_text,
+    recipe_text,
+)
 from snapshot_assets.domain.ledger import Ledger
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.domain.schemas import (
@@ -28,6 +35,7 @@ from snapshot_assets.domain.usage import MICRO, Usage, usage_from_aggregates
 from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES
+from snapshot_assets.pipeline.lagging import lagging
 from snapshot_assets.pipeline.reading import read
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
@@ -48,6 +56,7 @@ class LiveReport:
         hosts: the hosts with rows before the end of the window, margin included.
         new_hosts: the hosts of which no refresh of this Redis has published a row before.
         returned: hosts with a backlog; each with the epoch second from which it was read.
+        late: hosts whose new rows were old already; each with the age of its newest row, seconds.
         days_left_out: UTC days not published after an outage, as they lie beyond the limit.
         live_until: epoch second up to which the refresh has published.
         newest_epoch: the newest snapshot read, epoch seconds; None without rows.
@@ -56,6 +65,8 @@ class LiveReport:
         defects: the error of each host that was left out.
         remarks: what is odd about the rows that were read, one sentence each.
         rows_without_host: number of rows whose host is NULL or no text. They belong to no host.
+        changes: what differs between the settings of now and those that made the live documents so
+            far, such as ``max_gap 900 -> 600``; all of them were published again.
         coverage_now: mean coverage of the newest bucket, over the hosts that have it.
         seconds: durations by step.
     """
@@ -64,6 +75,7 @@ class LiveReport:
     hosts: tuple[str, ...]
     new_hosts: tuple[str, ...]
     returned: dict[str, float]
+    late: dict[str, float]
     days_left_out: tuple[dt.date, ...]
     live_until: float
     newest_epoch: float | None
@@ -72,6 +84,7 @@ class LiveReport:
     defects: dict[str, SnapshotAssetsError]
     remarks: tuple[str, ...]
     rows_without_host: int
+    changes: tuple[str, ...]
     coverage_now: float
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -84,14 +97,17 @@ def refresh(
     documents_rules: DocumentRules | None = None,
     rules: LiveRules | None = None,
     settled_until: float | None = None,
+    retired: Mapping[str, float] | None = None,
     timer: Timer | None = None,
 ) -> LiveReport:
     """Publish the buckets that are new or may have changed, as ``live``.
 
     The window starts one lookback before the end of the previous refresh. The first refresh of a
-    Redis starts at the end of the settled days. Neither starts further back than the limit. A host
-    that was silent for longer is read from its own newest snapshot on. Settled documents stay as
-    they are.
+    Redis starts at the end of the settled days, and so does the first refresh after a change of the
+    settings, so that live documents of two settings never stay side by side. None starts further
+    back than the limit. A host that was silent for longer, or whose rows come late, is read from
+    its own newest snapshot on.
+    Settled documents stay as they are.
 
     Args:
         source: where the rows are.
@@ -101,6 +117,7 @@ def refresh(
         rules: how far back to reach.
         settled_until: end of the newest settled day, epoch seconds; the first refresh of a Redis
             starts there.
+        retired: hosts that are forgotten until they have rows after this epoch second.
         timer: gets the seconds of read, account, validate, document and write.
 
     Raises:
@@ -109,44 +126,75 @@ def refresh(
     """
     rules = rules or LiveRules()
     timer = timer or Timer()
-    publisher = _Publisher(
-        source, writer, accounting or AccountingRules(), documents_rules or DocumentRules(), timer
+    accounting, documents_rules = (
+        accounting or AccountingRules(),
+        documents_rules or DocumentRules(),
+    )
+    publisher = _Publisher(source, writer, accounting, documents_rules, timer)
+    recipe = live_recipe(
+        accounting, documents_rules, reading_recipe(source.table.rss_unit, source.table.renamed)
     )
     filling = writer.begin_live()
     progress = writer.progress()
-    known = progress.newest_epoch
+    known = {**(retired or {}), **progress.newest_epoch}
     now = writer.clock()
     oldest = now - max(rules.limit_seconds, rules.lookback_seconds)
+    resumed = min(progress.live_until or 0.0, now)
+    begin = min(max(oldest, settled_until or oldest), now - rules.lookback_seconds)
+    changes: tuple[str, ...] = ()
     if progress.live_until is not None:
-        begin = min(progress.live_until, now) - rules.lookback_seconds
-    else:
-        begin = min(max(oldest, settled_until or oldest), now - rules.lookback_seconds)
+        changes = differences(recipe_of_text(progress.live_recipe), recipe)
+        after_last = resumed - rules.lookback_seconds
+        begin = min(begin, after_last) if changes else after_last
     window = Window.around(max(begin, oldest), now)
     left_out = Window.around(begin, oldest).days() if begin < oldest - BUCKET_SECONDS else []
 
     done = _Published()
     returned: dict[str, float] = {}
+    newer: dict[str, float] = {}
+
+    def record(published: _Published, until: float, made: str | None = None) -> _Published:
+        # Recorded after each part, so that an interrupted refresh is continued here.
+        found = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
+        writer.record_live(until, found, filling, made, resumed)
+        newer.update(found)
+        return done + published
+
+    if progress.live_until is not None:
+        returned = lagging(
+            source,
+            progress.newest_epoch,
+            oldest=oldest,
+            before=window.start,
+            now=now,
+            last_look=progress.live_until,
+        )
+        if returned:
+            done = record(publisher.publish_backlog(returned, window.start), progress.live_until)
     for part in window.slices(_SLICE_SECONDS):
         published = publisher.publish(part)
         if progress.live_until is not None:
             # A host that was silent until now may deliver rows that its collector kept.
             back = {
                 host: max(known.get(host, oldest), oldest)
-                for host in published.newest_epoch
-                if known.get(host, oldest) < window.start and host not in returned
+                for host, newest in published.newest_epoch.items()
+                if known.get(host, oldest) < min(newest, window.start) and host not in returned
             }
             published += publisher.publish_backlog(back, window.start)
             returned |= back
-        done += published
-        # Recorded after each part, so that an interrupted refresh is continued here.
-        newer = {h: t for h, t in published.newest_epoch.items() if t > known.get(h, 0.0)}
-        writer.record_live(min(part.end, now), newer, filling)
+        # The time never goes back: what was published before still is.
+        until = max(min(part.end, now), resumed)
+        done = record(published, until, recipe_text(recipe) if part.end >= window.end else None)
+    allowed = publisher.accounting.max_gap_seconds + BUCKET_SECONDS
     log.info("live %s: %d hosts; %s", window, len(done.newest_epoch), timer)
     return LiveReport(
         window=window,
-        hosts=tuple(sorted(done.newest_epoch)),
+        hosts=tuple(
+            sorted(h for h, t in done.newest_epoch.items() if t > (retired or {}).get(h, 0))
+        ),
         new_hosts=tuple(sorted(done.newest_epoch.keys() - known.keys())),
         returned=returned,
+        late={h: now - t for h, t in sorted(newer.items()) if now - t > allowed},
         days_left_out=tuple(left_out),
         live_until=now,
         newest_epoch=max(done.newest_epoch.values(), default=None),
@@ -155,6 +203,7 @@ def refresh(
         defects=done.defects,
         remarks=done.remarks,
         rows_without_host=done.without_host,
+        changes=changes,
         coverage_now=done.newest_bucket[1],
         seconds=timer.seconds,
     )
@@ -231,12 +280,14 @@ class _Publisher:
     timer: Timer
 
     def publish_backlog(self, since: Mapping[str, float], until: int) -> _Published:
-        """Publish hosts from the oldest of their epoch seconds up to the bucket start ``until``."""
+        """Publish each host from its own epoch second up to the bucket start ``until``."""
         done = _Published()
         if since:
             start = min(bucket_start(min(since.values())), until)
             for part in Window(start, until).slices(_SLICE_SECONDS):
-                done += self.publish(part, sorted(since))
+                hosts = sorted(host for host, epoch in since.items() if epoch < part.end)
+                if hosts:
+                    done += self.publish(part, hosts)
         return done
 
     def publish(self, window: Window, hosts: Sequence[str] | None = None) -> _Published:

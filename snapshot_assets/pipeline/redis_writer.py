@@ -6,7 +6,7 @@ It adds to the store's writer the use cases that fill Redis. How the use cases w
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules, LiveRules
 from snapshot_assets.lake.lake import Lake
@@ -31,6 +31,7 @@ class RedisWriter(SnapshotWriter):
         documents_rules: DocumentRules | None = None,
         rules: LiveRules | None = None,
         settled_until: float | None = None,
+        retired: Mapping[str, float] | None = None,
         timer: Timer | None = None,
     ) -> LiveReport:
         """Read the new rows of all hosts, account them and publish the result as ``live``.
@@ -45,6 +46,7 @@ class RedisWriter(SnapshotWriter):
             rules: how far back to reach.
             settled_until: end of the newest settled day, epoch seconds; the first refresh of this
                 Redis starts there.
+            retired: hosts that are forgotten until they have rows after this epoch second.
             timer: gets the seconds of read, account, validate, document and write.
 
         Raises:
@@ -58,6 +60,7 @@ class RedisWriter(SnapshotWriter):
             documents_rules=documents_rules,
             rules=rules,
             settled_until=settled_until,
+            retired=retired,
             timer=timer,
         )
 

@@ -16,7 +16,7 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES
-from snapshot_assets.pipeline.settle import publish
+from snapshot_assets.pipeline.publish import publish
 from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def restore(
         LakeError: the lake cannot be listed.
     """
     rules = documents_rules or DocumentRules()
-    horizon = writer.clock() - writer.keys.retention.longest
-    alive = [day for day in lake.days(AGGREGATES) if Window.of_day(day).end > horizon]
+    now = writer.clock()
+    alive = [d for d in lake.days(AGGREGATES) if writer.keys.retains(Window.of_day(d).end, now)]
     total, host_days = WriteReport(), 0
     defects: dict[str, str] = {}
     if not alive:

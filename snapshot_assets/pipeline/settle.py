@@ -1,7 +1,8 @@
 """Settle host-days: keep the rows in the lake, account them to aggregates, publish those to Redis.
 
-There are three steps: :class:`RowsKeeper`, :func:`account_day` and :func:`publish`. Each step reads
-what the step before it wrote to the lake. :func:`settle` takes host-days through the steps one
+There are three steps: :class:`RowsKeeper`, :func:`account_day` and
+:func:`~snapshot_assets.pipeline.publish.publish`. Each step reads what the step before it wrote to
+the lake. :func:`settle` takes host-days through the steps one
 after the other, so only a few host-days are in memory at a time. Which host-days are settled when,
 and how that is recorded, is decided in :mod:`snapshot_assets.orchestration`.
 """
@@ -19,9 +20,10 @@ import pandas as pd
 
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.accounting.rows import require_usable
+from snapshot_assets.domain.fingerprint import accounting_recipe, aggregates_digest, reading_recipe
 from snapshot_assets.domain.host_day import HostDay, batches
 from snapshot_assets.domain.ledger import Ledger
-from snapshot_assets.domain.rules import AccountingRules, DocumentRules
+from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.schemas import (
     FiveMinuteAggregates,
     MachineRows,
@@ -29,7 +31,6 @@ from snapshot_assets.domain.schemas import (
     validate,
 )
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import LakeError, OutageError, SnapshotAssetsError, SourceError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import (
@@ -39,9 +40,9 @@ from snapshot_assets.lake.notes import (
     AggregatesNote,
     RawNote,
 )
+from snapshot_assets.pipeline.publish import PublishedDay
 from snapshot_assets.pipeline.reading import Read, read
 from snapshot_assets.source.query import ProcessSource
-from snapshot_assets.store.writing.writer import SnapshotWriter, WriteReport
 from snapshot_assets.timing import Timer
 
 # Hosts read by one query. With an index on time alone, each query reads the rows of all hosts. The
@@ -90,21 +91,6 @@ class AccountedDay:
     cores: Mapping[int, float]
     ledger: Ledger
     file_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedDay:
-    """The result of publishing a host-day.
-
-    Attributes:
-        buckets: number of buckets of the aggregates, those past Redis' retention included.
-        written: what happened in Redis.
-        ledger: the ledger that the lake keeps with the aggregates.
-    """
-
-    buckets: int
-    written: WriteReport
-    ledger: Ledger
 
 
 Report: TypeAlias = KeptRows | AccountedDay | PublishedDay
@@ -217,11 +203,14 @@ class RowsKeeper:
             found.require_usable(host_day.window, str(host_day), capacities)
             remarks = found.remarks(capacities)
         self._require_unpurged(host_day, len(rows))
+        table = self._source.table
+        recipe = reading_recipe(table.rss_unit, table.renamed)
+        made = self._rules.read_range(host_day.window), recipe
         with self._timer("write"):
             # The raw rows come last: whoever waits for them to change then finds both.
             if len(machines) or self._lake.entry(MACHINE_ROWS, *host_day) is not None:
-                self._lake.write(MACHINE_ROWS, *host_day, machines, RawNote(_newest(machines)))
-            size = self._lake.write(RAW_ROWS, *host_day, rows, RawNote(_newest(rows)))
+                self._lake.write(MACHINE_ROWS, *host_day, machines, _raw_note(machines, *made))
+            size = self._lake.write(RAW_ROWS, *host_day, rows, _raw_note(rows, *made))
         snapshots = int(rows["snapshot_time_epoch"].nunique())
         return KeptRows(len(rows), snapshots, _newest(rows), size, len(machines), remarks)
 
@@ -293,7 +282,8 @@ def account_day(
         timer: gets the seconds of read, validate, account and write.
 
     Raises:
-        LakeError: the file of rows is missing or damaged, or the lake cannot be written.
+        LakeError: the file of rows is missing, damaged, or holds a shorter range than the rules
+            read; or the lake cannot be written.
         SchemaError: a schema rejects the rows or the aggregates.
         RejectedRowsError: too many rows cannot be used.
         LedgerError: rows or core-seconds were lost or counted twice.
@@ -303,6 +293,11 @@ def account_day(
         with timer("read"):
             rows, raw_note = lake.read(RAW_ROWS, *host_day)
             machines = _kept_machines(lake, host_day)
+        if raw_note.reaches(*rules.read_range(host_day.window)) is False:
+            raise LakeError(
+                f"the rows of {host_day} in the lake were read with a smaller SNAPSHOT_MAX_GAP or "
+                f"SNAPSHOT_PASS_SECONDS; materialize {RAW_ROWS}, too"
+            )
         with timer("validate"):
             validate(RawProcessRows, rows, str(host_day))
             require_usable(rows, host_day.window, str(host_day))
@@ -317,6 +312,8 @@ def account_day(
                 buckets=host_day.window.encode(result.bucket_starts()),
                 raw_rows=len(rows),
                 raw_newest_epoch=raw_note.newest_epoch,
+                recipe={**accounting_recipe(rules, host_day.host), **raw_note.recipe},
+                digest=aggregates_digest(result.aggregates),
             )
             size = lake.write(AGGREGATES, *host_day, result.aggregates, note)
         return AccountedDay(
@@ -330,43 +327,10 @@ def account_day(
     return lake.from_newest(RAW_ROWS, *host_day, account_rows)
 
 
-def publish(
-    lake: Lake,
-    writer: SnapshotWriter,
-    host_day: HostDay,
-    rules: DocumentRules,
-    timer: Timer | None = None,
-) -> PublishedDay:
-    """Publish a host-day as ``settled``, from the aggregates that the lake keeps of it.
-
-    This replaces exactly what Redis has of this host and day. If another run replaces the
-    aggregates meanwhile, the new aggregates are published.
-
-    Args:
-        lake: where the aggregates are.
-        writer: the Redis to fill.
-        host_day: the host-day to publish.
-        rules: which entries the documents list.
-        timer: gets the seconds of read, validate, document and write.
-
-    Raises:
-        LakeError: the file of aggregates is missing or damaged.
-        SchemaError: a schema rejects the aggregates or the documents.
-        StoreError: Redis cannot be written.
-    """
-    timer = timer or Timer()
-
-    def publish_aggregates() -> PublishedDay:
-        with timer("read"):
-            aggregates, note = lake.read(AGGREGATES, *host_day)
-        with timer("validate"):
-            validate(FiveMinuteAggregates, aggregates, str(host_day))
-        with timer("document"):
-            used = usage_from_aggregates(aggregates, rules, "settled")
-        written = writer.replace([host_day.host], host_day.window, used, "settled", timer)
-        return PublishedDay(len(used), written, note.ledger)
-
-    return lake.from_newest(AGGREGATES, *host_day, publish_aggregates)
+def _raw_note(
+    rows: pd.DataFrame, read_range: tuple[float, float], recipe: Mapping[str, str]
+) -> RawNote:
+    return RawNote(_newest(rows), *read_range, recipe)
 
 
 def _newest(rows: pd.DataFrame) -> float | None:

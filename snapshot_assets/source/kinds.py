@@ -21,7 +21,6 @@ from snapshot_assets.domain.sampling import likely_rss_unit
 from snapshot_assets.source.columns import BYTES_PER_RSS_UNIT, Unreadable
 from snapshot_assets.source.readable import DeclaredType
 from snapshot_assets.source.table import SourceTable
-from snapshot_assets.source.values import text
 
 # 2000-01-01 and 2100-01-01, seconds since 1970.
 EARLIEST_EPOCH, LATEST_EPOCH = 946_684_800, 4_102_444_800
@@ -94,7 +93,7 @@ def epoch_misfit(
         sample: some of its values, of any type. If they are numbers, other rows may be right.
     """
     values = [value for value in sample if value is not None]
-    shown = f" ({text(values[0])!r})" if values else ""
+    shown = f" (such as {_shown(values[0])})" if values else ""
     if declared in ("datetime", "date", "time of day"):
         return _no_epoch(table, f"has a type of dates and times{shown}", "its UNIX_TIMESTAMP()")
     if declared == "float32":
@@ -325,6 +324,10 @@ def _another(
     if view:
         fix += f", or set SNAPSHOT_SOURCE_TABLE to a view with {view}"
     return Misfit(column, f"column {physical!r} of {table.name!r} ({column}) {holds}: {fix}", stops)
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, (str, bytes)) else str(value)
 
 
 def _is_float32(times: _Floats) -> bool:

@@ -7,6 +7,7 @@ time narrows a scan. :mod:`snapshot_assets.source.collecting` writes to the tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ from snapshot_assets.source.values import text
 # The columns that queries use.
 _QUERIED = (*COLUMNS, LOCAL_TIME)
 _SAMPLE_ROWS = 1_000
+_WHOLE_NUMBER = re.compile(r"-?[1-9][0-9]{0,17}|0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class ProcessSource(Database):
         """
         requested = None if hosts is None else sorted(set(hosts))
         cast = CanonicalTypes(MACHINE_COLUMNS)
-        if not self._has_machines or (requested is not None and not requested):
+        if not self.has_machines or (requested is not None and not requested):
             return machine_rows(cast(pa.table({})))
         columns = clause(self.table.machines_name, MACHINE_COLUMNS).c
         query = sa.select(*columns).where(
@@ -185,7 +187,7 @@ class ProcessSource(Database):
         time = self._require_columns()["snapshot_time_epoch"]
         query = self._by_host(start, end, sa.func.count(), sa.func.max(time))
         if hosts is not None:
-            query = query.where(self._of_hosts(hosts))
+            query = query.where(self.is_any_host(hosts))
         if own is not None:
             within = sa.and_(*between(time, *map(seconds_of, own)))
             query = query.having(sa.func.sum(sa.case((within, 1), else_=0)) > 0)
@@ -231,7 +233,7 @@ class ProcessSource(Database):
             for name in COLUMNS
         ]
         in_range = self._in_range(seconds_of(start), seconds_of(end))
-        return sa.select(*columns).where(self._of_hosts(hosts), *in_range)
+        return sa.select(*columns).where(self.is_any_host(hosts), *in_range)
 
     def span(self, since: float | None = None) -> tuple[float, float] | None:
         """The times of the oldest and the newest snapshot, epoch seconds; None without rows.
@@ -318,9 +320,14 @@ class ProcessSource(Database):
         return present
 
     @cached_property
-    def _has_machines(self) -> bool:
+    def has_machines(self) -> bool:
         """Whether the table of the machines can be read; the database is queried once."""
         return has_machines(self, self.table)
+
+    @property
+    def columns(self) -> dict[str, sa.ColumnClause[Any]]:
+        """The columns that this user may read, for the queries of other modules."""
+        return {name: column for name, column in self._columns.items() if name in self._present}
 
     def _require_columns(self) -> dict[str, sa.ColumnClause[Any]]:
         """The columns, after the check that the table has the required columns.
@@ -348,15 +355,18 @@ class ProcessSource(Database):
             return None
         return within_any_zone(self._columns[LOCAL_TIME], declared, first, last)
 
-    def _of_hosts(self, hosts: Collection[str]) -> sa.ColumnElement[bool]:
+    def is_any_host(self, hosts: Collection[str]) -> sa.ColumnElement[bool]:
+        """The condition that a row is of one of these hosts."""
         return self._is_any(self._columns["host"], hosts)
 
     def _is_any(
         self, column: sa.ColumnElement[Any], hosts: Collection[str]
     ) -> sa.ColumnElement[bool]:
-        names: list[sa.BindParameter[Any]] = [bound_text(host) for host in sorted(set(hosts))]
-        if self.url.get_backend_name() == "sqlite":  # there a blob is no text of the same bytes
-            names += [sa.literal(host.encode()) for host in sorted(set(hosts))]
+        wanted = sorted(set(hosts))
+        names: list[sa.BindParameter[Any]] = [bound_text(host) for host in wanted]
+        if self.url.get_backend_name() == "sqlite":  # there no blob and no number equals a text
+            names += [sa.literal(host.encode()) for host in wanted]
+            names += [sa.literal(int(host)) for host in wanted if _WHOLE_NUMBER.fullmatch(host)]
         return column.in_(names)
 
     def _by_host(
@@ -376,7 +386,7 @@ class ProcessSource(Database):
         present = [name for name in COLUMNS if name in self._present]
         query = sa.select(*(self._columns[name].label(name) for name in present))
         if hosts is not None:
-            query = query.where(self._of_hosts(hosts))
+            query = query.where(self.is_any_host(hosts))
         return query.where(*self._in_range(first, last))
 
 

@@ -60,6 +60,11 @@ class SourceTable:
         schema, dot, _ = self.name.rpartition(".")
         return f"{schema}{dot}{_MACHINES}"
 
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The columns of :data:`COLUMNS` that have another name in the table, with that name."""
+        return {c: self.physical(c) for c in COLUMNS if self.physical(c) != c}
+
     def physical(self, column: str) -> str:
         """The table's name for a column of :data:`COLUMNS` or for ``snapshot_datetime``."""
         return self.columns.get(column, column)

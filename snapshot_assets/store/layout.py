@@ -24,7 +24,7 @@ COVERED = "covered"
 # older version filled has to be filled again from the lake: if names of keys or fields change, or
 # if settled days lack something that readers need. A new version of a packed format does not need a
 # new number, as long as readers can read the older versions (see snapshot_assets.store.packing).
-COMPLETE = "complete:2"
+COMPLETE = "complete:3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,14 @@ class Keys:
         """The set of the hosts that ever had frames on this day."""
         return f"{self.prefix}{_NAMESPACE}hosts:{_date(day)}"
 
+    def records(self, day: int) -> str:
+        """The hash of the settled hosts of this day: host to what made its data.
+
+        A host's record is written after the host's documents and frames, and removed before they
+        are replaced. So a record never speaks for data that was written in part.
+        """
+        return f"{self.prefix}{_NAMESPACE}settled:{_date(day)}"
+
     @property
     def state(self) -> str:
         """The hash that says how far this Redis was filled.
@@ -109,6 +117,11 @@ class Keys:
     def newest_snapshots(self) -> str:
         """The hash of each host's newest snapshot that the live path has read; never expires."""
         return f"{self.prefix}{_NAMESPACE}hosts"
+
+    @property
+    def arrivals(self) -> str:
+        """The hash of when each host's newest snapshot arrived, about; never expires."""
+        return f"{self.prefix}{_NAMESPACE}arrivals"
 
     def document_expiry(self, bucket: int) -> int:
         """When the documents of this bucket expire, epoch seconds."""
@@ -124,8 +137,12 @@ class Keys:
         following = (month + dt.timedelta(days=31)).replace(day=1)
         return int(following.timestamp()) + self.retention.seconds_for(resolution)
 
+    def retains(self, end: int, now: float) -> bool:
+        """Whether Redis keeps some form of a day that ends at this epoch second."""
+        return end + self.retention.longest > now
+
     def hosts_expiry(self, day: int) -> int:
-        """When the set of this day's hosts expires, epoch seconds: after all frames of the day."""
+        """When this day's hosts and records expire, epoch seconds: after all frames of the day."""
         return day + 32 * DAY_SECONDS + self.retention.longest
 
 

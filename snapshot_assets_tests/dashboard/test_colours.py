@@ -23,7 +23,7 @@ from snapshot_assets.dashboard.colours import (
     contrast,
     looks,
 )
-from snapshot_assets.domain.summary import OTHER
+from snapshot_assets.domain.frames import OTHER
 
 LIGHT_BACKGROUND, DARK_BACKGROUND = "#ffffff", "#12161c"
 

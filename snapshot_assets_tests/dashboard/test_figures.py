@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from snapshot_assets.dashboard.colours import Look
 from snapshot_assets.dashboard.figures import (
+    MACHINE_NAME,
+    Figure,
     axis_time,
     bands,
     card,
@@ -28,10 +31,11 @@ from snapshot_assets.dashboard.figures import (
 from snapshot_assets.dashboard.queries.consumers import Consumers, Series
 from snapshot_assets.dashboard.queries.coverage import Coverage
 from snapshot_assets.dashboard.queries.grid import Grid
+from snapshot_assets.dashboard.queries.machine import MachineUse
 from snapshot_assets.dashboard.queries.overview import HostUse
 from snapshot_assets.dashboard.time.ranges import TimeRange
-from snapshot_assets.domain.capacity import Capacity
-from snapshot_assets.domain.summary import OTHER
+from snapshot_assets.domain.frames import OTHER
+from snapshot_assets.domain.measures import Measure
 
 START = int(dt.datetime(2026, 11, 20, tzinfo=dt.UTC).timestamp())
 UTC = ZoneInfo("UTC")
@@ -52,24 +56,34 @@ def coverage(covered: list[bool], settled: list[bool] | None = None, **options: 
     )
 
 
+NAN = float("nan")
+UNKNOWN: Mapping[Measure, float | None] = {"cpu": None, "mem": None}
+
+
+def machine(used: list[float], capacity: float | None) -> MachineUse:
+    values = np.array(used)
+    return MachineUse(used=values, nobodys=values * NAN, capacity={"alice": capacity})
+
+
 def host(values: list[float], **options: Any) -> HostUse:
     cpu = np.array(values)
     return HostUse(
         host="alice",
         use={"cpu": cpu, "mem": cpu * 10},
         peaks={"cpu": 0.0, "mem": 0.0},
+        machine={
+            "cpu": machine(options.get("machine", [NAN] * len(values)), 64),
+            "mem": machine([NAN] * len(values), None),
+        },
         coverage=coverage((~np.isnan(cpu)).tolist(), **options),
         unit_seconds={"cpu": 0.0, "mem": 0.0},
         covered_seconds=300.0,
     )
 
 
-NAN = float("nan")
-
-
 def test_a_card_has_each_value_for_its_whole_interval() -> None:
     range_ = range_of(4)
-    figure = card(host([1.0, 2.5, NAN, 0.0]), Grid.over(range_), range_, Capacity(8, 64))
+    figure = card(host([1.0, 2.5, NAN, 0.0]), Grid.over(range_), range_, {"cpu": 8, "mem": 64})
     cpu, mem, gap = figure["data"]
     assert cpu["y"] == [1.0, 2.5, None, 0, None], "a gap is none, a zero is a zero"
     assert mem["y"] == [10.0, 25.0, None, 0, None]
@@ -83,12 +97,12 @@ def test_a_card_has_each_value_for_its_whole_interval() -> None:
 def test_without_a_capacity_a_card_ends_at_its_highest_value() -> None:
     range_ = range_of(3)
     grid = Grid.over(range_)
-    figure = card(host([1.0, 4.0, 2.0]), grid, range_, Capacity())
+    figure = card(host([1.0, 4.0, 2.0]), grid, range_, UNKNOWN)
     assert figure["layout"]["yaxis"]["range"] == [0, 4.24]
     assert figure["layout"]["shapes"] == []
-    over = card(host([1.0, 4.0, 2.0]), grid, range_, Capacity(2, None))
+    over = card(host([1.0, 4.0, 2.0]), grid, range_, {"cpu": 2, "mem": None})
     assert over["layout"]["yaxis"]["range"] == [0, 4.24], "more than there is, is shown too"
-    nothing = card(host([NAN, NAN, NAN]), grid, range_, Capacity())
+    nothing = card(host([NAN, NAN, NAN]), grid, range_, UNKNOWN)
     assert nothing["layout"]["yaxis"]["range"][1] > 0
 
 
@@ -97,7 +111,7 @@ def test_without_a_capacity_a_card_ends_at_its_highest_value() -> None:
 )
 def test_rounding_is_less_than_a_pixel_and_everything_is_json(values: list[float]) -> None:
     range_ = range_of(len(values))
-    figure = card(host(values), Grid.over(range_), range_, Capacity())
+    figure = card(host(values), Grid.over(range_), range_, UNKNOWN)
     drawn = figure["data"][0]["y"]
     top = figure["layout"]["yaxis"]["range"][1]
     for value, shown in zip(values, drawn[:-1], strict=True):
@@ -144,7 +158,35 @@ def test_a_band_ends_where_the_range_ends() -> None:
     assert found[0]["x"][:4] == [axis_time(START + 1800)] * 2 + [axis_time(START + 3 * 86_400)] * 2
 
 
-def consumers(layers: dict[str, list[float]]) -> Consumers:
+def lines(figure: Figure) -> list[Figure]:
+    return [trace for trace in figure["data"] if trace.get("name") == MACHINE_NAME]
+
+
+def test_the_kernels_count_is_a_line_that_ends_where_its_last_interval_ends() -> None:
+    """Known, known, unknown, known alone: two lines, each a point longer than its values."""
+    range_ = range_of(5)
+    use = host([1.0, 2.0, 1.0, 1.0, NAN], machine=[3.0, 5.0, NAN, 4.0, NAN])
+    figure = card(use, Grid.over(range_), range_, UNKNOWN)
+    assert [line["x0"] for line in lines(figure)] == ["2026-11-20 00:00", "2026-11-20 00:15"]
+    assert [line["y"] for line in lines(figure)] == [[3.0, 5.0, 5.0], [4.0, 4.0]]
+    assert all(line["dx"] == 300_000 and line["yaxis"] == "y" for line in lines(figure))
+    assert not any("stackgroup" in line for line in lines(figure))
+    assert figure["layout"]["yaxis"]["range"] == [0, 5.3], "the line is inside"
+    assert len({line["uid"] for line in lines(figure)}) == 2
+    assert [trace["yaxis"] for trace in figure["data"][:2]] == ["y", "y2"], "layers come first"
+
+
+def test_the_line_above_a_stack_is_neither_a_layer_nor_a_click() -> None:
+    found = consumers({"ana": [3.0, NAN], OTHER: [0.5, NAN]}, [4.5, NAN])
+    (line,) = lines(stack(found, UTC, None))
+    assert line["y"] == [4.5, 4.5]
+    assert "meta" not in line
+    assert line["hoverinfo"] == "skip"
+    assert stack(found, UTC, None)["layout"]["yaxis"]["range"] == [0, 4.77]
+    assert lines(stack(consumers({OTHER: [1.0, 2.0]}), UTC, None)) == [], "unknown everywhere"
+
+
+def consumers(layers: dict[str, list[float]], counted: list[float] | None = None) -> Consumers:
     count = len(next(iter(layers.values())))
     range_ = range_of(count)
     values = {name: np.array(each) for name, each in layers.items()}
@@ -157,6 +199,7 @@ def consumers(layers: dict[str, list[float]]) -> Consumers:
         measure="cpu",
         series=series,
         table=[],
+        machine=machine([NAN] * count if counted is None else counted, None),
         coverage=coverage(covered),
         hosts=1,
     )

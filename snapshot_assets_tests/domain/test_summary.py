@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapshot_assets.domain import measures as domain_measures
+from snapshot_assets.domain.frames import COLUMNS, OTHER, tidy
 from snapshot_assets.domain.measures import (
     GROUPINGS,
     MEASURES,
@@ -20,7 +21,7 @@ from snapshot_assets.domain.measures import (
     Owner,
     Resolution,
 )
-from snapshot_assets.domain.summary import COLUMNS, OTHER, Amount, coarsened, summarise, tidy
+from snapshot_assets.domain.summary import Amount, coarsened, summarise
 from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
 from snapshot_assets_tests.support.domain.slow_summary import slow_frame

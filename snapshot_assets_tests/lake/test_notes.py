@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from pathlib import Path
@@ -47,23 +48,60 @@ AGGREGATES_TEXT = (
 )
 
 
+RECIPE = {"max_gap": "900", "exclude_users": '"é"'}
+
+
 @pytest.mark.parametrize(
     ("note", "text"),
     [
         (RawNote(1795132800.5), '{"host": "é|1", "newest_epoch": 1795132800.5}'),
         (RawNote(None), '{"host": "é|1", "newest_epoch": null}'),
+        (AggregatesNote(LEDGER, "5", 3, 1795132800.5), AGGREGATES_TEXT),
     ],
 )
-def test_the_text_is_that_of_version_0_1_and_reads_back(note: Note, text: str) -> None:
-    assert dump_note("é|1", note).decode() == text
+def test_what_version_0_1_wrote_is_read_with_defaults(note: Note, text: str) -> None:
+    """Version 0.1 had fewer classes and numbers: they are zero. It kept no recipe."""
     assert load_note(text.encode(), type(note)) == ("é|1", note)
 
 
-def test_a_note_on_aggregates_reads_back_and_so_does_one_of_version_0_1() -> None:
-    """Version 0.1 had fewer classes and numbers: they are zero."""
-    note = AggregatesNote(LEDGER, "5", 3, 1795132800.5)
-    assert load_note(dump_note("é|1", note), AggregatesNote) == ("é|1", note)
-    assert load_note(AGGREGATES_TEXT.encode(), AggregatesNote) == ("é|1", note)
+@pytest.mark.parametrize(
+    "note",
+    [
+        RawNote(7.5, 1.5, 9.0, RECIPE),
+        RawNote(None),
+        AggregatesNote(LEDGER, "5", 3, None, RECIPE, "abc"),
+        AggregatesNote(LEDGER, "5", 3, 1795132800.5),
+    ],
+)
+def test_a_note_reads_back(note: Note) -> None:
+    assert load_note(dump_note("é|1", note), type(note)) == ("é|1", note)
+
+
+def test_rows_know_how_far_they_reach() -> None:
+    note = RawNote(7.5, 10.0, 20.0)
+    assert note.reaches(10, 20)
+    assert note.reaches(11, 19)
+    assert note.reaches(9, 20) is False
+    assert note.reaches(10, 21) is False
+    assert RawNote(7.5).reaches(10, 20) is None, "earlier versions did not say it"
+
+
+def test_the_fingerprint_follows_settings_and_content() -> None:
+    note = AggregatesNote(LEDGER, "5", 3, None, RECIPE, "abc")
+    others = [
+        dataclasses.replace(note, recipe={**RECIPE, "max_gap": "600"}),
+        dataclasses.replace(note, digest="abd"),
+        AggregatesNote(LEDGER, "5", 3, None),
+        AggregatesNote(LEDGER, "5", 4, None),
+        AggregatesNote(LEDGER, "7", 3, None),
+        AggregatesNote(LEDGER, "5", 3, 7.5),
+        AggregatesNote(dataclasses.replace(LEDGER, attributed_cpu_seconds=1.0), "5", 3, None),
+    ]
+    assert len({note.fingerprint, *(other.fingerprint for other in others)}) == len(others) + 1
+    later = dataclasses.replace(LEDGER, odd_ages=1)
+    assert AggregatesNote(later, "5", 3, None).fingerprint == others[2].fingerprint, (
+        "a number that a later version adds to the ledger is no other content"
+    )
 
 
 def test_keys_of_later_versions_are_ignored() -> None:
@@ -110,6 +148,9 @@ WHOLE: dict[str, Any] = json.loads(AGGREGATES_TEXT)
         (AGGREGATES, json.dumps({**WHOLE, "buckets": "xyz"}), "'buckets' of its note is 'xyz'"),
         (AGGREGATES, json.dumps({**WHOLE, "raw_rows": "3"}), "'raw_rows' of its note is str"),
         (AGGREGATES, json.dumps({**WHOLE, "ledger": {"what": 1}}), "'ledger' of its note: "),
+        (AGGREGATES, json.dumps({**WHOLE, "recipe": "x"}), "'recipe' of its note is str"),
+        (AGGREGATES, json.dumps({**WHOLE, "recipe": {"slack": 3}}), "'slack' in 'recipe'"),
+        (AGGREGATES, json.dumps({**WHOLE, "digest": None}), "'digest' of its note is NoneType"),
     ],
 )
 def test_an_error_names_the_file_the_problem_and_the_fix(

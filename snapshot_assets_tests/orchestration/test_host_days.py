@@ -8,12 +8,10 @@ from collections.abc import Iterable
 import dagster as dg
 import pytest
 
-from snapshot_assets.cli.settle import Stretch, _stretches
 from snapshot_assets.domain.accounting import account
 from snapshot_assets.domain.host_day import HostDay
-from snapshot_assets.domain.rules import AccountingRules
+from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import DAY_SECONDS, Window
-from snapshot_assets.errors import SnapshotAssetsError
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.orchestration.assets import SNAPSHOTS
 from snapshot_assets.orchestration.partitions import (
@@ -23,8 +21,9 @@ from snapshot_assets.orchestration.partitions import (
     known_hosts,
 )
 from snapshot_assets.orchestration.resources import RedisResource, environment_resources
+from snapshot_assets.orchestration.settling import Stretch, stretches
 from snapshot_assets.pipeline.census import census
-from snapshot_assets.pipeline.proof import prove
+from snapshot_assets.pipeline.proof.prove import prove_host_days
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets_tests.support.field_table import (
     DAY,
@@ -160,13 +159,12 @@ def test_late_rows_in_a_margin_make_no_partition(site: WatchedPipeline) -> None:
 def test_settle_takes_the_days_that_hosts_have() -> None:
     day = dt.timedelta(days=1)
     found = {DAY: ["a", "b"], DAY + day: ["a", "b"], DAY + 2 * day: ["a"], DAY + 4 * day: ["a"]}
-    assert _stretches({DAY - day: [], **found, DAY + 3 * day: []}) == [
+    assert stretches({DAY - day: [], **found, DAY + 3 * day: []}) == [
         Stretch(DAY, DAY + day, ("a", "b")),
         Stretch(DAY + 2 * day, DAY + 2 * day, ("a",)),
         Stretch(DAY + 4 * day, DAY + 4 * day, ("a",)),
     ]
-    with pytest.raises(SnapshotAssetsError, match="no rows in these days"):
-        _stretches({DAY: []})
+    assert stretches({DAY: []}) == []
 
 
 def test_a_day_asked_for_without_a_row_in_it_is_an_empty_one(both: Pipeline) -> None:
@@ -178,7 +176,7 @@ def test_a_day_asked_for_without_a_row_in_it_is_an_empty_one(both: Pipeline) -> 
     assert {name: check.passed for name, check in checks(result).items()} == dict.fromkeys(
         checks(result), True
     )
-    assert len(checks(result)) == 6
+    assert len(checks(result)) == 11
     made = metadata(result, SNAPSHOTS)
     assert set(made) == {dagster_key(HostDay(DAY, host)) for host in requested}
     lake = both.lake
@@ -191,8 +189,9 @@ def test_a_day_asked_for_without_a_row_in_it_is_an_empty_one(both: Pipeline) -> 
             raw, _ = lake.read(RAW_ROWS, DAY, host)
             assert len(raw) == len(MARGIN.get(host, ()))
             assert reader.get_data(host, *whole(DAY)) == {}
-            proof = prove(source, host, WINDOW, {}, RULES, len(raw))
-            assert (proof.verdict, proof.source_cpu_seconds) == ("match", 0)
+        wanted = [HostDay(DAY, host) for host in requested]
+        proofs = prove_host_days(source, lake, reader, wanted, RULES, DocumentRules(), 60)
+        assert {proof.verdict for _, proof in proofs.found} == {"match"}
         taken = census(lake, reader, DAY)
     assert (taken.expected, taken.irregularities) == (0, ())
 

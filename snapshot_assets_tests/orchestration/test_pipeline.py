@@ -33,7 +33,7 @@ def test_rows_in_the_table_become_documents_that_equal_the_accounting(pipeline: 
     result = pipeline.settle(hosts)
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations())
-    assert len(result.get_asset_check_evaluations()) == 7
+    assert len(result.get_asset_check_evaluations()) == 11
 
     everything = pipeline.source.read_sql(0, 2e9)
     recorded = metadata(result, "five_minute_aggregates")
@@ -158,6 +158,8 @@ def test_metadata_shows_the_ledger_the_schema_and_a_picture(pipeline: Pipeline) 
         "first_seen",
         "duplicate",
         "excluded",
+        "implausible",
+        "rejected",
     }
     rows = {record.data["class"]: record.data["rows_read"] for record in recorded["ledger"].records}
     assert sum(rows.values()) == recorded["rows_read"]

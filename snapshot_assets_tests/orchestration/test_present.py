@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import dagster as dg
 
-from snapshot_assets.orchestration.partitions import known_hosts
-from snapshot_assets_tests.support.field_table import Row, execute, load, row
-from snapshot_assets_tests.support.pipelines import HOSTS, WatchedPipeline, checks, culprits, recent
+from snapshot_assets.lake.register import Farewell, write_register
+from snapshot_assets.orchestration.partitions import add_hosts, known_hosts
+from snapshot_assets_tests.support.field_table import Row, busy_host, execute, load, row
+from snapshot_assets_tests.support.pipelines import (
+    HOSTS,
+    WatchedPipeline,
+    checks,
+    culprits,
+    recent,
+    whole,
+)
 
 
 def test_a_host_with_bad_rows_is_named_and_the_others_are_published(site: WatchedPipeline) -> None:
@@ -99,3 +108,70 @@ def test_collectors_that_lag_or_are_two_are_listed(site: WatchedPipeline) -> Non
         "twice": "two collectors: 2 rows twice, 0 snapshots close to another",
     }
     assert check.metadata["hosts_irregular"].value == 4
+
+
+def test_a_host_whose_rows_come_late_is_called_late_and_the_pipeline_is_not_blamed(
+    site: WatchedPipeline,
+) -> None:
+    """46 minutes behind: its rows come all the time, and are published when they come."""
+    behind = 46 * 60
+    load(site.source, recent("alice", until=behind + 300), create=None)
+    assert site.run("live").success
+    time.sleep(1.1)
+    now = int(time.time())
+    load(site.source, busy_host("alice", now - behind - 300, now - behind), create=None)
+    # As if the refresh before had run five minutes ago.
+    with site.redis.client() as client:
+        client.hset("snapshot_assets:state", "live_until", repr(now - 300.0))
+    result = site.run("live")
+    ((made,),) = [result.asset_materializations_for_node("live_snapshots")]
+    listed: Any = made.metadata["late_hosts"].value
+    (late,) = listed.records
+    assert late.data["host"] == "alice"
+    assert 45 <= late.data["minutes"] <= 51
+    found = checks(site.run("review"))
+    fresh, hosts = found["newest_bucket_is_fresh"], found["hosts_report"]
+    assert (fresh.passed, fresh.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (hosts.passed, hosts.metadata["hosts_late"].value) == (False, 1)
+    assert culprits(hosts)["alice"].startswith("late: its rows come")
+
+
+def test_the_checks_forget_a_retired_host_until_it_reports_again(site: WatchedPipeline) -> None:
+    load(site.source, [*recent("alice"), *recent("bob", until=7_200)], create=None)
+    assert site.run("live").success
+    with site.reader() as reader:
+        newest = reader.progress().newest_epoch["bob"]
+    write_register(site.lake, {"bob": Farewell(time.time(), newest)})
+    hosts = checks(site.run("review"))["hosts_report"]
+    assert (hosts.passed, hosts.metadata["hosts"].value) == (True, 1)
+    assert hosts.metadata["hosts_retired"].value == 1
+
+    load(site.source, recent("bob"), create=None)
+    assert site.run("live").success
+    hosts = checks(site.run("review"))["hosts_report"]
+    assert culprits(hosts) == {
+        "bob": "retired, reports again: run 'snapshot-assets hosts unretire bob', or stop its "
+        "collector"
+    }
+
+
+def test_housekeeping_removes_the_partitions_of_a_host_that_is_long_gone(
+    settled: WatchedPipeline,
+) -> None:
+    now = time.time()
+    week = 8 * 86_400
+    write_register(
+        settled.lake,
+        {"alice": Farewell(now, now - week), "bob": Farewell(now, now - 86_400)},
+    )
+    before = settled.instance.get_materialized_partitions(dg.AssetKey("redis_snapshots"))
+    assert settled.run("housekeeping").success
+    assert set(known_hosts(settled.instance)) == {"bob", "web|01"}
+    assert (settled.lake_path / "five_minute_aggregates").exists()
+    assert settled.late() == set(), "and it is not settled again for that"
+    # With its partitions, their status comes back.
+    add_hosts(settled.instance, ["alice"])
+    after = settled.instance.get_materialized_partitions(dg.AssetKey("redis_snapshots"))
+    assert after == before
+    with settled.reader() as reader:
+        assert reader.get_data("alice", *whole(settled.day)), "its figures stay"

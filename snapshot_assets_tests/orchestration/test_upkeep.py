@@ -10,9 +10,10 @@ import pytest
 
 from snapshot_assets.orchestration import upkeep
 from snapshot_assets.orchestration.jobs import IN_PROGRESS
+from snapshot_assets.orchestration.resources import environment_resources
 from snapshot_assets.orchestration.upkeep import tidy, upkeep_jobs
 from snapshot_assets_tests.support.pipelines import QUIET
-from snapshot_assets_tests.support.servers import MariaDB
+from snapshot_assets_tests.support.servers import MariaDB, Redis
 
 LATER = 1e10  # epoch seconds that no run reaches
 
@@ -171,17 +172,25 @@ def test_only_runs_with_the_tags_go(tiny: Tiny) -> None:
     assert tiny.runs() == others | running
 
 
-def test_the_job_spares_itself_and_tells_what_it_did(tiny: Tiny) -> None:
+def test_the_job_spares_itself_and_tells_what_it_did(
+    tiny: Tiny, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNAPSHOT_REDIS_URL", redis_server.url())
+    resources = environment_resources()
     gone, kept = tiny.make("a"), tiny.make("a")
-    (job,) = [job for job in upkeep_jobs(history_days=0) if job.name == "housekeeping"]
-    result = job.execute_in_process(instance=tiny.instance)
+    (job,) = [job for job in upkeep_jobs(history_days=0, late_days=7) if job.name == "housekeeping"]
+    result = job.execute_in_process(instance=tiny.instance, resources=resources)
     assert result.success
     assert tiny.runs() == {kept, result.run_id}
     assert gone not in tiny.runs()
-    (output,) = [event for event in result.all_events if event.is_successful_output]
-    recorded = {name: value.value for name, value in output.step_output_data.metadata.items()}
-    assert recorded == {"runs_deleted": 1, "runs_kept": 1}
-    (job,) = [job for job in upkeep_jobs(history_days=1) if job.name == "housekeeping"]
-    assert job.execute_in_process(instance=tiny.instance).success
+    recorded = {
+        name: value.value
+        for event in result.all_events
+        if event.is_successful_output
+        for name, value in event.step_output_data.metadata.items()
+    }
+    assert recorded == {"runs_deleted": 1, "runs_kept": 1, "hosts_removed": "none"}
+    (job,) = [job for job in upkeep_jobs(history_days=1, late_days=7) if job.name == "housekeeping"]
+    assert job.execute_in_process(instance=tiny.instance, resources=resources).success
     assert kept in tiny.runs(), "nothing is a day old"
     assert result.run_id in tiny.runs()

@@ -1,8 +1,6 @@
-"""Settled host-days are inspected: files, documents, and as many proofs as the time allows."""
+"""Settled host-days are inspected: their files and their documents."""
 
 from __future__ import annotations
-
-import datetime as dt
 
 import pytest
 
@@ -11,7 +9,6 @@ from snapshot_assets.domain.time import Window, bucket_iso
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
 from snapshot_assets.pipeline.census import census_of, whole_census
 from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
-from snapshot_assets.pipeline.proof import prove_host_days
 from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT
@@ -91,38 +88,3 @@ def test_days_past_every_retention_are_in_no_census(settled: Settling) -> None:
     for clock, days in ((now - 1, 1), (now, 0)):
         with reader_at(settled, clock) as reader:
             assert len(whole_census(settled.lake, reader)) == days
-
-
-def test_as_many_host_days_are_proven_as_the_time_allows_and_one_at_least(
-    settled: Settling,
-) -> None:
-    wanted = [HostDay(DAY, host) for host in HOSTS]
-    with RedisReader(port=settled.redis.port) as reader:
-
-        def proven(seconds: float) -> list[HostDay]:
-            found = prove_host_days(settled.source, settled.lake, reader, wanted, RULES, seconds)
-            assert {proof.verdict for _, proof in found} == {"match"}
-            return [host_day for host_day, _ in found]
-
-        everything = proven(3_600)
-        assert sorted(everything) == wanted
-        assert proven(0) == everything[:1]
-        assert prove_host_days(settled.source, settled.lake, reader, [], RULES, 9) == []
-
-
-def test_a_proof_knows_how_many_rows_the_documents_were_made_from(settled: Settling) -> None:
-    settled.load_more("alice")
-    with RedisReader(port=settled.redis.port) as reader:
-        ((_, proof),) = prove_host_days(settled.source, settled.lake, reader, [ALICE], RULES, 9)
-    assert proof.verdict == "inconclusive"
-    assert "the documents were made from" in proof.why
-
-
-def test_every_day_the_hosts_are_proven_in_another_order(settled: Settling) -> None:
-    first = set()
-    for ago in range(6):
-        wanted = [HostDay(DAY - dt.timedelta(days=ago), host) for host in HOSTS]
-        with RedisReader(port=settled.redis.port) as reader:
-            found = prove_host_days(settled.source, settled.lake, reader, wanted, RULES, 0)
-        first.add(found[0][0].host)
-    assert len(first) > 1

@@ -276,6 +276,7 @@ def test_values_that_cannot_be_read_concern_their_host_alone(site: LiveTicks) ->
     assert "cputimes of bob" in str(report.defects["bob"])
     assert "no number, '" in str(report.defects["bob"])
     assert "username of carol" in str(report.defects["carol"])
+    assert "carol" not in str(report.defects["bob"])
     assert report.rows_without_host == 2
     assert any(remark.startswith("etimes of dave: ") for remark in report.remarks)
     assert set(site.documents()[bucket_iso(NOON - 300)]) == {"alice", "dave"}
@@ -313,6 +314,49 @@ def test_ticks_in_any_rhythm_end_with_the_same_documents(site: LiveTicks) -> Non
     add(site, *everything)
     site.tick(MIDNIGHT + 14_700)
     assert site.documents() == site.expected(MIDNIGHT - 3600, MIDNIGHT + 14_700)
+
+
+def test_after_a_change_of_settings_nothing_live_is_left_of_the_old_ones(site: LiveTicks) -> None:
+    """Also if the refresh that publishes everything again is interrupted."""
+    add(site, *until("alice", MIDNIGHT - 3600, NOON))
+    site.tick(NOON - 600, settled_until=MIDNIGHT)
+    assert site.tick(NOON - 300, settled_until=MIDNIGHT).changes == ()
+    changed: dict[str, Any] = {
+        "accounting": AccountingRules(excluded_users=("ben",)),
+        "documents_rules": DocumentRules(cpu_threshold_cores=7),
+        "settled_until": MIDNIGHT,
+    }
+    site.source.fail_at = lambda start: start > MIDNIGHT + 6 * 3600
+    with pytest.raises(SourceOutageError):
+        site.tick(NOON, **changed)
+    with RedisWriter(port=site.redis.port) as writer:
+        assert writer.progress().live_until == NOON - 300, "nothing published before was lost"
+    site.source.fail_at = lambda _: False
+    report = site.tick(NOON, **changed)
+    assert report.changes == ('exclude_users none -> "ben"', "cpu_threshold 0.05 -> 7")
+    assert report.window.start == MIDNIGHT, "the end of the settled days"
+    again = site.documents()
+    assert not [body for hosts in again.values() for body in hosts.values() if b'"ben"' in body]
+    with site.redis.client() as client:
+        client.flushall()
+    site.tick(NOON, **changed)
+    assert site.documents() == again, "as if nothing had been published before"
+    assert site.tick(NOON + 300, **changed).window.start == NOON - 1800
+
+
+def test_live_documents_of_an_earlier_version_are_published_again(site: LiveTicks) -> None:
+    """It did not record its settings; neither does a record that is damaged."""
+    add(site, *until("alice", MIDNIGHT, NOON))
+    site.tick(NOON - 300, settled_until=MIDNIGHT)
+    for damage in (None, "{", "[1]"):
+        with site.redis.client() as client:
+            if damage is None:
+                client.hdel("snapshot_assets:state", "live_recipe")
+            else:
+                client.hset("snapshot_assets:state", "live_recipe", damage)
+        report = site.tick(NOON, settled_until=MIDNIGHT)
+        assert report.changes == ("made by an earlier version",)
+        assert report.window.start == MIDNIGHT
 
 
 def test_progress_is_kept_in_redis_beside_the_documents(site: LiveTicks) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.fingerprint import aggregates_digest
+from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.domain.time import Window, bucket_iso
-from snapshot_assets.domain.usage import usage_from_aggregates
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.lake.lake import Lake
 from snapshot_assets.lake.notes import AGGREGATES, AggregatesNote
-from snapshot_assets.pipeline.census import census
+from snapshot_assets.pipeline.census import census, request_restore, whole_census
+from snapshot_assets.pipeline.publish import publish
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Keys, Retention
 from snapshot_assets.store.reading.reader import RedisReader
@@ -31,6 +33,7 @@ DAYS = (DAY - dt.timedelta(days=2), DAY - dt.timedelta(days=1))
 NOW = MIDNIGHT + 3600
 _KEYS = Keys("", Retention())
 FRAME = _KEYS.frame("alice", Window.of_day(DAYS[1]).start)
+RECORDS = _KEYS.records(Window.of_day(DAYS[1]).start)
 SUMMARY = _KEYS.summary("alice", "hour", Window.of_day(DAYS[1]).start)
 # The keys of documents; the state beside the documents says whether Redis is complete.
 BUCKETS = "20*"
@@ -42,11 +45,12 @@ def settle(lake: Lake, writer: RedisWriter | None, day: dt.date, host: str, core
     rows = raw_rows(Row(host, window.start + i * 300, cputimes=i * 300 * cores) for i in range(100))
     result = account(rows, window, AccountingRules())
     buckets = window.encode(result.bucket_starts())
-    note = AggregatesNote(result.ledger, buckets, len(rows), window.start + 99 * 300.0)
+    digest = aggregates_digest(result.aggregates)
+    newest = window.start + 99 * 300.0
+    note = AggregatesNote(result.ledger, buckets, len(rows), newest, {"slack": "30"}, digest)
     lake.write(AGGREGATES, day, host, result.aggregates, note)
     if writer is not None:
-        used = usage_from_aggregates(result.aggregates, DocumentRules(), "settled")
-        writer.replace([host], window, used, "settled")
+        publish(lake, writer, HostDay(day, host), DocumentRules())
 
 
 @pytest.fixture
@@ -178,10 +182,14 @@ def test_the_census_finds_nothing_in_a_whole_redis(
         (lambda c, _: c.delete(FRAME), ("alice", "missing in frames", 99)),
         (lambda c, _: c.hset(FRAME, "covered", "1" * 100), ("alice", "surplus in frames", 1)),
         (lambda c, _: c.delete(SUMMARY), ("alice", "no summary", 1)),
+        (lambda c, _: c.delete(RECORDS), ("alice", "no record", 0)),
+        (lambda c, _: c.hset(RECORDS, "alice", "a.b c=1"), ("alice", "another version", 0)),
+        (lambda c, _: c.hset(RECORDS, "alice", b"\xff"), ("alice", "another version", 0)),
     ],
     ids=[
         *("document", "bucket", "no expiry", "other expiry", "surplus", "all"),
         *("frame", "frame's buckets", "summary"),
+        *("record", "another record", "no text"),
     ],
 )
 def test_the_census_names_what_is_wrong(
@@ -214,3 +222,56 @@ def test_the_census_expects_nothing_past_the_retention(
     ) as reader:
         found = census(lake, reader, DAYS[1])
     assert found.expected == 99 - 50
+
+
+def test_a_redis_that_holds_an_older_version_of_a_day_is_restored(
+    lake: Lake, writer: RedisWriter, reader: RedisReader, redis_server: Redis
+) -> None:
+    """As after a fail-over that took back acknowledged writes: every bucket is there."""
+    settle(lake, writer, DAYS[1], "alice", cores=1)
+    settle(lake, writer, DAYS[1], "web|01")
+    writer.record_complete(True)
+    settle(lake, None, DAYS[1], "alice", cores=3)
+    (found,) = whole_census(lake, reader)
+    assert [(one.host, one.problem) for one in found.irregularities] == [
+        ("alice", "another version")
+    ]
+    assert request_restore(writer, [found])
+    assert not writer.progress().complete, "redis_lost restores such a Redis"
+    writer.restore(lake)
+    (found,) = whole_census(lake, reader)
+    assert found.irregularities == ()
+    assert not request_restore(writer, [found])
+    assert writer.progress().complete
+    with redis_server.client() as client:
+        body = client.hget(bucket_iso(Window.of_day(DAYS[1]).start), "alice")
+    assert json.loads(body)["cpu"]["command"]["cpu_norm"] == 3.0
+
+
+def test_a_damaged_file_requests_no_restore_because_a_restore_cannot_mend_it(
+    lake: Lake, writer: RedisWriter, reader: RedisReader
+) -> None:
+    settle(lake, writer, DAYS[1], "alice")
+    writer.record_complete(True)
+    (Path(lake.path(AGGREGATES, DAYS[1], "alice")).parent / "host=x.parquet").write_bytes(b"x")
+    found = whole_census(lake, reader)
+    assert len(found[0].irregularities) == 1
+    assert not request_restore(writer, found)
+    assert writer.progress().complete
+
+
+def test_the_census_expects_no_record_of_a_day_of_which_redis_keeps_nothing(
+    lake: Lake, writer: RedisWriter, redis_server: Redis
+) -> None:
+    settle(lake, writer, DAYS[1], "alice")
+    with redis_server.client() as client:
+        client.flushall()
+    kept = Retention.of_days(1, 1, 2, 3)
+    end = Window.of_day(DAYS[1]).end + kept.longest
+
+    def problems(now: float) -> list[str]:
+        with RedisReader(port=redis_server.port, clock=lambda: now, retention=kept) as reader:
+            return [one.problem for one in census(lake, reader, DAYS[1]).irregularities]
+
+    assert problems(end) == []
+    assert problems(end - 100) == ["no record"], "its summaries may be read"

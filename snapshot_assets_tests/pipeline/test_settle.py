@@ -22,6 +22,7 @@ from snapshot_assets.errors import (
     StoreOutageError,
 )
 from snapshot_assets.lake.notes import AGGREGATES, RAW_ROWS
+from snapshot_assets.pipeline.publish import PublishedDay
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.pipeline.settle import (
     HOSTS_PER_READ,
@@ -29,7 +30,6 @@ from snapshot_assets.pipeline.settle import (
     Defect,
     Done,
     KeptRows,
-    PublishedDay,
     settle,
 )
 from snapshot_assets.store.transport.connections import Patience

@@ -186,3 +186,14 @@ def test_values_of_several_types_are_read_one_by_one(tmp_path: Path) -> None:
     assert [None if pd.isna(v) else v for v in found] == [5, 5.25, 6, 7, None, None, 2.0**62, 1]
     assert reading.rows["comm"].tolist()[:5] == ["5", "5.25", "6", "7", "x"]
     assert reading.unreadable == (Unreadable("alice", "cputimes", 1, ("'x'",)),)
+
+
+def test_hosts_of_any_type_are_read_by_their_name(tmp_path: Path) -> None:
+    """In SQLite a number or a blob equals no text, but is a host's name all the same."""
+    hosts = ["a", b"b", 7, -3, 0]
+    rows: list[dict[str, Any]] = [{"host": host, "pid": pid} for pid, host in enumerate(hosts)]
+    with source_of("SQLite", None, tmp_path, TYPES["SQLite"], rows) as source:  # type: ignore[arg-type]
+        assert source.hosts(0, 2e9) == ["-3", "0", "7", "a", "b"]
+        for pid, name in enumerate(("a", "b", "7", "-3", "0")):
+            assert source.read_sql(0, 2e9, [name])["pid"].tolist() == [pid]
+            assert source.tally(0, 2e9, [name])[name].rows == 1

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from snapshot_assets.domain.measures import GROUPINGS, Count, Grouping, Measure
 from snapshot_assets.domain.summary import summarise
-from snapshot_assets.domain.usage import Usage
+from snapshot_assets.domain.usage import UNKNOWN, Usage
 from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets
 from snapshot_assets.store.packing.days import DAY_VERSION, pack_day
 from snapshot_assets.store.packing.summaries import SUMMARY_VERSION, pack_summary
-from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
+from snapshot_assets_tests.support.domain.usages import Bucket, Machine, usage_of
 
 FOLDER = Path(__file__).parent.parent / "data" / "packed"
 HOST = "alice"
@@ -50,6 +50,15 @@ BUCKETS: Mapping[int, Bucket] = {
 }
 
 
+# The kernel counted everything of the first bucket, the CPU alone of the second, the size of the
+# machine alone of the third, and nothing of the last.
+MACHINES: Mapping[int, Machine] = {
+    DAY: {"cpu": (2_000_000, 64_000_000), "mem": (7_000_002, 512_000_000_000)},
+    DAY + 300: {"cpu": (3_000_001, UNKNOWN)},
+    DAY + 3_600: {"cpu": (UNKNOWN, 128_000_000), "mem": (0, 512_000_000_000)},
+}
+
+
 class Amounts(NamedTuple):
     """Of an interval and measure: total and rest, then each name; millionth-seconds and peak."""
 
@@ -58,14 +67,29 @@ class Amounts(NamedTuple):
     names: Mapping[Grouping, Mapping[tuple[str, ...], tuple[int, int]]]
 
 
+class Counted(NamedTuple):
+    """What the kernel counted: covered millionths, seconds, of users, peak, capacity."""
+
+    covered: int = 0
+    seconds: int = 0
+    users_seconds: int = 0
+    peak: int = UNKNOWN
+    capacity: int = UNKNOWN
+
+
 class Interval(NamedTuple):
-    """An interval: millionths of a bucket that are covered, whether settled, and the amounts."""
+    """An interval: millionths of a bucket that are covered, whether settled, and the amounts.
+
+    What the kernel counted is not in texts of versions before 3.
+    """
 
     covered: int
     settled: bool
     amounts: Mapping[Measure, Amounts]
+    machine: Mapping[Measure, Counted]
 
 
+NOTHING = Counted()
 PAIRS, USERS, COMMS = GROUPINGS
 NOBODY: Mapping[Grouping, Mapping[tuple[str, ...], tuple[int, int]]] = {
     PAIRS: {},
@@ -88,6 +112,9 @@ _CPU = Amounts(
 )
 _MEM_TOTAL = (3_600_899_999_850, 23_999_999_999)
 _BO_MEM = (3_600_900_000_300, 24_000_000_000)
+# Two cores in a whole bucket, three in half of one; users had all 450 and 300 core-seconds of them.
+_CPU_COUNTED = Counted(1_500_000, 1_050_000_150, 750_000_000, 3_000_001, 64_000_000)
+_MEM_COUNTED = Counted(1_000_000, 2_100_000_600, 900_000_000, 7_000_002, 512_000_000_000)
 HOURS: Mapping[int, Interval] = {
     DAY: Interval(
         1_500_000,
@@ -100,11 +127,16 @@ HOURS: Mapping[int, Interval] = {
                 {PAIRS: {BO_R: _BO_MEM}, USERS: {("bö",): _BO_MEM}, COMMS: {("R",): _BO_MEM}},
             ),
         },
+        {"cpu": _CPU_COUNTED, "mem": _MEM_COUNTED},
     ),
     DAY + 3_600: Interval(
         333_333,
         True,
         {"cpu": Amounts((0, 0), (0, 0), NOBODY), "mem": Amounts((0, 0), (0, 0), NOBODY)},
+        {
+            "cpu": NOTHING._replace(capacity=128_000_000),
+            "mem": Counted(333_333, 0, 0, 0, 512_000_000_000),
+        },
     ),
     DAY + 82_800: Interval(
         1,
@@ -117,6 +149,7 @@ HOURS: Mapping[int, Interval] = {
                 {PAIRS: {ANA_R: (0, 1)}, USERS: {("ana",): (0, 1)}, COMMS: {("R",): (0, 1)}},
             ),
         },
+        {"cpu": NOTHING, "mem": NOTHING},
     ),
 }
 DAYS: Mapping[int, Interval] = {
@@ -135,6 +168,10 @@ DAYS: Mapping[int, Interval] = {
                 },
             ),
         },
+        {
+            "cpu": _CPU_COUNTED._replace(capacity=128_000_000),
+            "mem": _MEM_COUNTED._replace(covered=1_333_333),
+        },
     )
 }
 # The version of a layout since which its texts have a count; older texts say 0.
@@ -142,6 +179,8 @@ COUNTS_SINCE: Mapping[str, Mapping[Count, int]] = {
     "bucket": {"snapshots": 1},
     "day": {"snapshots": 1},
 }
+# The version of a layout since which its texts have what the kernel counted.
+MACHINE_SINCE = 3
 # What each text says: in a bucket, the first count stands for all, see ``usage_of``.
 CONTENT: Mapping[str, Mapping[int, Bucket]] = {
     "bucket-settled": {DAY + 300: SETTLED_BUCKET},
@@ -160,7 +199,7 @@ VERSIONS: Mapping[str, int] = {
 
 def usage() -> Usage:
     """What all files are made of."""
-    return usage_of(HOST, BUCKETS)
+    return usage_of(HOST, BUCKETS, MACHINES)
 
 
 def packed() -> dict[str, bytes]:

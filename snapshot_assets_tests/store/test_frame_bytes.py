@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapshot_assets.domain.frames import tidy
 from snapshot_assets.domain.measures import (
     GROUPINGS,
     MEASURES,
@@ -15,7 +16,7 @@ from snapshot_assets.domain.measures import (
     Measure,
     Resolution,
 )
-from snapshot_assets.domain.summary import summarise, tidy
+from snapshot_assets.domain.summary import summarise
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.store.packing.buckets import BUCKET_VERSION, pack_buckets, unpack_buckets
 from snapshot_assets.store.packing.damage import PackingError
@@ -55,6 +56,32 @@ def test_a_summary_is_read_back_as_it_was_packed(
         tidy([("alice", back)], measure, by, resolution),
         tidy([("alice", summary)], measure, by, resolution),
     )
+
+
+@given(usages(), st.sampled_from([(), *GROUPINGS]))
+def test_what_the_kernel_counted_is_unpacked_only_for_who_asks(usage: Usage, by: Grouping) -> None:
+    """Everything else is the same, and cut and summed up alike."""
+    day, buckets = pack_day(usage, MIDNIGHT), pack_buckets(usage).values()
+    hours = pack_summary(summarise(usage, "hour"), MIDNIGHT)
+    with_machine, without = (
+        [
+            summarise(unpack_day("alice", day, MIDNIGHT, machine=asked), "5min"),
+            summarise(unpack_buckets("alice", buckets, machine=asked), "5min"),
+            unpack_summary(hours, "hour", MIDNIGHT, MEASURES, by, machine=asked),
+        ]
+        for asked in (True, False)
+    )
+    for one, other in zip(with_machine, without, strict=True):
+        resolution: Resolution = "hour" if one.step_seconds == 3_600 else "5min"
+        for measure in MEASURES:
+            pd.testing.assert_frame_equal(
+                tidy([("alice", other)], measure, by, resolution),
+                tidy([("alice", one)], measure, by, resolution),
+            )
+            assert len(one.parts[measure].counted.capacity) == len(one.start)
+            with pytest.raises(ValueError, match="does not have what the kernel counted"):
+                _ = other.parts[measure].counted
+    assert unpack_day("alice", day, MIDNIGHT, machine=False).machine == {}
 
 
 def test_a_text_of_another_version_or_kind_is_refused_by_name() -> None:

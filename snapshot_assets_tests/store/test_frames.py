@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snapshot_assets.domain.frames import COLUMNS, MACHINE_COLUMNS
 from snapshot_assets.domain.measures import (
     GROUPINGS,
     MEASURES,
@@ -22,7 +24,6 @@ from snapshot_assets.domain.measures import (
     Resolution,
     Stage,
 )
-from snapshot_assets.domain.summary import COLUMNS
 from snapshot_assets.domain.time import Window
 from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError
@@ -32,7 +33,7 @@ from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.packing.buckets import pack_buckets
 from snapshot_assets.store.reading.reader import RedisReader
 from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT, NOON
-from snapshot_assets_tests.support.domain.slow_summary import FIELDS, slow_frame
+from snapshot_assets_tests.support.domain.slow_summary import FIELDS, slow_frame, slow_machine_frame
 from snapshot_assets_tests.support.domain.usages import (
     as_documents,
     one_core,
@@ -139,9 +140,25 @@ def test_whatever_is_replaced_frames_and_documents_say_the_same(
                 assert row[peak] == pytest.approx(float(told.peak), rel=1e-12, abs=1e-12)
                 assert row[seconds] == pytest.approx(float(told.unit_seconds), abs=1e-3)
                 assert row["settled"] == told.settled
+            machine = reader.get_frame(
+                host, *FRAME_RANGE, measure=measure, by="machine", resolution=resolution
+            )
+            counted = slow_machine_frame(expected, measure, step)
+            assert [int(start.timestamp()) for start in machine["start"]] == list(counted)
+            for row, exact in zip(machine.to_dict("records"), counted.values(), strict=True):
+                _, peak, seconds = COLUMNS[measure]
+                assert row[peak] == _number(exact.peak)
+                assert row[seconds] == _number(exact.unit_seconds, rounding=1e-3)
+                assert row[MACHINE_COLUMNS[measure][0]] == _number(exact.capacity)
     present = {host for host in HOSTS if model.buckets[host]}
     assert set(reader.hosts(*RANGE)) == present
     assert set(reader.get_frame(None, *FRAME_RANGE)["host"]) == present
+
+
+def _number(value: Fraction | None, rounding: float = 0) -> Any:
+    """About this value; NaN for None."""
+    number = np.nan if value is None else float(value)
+    return pytest.approx(number, rel=1e-12, abs=rounding + 1e-12, nan_ok=True)
 
 
 def _key(row: dict[Any, Any], by: Grouping) -> tuple[int, tuple[str, ...]]:
@@ -286,7 +303,8 @@ def test_documents_of_hours_and_days_are_the_means_of_the_frames(
 def test_what_cannot_be_asked_is_refused(reader: RedisReader) -> None:
     for told, options in {
         "measure 'gpu' is unknown; use cpu or mem": {"measure": "gpu"},
-        "by 'host' is unknown; use None, ": {"by": "host"},
+        "by 'host' is unknown; use None, .* or 'machine'": {"by": "host"},
+        r"by \('machine', 'comm'\) is unknown": {"by": ("machine", "comm")},
         "resolution '1h' is unknown; use auto, 5min, hour or day": {"resolution": "1h"},
     }.items():
         with pytest.raises(ValueError, match=told):

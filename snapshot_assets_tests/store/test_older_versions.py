@@ -101,6 +101,15 @@ def test_days_and_buckets_of_different_versions_are_read_together(
         if stage == "live":
             whole = {bucket: whole[bucket] for bucket in texts}
         assert shown == whole
+        machine = reader.get_frame(None, FIRST, END, by="machine", resolution="5min")
+        assert machine["start"].tolist() == frame["start"].tolist()
+        known = {
+            int(start.timestamp())
+            for start, peak in zip(machine["start"], machine["cores_peak"], strict=True)
+            if not np.isnan(peak)
+        }
+        has_machine = version >= packed.MACHINE_SINCE
+        assert known == {b for b in (packed.DAY, OF_SETTLED) if has_machine and b in whole}
 
 
 @pytest.mark.parametrize("version", range(1, SUMMARY_VERSION + 1))
@@ -117,3 +126,7 @@ def test_summaries_of_any_version_are_read(redis_server: Redis, version: int) ->
             frame = reader.get_frame(None, FIRST, END, by="username", resolution=resolution)
             named = frame.groupby("username", observed=True)["core_seconds"].sum()
             assert named.round(6).to_dict() == {"(other)": 60.0, "ana": 450.0, "bö": 240.0}
+            machine = reader.get_frame(None, FIRST, END, by="machine", resolution=resolution)
+            has_machine = version >= packed.MACHINE_SINCE
+            assert machine["core_seconds"].sum() == (1_050.00015 if has_machine else 0)
+            assert machine["cores_capacity"].notna().any() == has_machine

@@ -22,7 +22,7 @@ from snapshot_assets.domain.measures import (
     Resolution,
 )
 from snapshot_assets.domain.summary import Summary, summarise
-from snapshot_assets.domain.usage import Usage
+from snapshot_assets.domain.usage import UNKNOWN, Usage
 from snapshot_assets.store.packing.buckets import pack_buckets, unpack_buckets
 from snapshot_assets.store.packing.damage import PackingError
 from snapshot_assets.store.packing.days import pack_day, unpack_day
@@ -36,8 +36,8 @@ TEXTS = packed.VERSIONS
 EVERY_VERSION = [
     (text, version) for text, newest in TEXTS.items() for version in range(1, newest + 1)
 ]
-# Coverage, counts, whether settled, rest and entries by measure.
-Content = tuple[int, dict[Count, int], bool, Mapping[Measure, Any]]
+# Coverage, counts, whether settled, rest and entries by measure, the kernel's count by measure.
+Content = tuple[int, dict[Count, int], bool, Mapping[Measure, Any], Mapping[Measure, Any]]
 
 
 def written_down(usage: Usage) -> dict[int, Content]:
@@ -62,6 +62,7 @@ def written_down(usage: Usage) -> dict[int, Content]:
             {count: int(values[i]) for count, values in usage.counts.items()},
             bool(usage.settled[i]),
             parts,
+            {m: (int(c.used[i]), int(c.capacity[i])) for m, c in usage.machine.items()},
         )
     return found
 
@@ -72,7 +73,7 @@ def intervals(read: Callable[[Any], Summary]) -> dict[int, packed.Interval]:
     first = by_grouping[GROUPINGS[0]]
     found = {}
     for i, start in enumerate(first.start.tolist()):
-        amounts = {}
+        amounts, machine = {}, {}
         for measure in MEASURES:
             part = first.parts[measure]
             names: dict[Any, Mapping[Any, tuple[int, int]]] = {}
@@ -91,7 +92,22 @@ def intervals(read: Callable[[Any], Summary]) -> dict[int, packed.Interval]:
                 (int(part.other.seconds[i]), int(part.other.peak[i])),
                 names,
             )
-        found[start] = packed.Interval(int(first.covered[i]), bool(first.settled[i]), amounts)
+            counted = part.counted
+            machine[measure] = packed.Counted(
+                *(
+                    int(column[i])
+                    for column in (
+                        counted.covered,
+                        counted.amount.seconds,
+                        counted.users_seconds,
+                        counted.amount.peak,
+                        counted.capacity,
+                    )
+                )
+            )
+        found[start] = packed.Interval(
+            int(first.covered[i]), bool(first.settled[i]), amounts, machine
+        )
     return found
 
 
@@ -106,8 +122,13 @@ def said(text: str, blob: bytes) -> object:
 
 
 def expected(text: str, version: int) -> object:
+    has_machine = version >= packed.MACHINE_SINCE
     if text in packed.SUMMARIES:
-        return packed.SUMMARIES[text]
+        intervals_ = packed.SUMMARIES[text]
+        if has_machine:
+            return intervals_
+        nothing = dict.fromkeys(MEASURES, packed.NOTHING)
+        return {start: one._replace(machine=nothing) for start, one in intervals_.items()}
     since = packed.COUNTS_SINCE[text.partition("-")[0]]
     return {
         bucket: (
@@ -115,6 +136,12 @@ def expected(text: str, version: int) -> object:
             {c: first + i if version >= since[c] else 0 for i, c in enumerate(COUNTS)},
             settled,
             parts,
+            {
+                measure: (packed.MACHINES if has_machine else {})
+                .get(bucket, {})
+                .get(measure, (UNKNOWN, UNKNOWN))
+                for measure in MEASURES
+            },
         )
         for bucket, (coverage, first, settled, parts) in packed.CONTENT[text].items()
     }
@@ -207,20 +234,22 @@ def test_another_number_of_columns_is_an_error_that_says_so() -> None:
     with pytest.raises(PackingError, match="has 3 columns and should have 2"):
         Sections(bytes(forged), Layout(2, 300, (columns,))).owners()
     for body, message in (
-        (b"[1,1,1,1,3,[],[]]", "has 4 columns and should have 5"),
-        (b"[1,1,1,1,1,1,3,[],[]]", "has 6 columns and should have 5"),
-        (b"[1,1,1,1,1,4,[],[]]", "entries should have 3 columns"),
-        (b'[1,1,1,1,1,3,["ana","R"],[]]', "last entry is not whole"),
+        (b"[1,1,1,1,1,1,1,1,3,[],[]]", "has 8 columns and should have 9"),
+        (b"[1,1,1,1,1,1,1,1,1,1,3,[],[]]", "has 10 columns and should have 9"),
+        (b"[1,1,1,1,1,1,1,1,1,4,[],[]]", "entries should have 3 columns"),
+        (b'[1,1,1,1,1,1,1,1,1,3,["ana","R"],[]]', "last entry is not whole"),
     ):
         with pytest.raises(PackingError, match=message):
             unpack_buckets("alice", [bucket_text(body)])
     with pytest.raises(PackingError, match="damaged"):
-        unpack_buckets("alice", [bucket_text(b"[1,1,1,1,1,3,[],[]]"), bucket_text(b"[1,1]")])
+        unpack_buckets(
+            "alice", [bucket_text(b"[1,1,1,1,1,1,1,1,1,3,[],[]]"), bucket_text(b"[1,1]")]
+        )
 
 
 def bucket_text(body: bytes) -> bytes:
-    """A bucket of version 2, with a right checksum."""
-    return b"S2%08x%b" % (zlib.crc32(b"S2" + body), body)
+    """A bucket of version 3, with a right checksum."""
+    return b"S3%08x%b" % (zlib.crc32(b"S3" + body), body)
 
 
 def test_a_column_that_a_version_lacks_reads_as_zeros() -> None:

@@ -13,6 +13,7 @@ from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.rules import AccountingRules, DocumentRules
 from snapshot_assets.errors import SourceError, SourceOutageError
 from snapshot_assets.lake.lake import Lake
+from snapshot_assets.pipeline.publish import publish
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.pipeline.settle import (
     Defect,
@@ -20,7 +21,6 @@ from snapshot_assets.pipeline.settle import (
     RowsKeeper,
     Step,
     account_day,
-    publish,
     settle,
 )
 from snapshot_assets.source.query import ProcessSource, Reading, SourceTable

@@ -65,7 +65,7 @@ def answers(reader: RedisReader | InOneLoop, hosts: list[str]) -> dict[str, Any]
         "data": [reader.get_data(host, FIRST, LAST) for host in (None, *hosts)],
     }
     for resolution in ("5min", "hour", "day"):
-        for by in (None, "username", ("username", "comm")):
+        for by in (None, "username", ("username", "comm"), "machine"):
             frame = reader.get_frame(None, FIRST, END, by=by, resolution=resolution)
             found[f"{resolution} by {by}"] = exact(frame)
     for measure, frame in reader.get_frames(hosts, FIRST, END, by="comm").items():

@@ -23,7 +23,7 @@ from snapshot_assets.domain.usage import MICRO
 from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets.store.layout import Retention
 from snapshot_assets.store.reading.reader import RedisReader
-from snapshot_assets_tests.support.domain.usages import Bucket, usage_of
+from snapshot_assets_tests.support.domain.usages import Bucket, Machine, usage_of
 from snapshot_assets_tests.support.servers import Redis
 
 # A Friday afternoon; the tests set the clock, so any hour would do.
@@ -76,8 +76,19 @@ class World:
         """A reader of the store."""
         return RedisReader(**self.options())
 
-    def write(self, host: str, buckets: Mapping[int, Bucket]) -> None:
-        """Write a host's buckets: the settled ones as whole days, the others as live."""
+    def write(
+        self,
+        host: str,
+        buckets: Mapping[int, Bucket],
+        machines: Mapping[int, Machine] | None = None,
+    ) -> None:
+        """Write a host's buckets: the settled ones as whole days, the others as live.
+
+        Args:
+            host: name of the host.
+            buckets: what users used.
+            machines: what the kernel counted; unknown for all other buckets.
+        """
         self.written.setdefault(host, {}).update(buckets)
         with RedisWriter(**self.options()) as writer:
             for settled in (True, False):
@@ -89,7 +100,7 @@ class World:
                     days = window.days()
                     window = Window(Window.of_day(days[0]).start, Window.of_day(days[-1]).end)
                 stage: Any = "settled" if settled else "live"
-                writer.replace([host], window, usage_of(host, chosen), stage)
+                writer.replace([host], window, usage_of(host, chosen, machines), stage)
 
     @contextmanager
     def app(self, **options: Any) -> Iterator[dash.Dash]:
@@ -135,6 +146,16 @@ def use(
         "mem": (0, {owner: round(v * MICRO) for owner, v in (mem or {}).items()}),
     }
     return round(coverage * MICRO), 5, settled, parts
+
+
+def counted(
+    cores: float, of_cores: float, gb: float | None = None, of_gb: float | None = None
+) -> Machine:
+    """What the kernel counted in a bucket: cores busy of how many, and the same of memory."""
+    cpu = round(cores * MICRO), round(of_cores * MICRO)
+    if gb is None or of_gb is None:
+        return {"cpu": cpu}
+    return {"cpu": cpu, "mem": (round(gb * MICRO), round(of_gb * MICRO))}
 
 
 def buckets(start: int, end: int) -> Iterable[int]:

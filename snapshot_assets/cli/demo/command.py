@@ -5,7 +5,6 @@ This module has only the flow of the demo; the parts are the product's own comma
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import os
 import shutil
@@ -32,13 +31,14 @@ from snapshot_assets.cli.demo.data import MACHINES, demo_snapshot, snapshot_time
 from snapshot_assets.cli.demo.private_redis import start_private_redis
 from snapshot_assets.cli.instance import dagster_instance
 from snapshot_assets.cli.leash import LeashedProcess, free_port, wait_until
-from snapshot_assets.cli.settle import Stretch, settle_days
+from snapshot_assets.cli.settle import settle_runs
 from snapshot_assets.cli.shared import console, open_reader, open_source, open_writer, table
 from snapshot_assets.cli.ui import ui_command
 from snapshot_assets.domain.rules import LiveRules
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, Window
 from snapshot_assets.errors import SnapshotAssetsError, StoreError
 from snapshot_assets.orchestration.partitions import add_hosts
+from snapshot_assets.orchestration.settling import Stretch, planned
 from snapshot_assets.settings import PREFIX, Settings
 from snapshot_assets.source.collecting.loop import ticks
 from snapshot_assets.source.collecting.sampling import Sampler, sampler
@@ -116,19 +116,17 @@ def _run(stack: ExitStack, once: bool, port: int, dashboard_port: int) -> None:
         times = snapshot_times(machine, begun, now)
         tables.write(demo_snapshot(machine, epoch) for epoch in times)
     this_machine = _own_name()
-    _write_capacities(folder / "capacity.csv", this_machine)
     tables.write([sample(this_machine, now)])
 
     with dagster_instance() as instance:
         names = [machine.name for machine in MACHINES]
-        add_hosts(instance, names)
         week = Stretch(first, today - dt.timedelta(days=1), tuple(names))
-        outcome = settle_days(instance, settings, [week])
+        outcome = settle_runs(instance, settings, planned(instance, [week]))
         add_hosts(instance, [this_machine])
     if outcome.failures or outcome.failed_checks:
         raise SnapshotAssetsError("\n".join((*outcome.failures, *outcome.failed_checks)))
     console.print(
-        f"Settled {len(outcome.metadata)} host-days, {outcome.checks} checks passed; "
+        f"Settled {len(outcome.metadata)} host-days, {outcome.passed} checks passed; "
         f"sampling {this_machine} for some seconds"
     )
     _wait_for_second_sample(tables, sample, this_machine, now)
@@ -172,7 +170,6 @@ def _environment(folder: Path, redis_url: str, first: dt.date, prefix: str) -> I
             f"{PREFIX}KEY_PREFIX": prefix,
             f"{PREFIX}LAKE": str(folder / "lake"),
             f"{PREFIX}START_DATE": first.isoformat(),
-            f"{PREFIX}CAPACITY": str(folder / "capacity.csv"),
             # The default of five minutes is too long for a demo.
             f"{PREFIX}LIVE_CRON": "* * * * *",
             "DAGSTER_HOME": str(folder / "dagster"),
@@ -197,16 +194,6 @@ def _remove_documents(settings: Settings, first: dt.date) -> None:
 def _own_name() -> str:
     name = socket.gethostname() or "localhost"
     return name if name not in {machine.name for machine in MACHINES} else f"{name} (this machine)"
-
-
-def _write_capacities(file: Path, this_machine: str) -> None:
-    """Write the capacity file, which sets the upper ends of the dashboard's charts."""
-    memory_gb = round(psutil.virtual_memory().total / 1e9, 1)
-    with file.open("w", newline="") as output:
-        rows = csv.writer(output)
-        rows.writerow(("host", "cores", "memory_gb"))
-        rows.writerows((m.name, m.cores, m.memory_gb) for m in MACHINES)
-        rows.writerow((this_machine, psutil.cpu_count(), memory_gb))
 
 
 # --- what it does -----------------------------------------------------------------------------

@@ -81,7 +81,8 @@
         element("span", "mem", `${mem} GB`),
       );
       if (!data.cpu.limit || !data.mem.limit) card.numbers.title = "The capacity of this host is unknown; its charts end at the highest value.";
-      const label = `${data.host}: ${cpu} cores, ${mem} GB; mean ${number(data.cpu.mean)} cores, peak ${number(data.cpu.peak)}`;
+      const machine = data.cpu.machine === null ? "" : `; whole machine ${number(data.cpu.machine)} cores`;
+      const label = `${data.host}: ${cpu} cores, ${mem} GB; mean ${number(data.cpu.mean)} cores, peak ${number(data.cpu.peak)}${machine}`;
       card.chart.setAttribute("aria-label", `${label}. Arrow keys move through time.`);
       return card;
     },

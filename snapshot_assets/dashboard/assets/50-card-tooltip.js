@@ -98,6 +98,7 @@
       return;
     }
     const rows = [heading, element("p", "", `${number(found.cores)} cores, ${number(found.gb)} GB`)];
+    rows.push(...found.machine.map((text) => element("p", "", text)));
     const list = (title, shares) => {
       if (shares.length) rows.push(tableOf([title, "cores", "GB"], shares.map((s) => [s.name, number(s.cores), number(s.gb)])));
     };

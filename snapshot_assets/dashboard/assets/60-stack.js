@@ -35,7 +35,10 @@
       const lines = [heading];
       if (!covered) lines.push(element("p", "", "No data: a gap, or the data has not arrived yet."));
       else {
-        lines.push(tableOf(["", meta.unit], [...rows.reverse(), ["together", number(total)]]));
+        const machine = meta.machine[i], nobodys = meta.nobodys[i];
+        const sums = [["together", number(total)], ...(machine === null ? [] : [[meta.machine_name, number(machine)]])];
+        lines.push(tableOf(["", meta.unit], [...rows.reverse(), ...sums]));
+        if (nobodys !== null) lines.push(element("p", "", `${number(nobodys)} ${meta.unit} in no user's figures: ${meta.nobodys_why}`));
         if (covered < meta.hosts) lines.push(element("p", "quiet", `${covered} of ${meta.hosts} hosts have data`));
       }
       tooltip.show(lines, event.event.clientX, event.event.clientY);

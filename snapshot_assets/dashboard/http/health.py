@@ -35,14 +35,15 @@ def install_health(
 
     ``healthz`` is 200 as long as Redis answers, with the status ``ok``, ``stale`` or ``empty``:
     restarting the dashboard would not bring newer data. Otherwise it is 503 with ``outage`` or
-    ``refused``.
+    ``refused``. It counts the hosts whose rows come late, and those that are silent, if any are.
 
     Returns:
         The watch that all three read.
     """
     metrics = Metrics()
     watch = StoreWatch(reader, metrics.count_failure)
-    metrics.registry.register(StoreCollector(watch))
+    allowed = options.max_gap_seconds + BUCKET_SECONDS
+    metrics.registry.register(StoreCollector(watch, clock, allowed))
     metrics.observe(server)
     server.extensions[EXTENSION] = metrics
 
@@ -51,7 +52,7 @@ def install_health(
         if isinstance(news, StoreError):
             kind = failure_kind(news)
             return flask.jsonify(status=kind, detail=_DETAILS[kind]), 503
-        return flask.jsonify(_health(news, clock(), options.stale_seconds)), 200
+        return flask.jsonify(_health(news, clock(), options)), 200
 
     def pulse() -> tuple[flask.Response, int]:
         news = watch.latest()
@@ -69,11 +70,19 @@ def install_health(
     return watch
 
 
-def _health(news: News, now: float, stale_seconds: float) -> dict[str, Any]:
+def _health(news: News, now: float, options: DashboardOptions) -> dict[str, Any]:
     if news.newest is None:
         return {"status": "empty", "detail": "the data store holds no bucket"}
+    states = news.count_hosts(now, options.max_gap_seconds + BUCKET_SECONDS)
+    absent: dict[str, Any] = {f"hosts_{s}": states[s] for s in ("late", "silent") if states[s]}
     age = now - (news.newest + BUCKET_SECONDS)
-    if age > stale_seconds:
-        detail = f"the newest bucket ended {age:.0f} s ago; is the live path running?"
-        return {"status": "stale", "detail": detail, "newest": news.newest}
-    return {"status": "ok", "newest": news.newest}
+    if age > options.stale_seconds:
+        why = (
+            f"the rows of {states['late']} hosts come late; do their clocks, their collectors or a "
+            "replica lag?"
+            if states["late"]
+            else "is the live path running?"
+        )
+        detail = f"the newest bucket ended {age:.0f} s ago; {why}"
+        return {"status": "stale", "detail": detail, "newest": news.newest, **absent}
+    return {"status": "ok", "newest": news.newest, **absent}

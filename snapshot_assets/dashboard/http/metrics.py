@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import flask
 from flask import signals
@@ -92,10 +92,18 @@ class Metrics:
 
 
 class StoreCollector(Collector):
-    """The state of the store at each scrape; an unknown value has no sample."""
+    """The state of the store at each scrape; an unknown value has no sample.
 
-    def __init__(self, watch: StoreWatch) -> None:
-        self._watch = watch
+    Args:
+        watch: of the store.
+        clock: returns the epoch seconds now.
+        allowed_seconds: how old the newest snapshot of a host in time may be.
+    """
+
+    def __init__(
+        self, watch: StoreWatch, clock: Callable[[], float], allowed_seconds: float
+    ) -> None:
+        self._watch, self._clock, self._allowed_seconds = watch, clock, allowed_seconds
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Called by the registry."""
@@ -115,6 +123,9 @@ class StoreCollector(Collector):
             "Up to when the live path has published.",
             news.live_until,
         )
+        states = news.count_hosts(self._clock(), self._allowed_seconds)
+        yield _gauge("hosts_late", "Hosts whose rows come, but old.", states["late"])
+        yield _gauge("hosts_silent", "Hosts that bring no rows.", states["silent"])
 
 
 def _gauge(name: str, meaning: str, value: float | None) -> GaugeMetricFamily:

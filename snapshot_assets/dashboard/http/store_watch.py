@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Literal, TypeAlias, get_args
 
+from snapshot_assets.domain.sampling import HostState, state_of
 from snapshot_assets.errors import OutageError, StoreError
 from snapshot_assets.store.reading.reader import RedisReader
 
@@ -36,11 +38,27 @@ class News:
         newest: start of the newest bucket, epoch seconds; None without a bucket.
         hosts: number of hosts with a document in that bucket.
         live_until: epoch second up to which the live path has published; None if it never has.
+        newest_epoch: of each host the time of its newest snapshot, epoch seconds.
+        arrived_epoch: of each host when that snapshot arrived, about, epoch seconds.
     """
 
     newest: int | None
     hosts: int
     live_until: float | None
+    newest_epoch: Mapping[str, float] = field(default_factory=dict, compare=False)
+    arrived_epoch: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    def count_hosts(self, now: float, allowed_seconds: float) -> Counter[HostState]:
+        """The number of hosts in each state.
+
+        Args:
+            now: epoch seconds.
+            allowed_seconds: how old the newest snapshot of a host in time may be.
+        """
+        return Counter(
+            state_of(now, newest, self.arrived_epoch.get(host), allowed_seconds)
+            for host, newest in self.newest_epoch.items()
+        )
 
 
 def failure_kind(error: StoreError) -> Failure:
@@ -98,7 +116,8 @@ class StoreWatch:
             hosts = 0
             if newest is not None:
                 hosts = len(self._reader.holdings([newest])[newest].hosts)
-            news = News(newest, hosts, self._reader.progress().live_until)
+            known = self._reader.progress()
+            news = News(newest, hosts, known.live_until, known.newest_epoch, known.arrived_epoch)
         except StoreError as error:
             self._failed(error)
             self._report(failure_kind(error), error)

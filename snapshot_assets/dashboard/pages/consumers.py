@@ -14,7 +14,16 @@ from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.browser import ConsumersMeta
 from snapshot_assets.dashboard.colours import looks
-from snapshot_assets.dashboard.figures import UNITS, printable, stack, swatch
+from snapshot_assets.dashboard.figures import (
+    MACHINE_NAME,
+    MACHINES_NAME,
+    NOBODYS_WHY,
+    UNITS,
+    printable,
+    short,
+    stack,
+    swatch,
+)
 from snapshot_assets.dashboard.pages.controls import segments, suggested_input
 from snapshot_assets.dashboard.pages.page import (
     BANDS,
@@ -29,7 +38,7 @@ from snapshot_assets.dashboard.pages.page import (
 )
 from snapshot_assets.dashboard.queries.consumers import Consumer, Consumers, Field, consumers
 from snapshot_assets.dashboard.view import View, shown
-from snapshot_assets.domain.summary import OTHER
+from snapshot_assets.domain.frames import OTHER
 
 NAME = "consumers"
 # Of the table: the field, after a minus if descending.
@@ -77,7 +86,7 @@ def layout() -> Component:
             style={"height": "var(--chart-height)"},
         ),
         html.Ul(id="consumers-legend", className="legend names"),
-        legend(("limit", "capacity, where it is near"), *BANDS),
+        legend(("machine", MACHINE_NAME), ("limit", "capacity, where it is near"), *BANDS),
         html.Div(
             [
                 html.Label(
@@ -284,10 +293,9 @@ def _names(found: Consumers) -> list[Component]:
 
 def _capacity(found: Consumers, view: View, known: list[str], site: Site) -> float | None:
     """The capacity of all hosts together; None if the capacity of a host is unknown."""
-    hosts = view.hosts or known
     each = [
-        capacity.cores if found.measure == "cpu" else capacity.memory_gb
-        for capacity in map(site.capacities.get, hosts)
+        site.limit(host, found.measure, found.machine.capacity.get(host))
+        for host in view.hosts or known
     ]
     if not each or any(one is None for one in each):
         return None
@@ -303,6 +311,10 @@ def _meta(found: Consumers, question: Question) -> ConsumersMeta:
         "start": found.grid.start,
         "step": found.grid.step,
         "covered_hosts": found.coverage.hosts.tolist(),
+        "machine_name": MACHINE_NAME if found.hosts == 1 else MACHINES_NAME,
+        "machine": short(found.machine.used),
+        "nobodys": short(found.machine.nobodys),
+        "nobodys_why": NOBODYS_WHY[found.measure],
         "hosts": found.hosts,
         "swatches": [swatch(look[series.name]) for series in found.series],
         "file": f"{found.field}-{question.view.range(question.now).start}",

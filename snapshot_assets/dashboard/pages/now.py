@@ -8,7 +8,7 @@ from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.colours import Look, looks
-from snapshot_assets.dashboard.figures import printable, swatch
+from snapshot_assets.dashboard.figures import MACHINE_NAME, UNITS, printable, swatch
 from snapshot_assets.dashboard.pages.page import (
     Answer,
     Question,
@@ -16,11 +16,14 @@ from snapshot_assets.dashboard.pages.page import (
     answer_with,
     attributes,
     frame,
+    legend,
+    machine_texts,
     number,
 )
 from snapshot_assets.dashboard.queries.intervals import HostInterval
 from snapshot_assets.dashboard.queries.now import Now, right_now
 from snapshot_assets.dashboard.time.formats import age_text, format_local
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 
 NAME = "now"
@@ -58,9 +61,13 @@ def body(found: Now, question: Question, site: Site) -> list[Component]:
     by_load = sorted(found.hosts, key=lambda one: (-one.cores, one.host))
     return [
         html.H2(f"{len(found.hosts)} hosts, newest 5 minutes: {newest}"),
+        legend(("cpu", "CPU"), ("mem", "memory"), ("tick", MACHINE_NAME)),
         html.Div(
             [
-                *(_silent(host, at, question) for host, at in found.silent),
+                *(
+                    _absent(host, at, "late" if host in found.late else "silent", question)
+                    for host, at in found.silent
+                ),
                 *(_host(one, question, site, look) for one in by_load),
             ],
             className="hosts-now",
@@ -70,7 +77,10 @@ def body(found: Now, question: Question, site: Site) -> list[Component]:
 
 def _host(one: HostInterval, question: Question, site: Site, look: Mapping[str, Look]) -> Component:
     age = question.now - one.start - BUCKET_SECONDS
-    capacity = site.capacities.get(one.host)
+    meters: tuple[tuple[str, Measure, float], ...] = (
+        ("CPU", "cpu", one.cores),
+        ("Memory", "mem", one.gb),
+    )
     view = question.view
     prefix = site.options.url_prefix
     people = [
@@ -111,8 +121,17 @@ def _host(one: HostInterval, question: Question, site: Site, look: Mapping[str, 
                     ),
                 ]
             ),
-            _meter("CPU", one.cores, capacity.cores, "cores"),
-            _meter("Memory", one.gb, capacity.memory_gb, "GB"),
+            *(
+                _meter(
+                    label,
+                    used,
+                    one.machine[measure].used,
+                    site.limit(one.host, measure, one.machine[measure].capacity),
+                    UNITS[measure],
+                )
+                for label, measure, used in meters
+            ),
+            *(html.P(text, className="quiet machine-now") for text in machine_texts(one.machine)),
             html.Ul(people, className="people-now")
             if people
             else html.P("No user is above the thresholds.", className="quiet"),
@@ -122,14 +141,21 @@ def _host(one: HostInterval, question: Question, site: Site, look: Mapping[str, 
     )
 
 
-def _meter(label: str, value: float, limit: float | None, unit: str) -> Component:
+def _meter(
+    label: str, value: float, machine: float | None, limit: float | None, unit: str
+) -> Component:
+    """A bar of what users used, with a mark at what the kernel counted, and its numbers."""
     text = f"{number(value)} of {number(limit)} {unit}" if limit else f"{number(value)} {unit}"
     share = min(value / limit, 1) if limit else 0
+    bar: list[Component] = [html.Span(style={"width": f"{share:.1%}"}, className="level")]
+    if limit and machine is not None:
+        place = min(machine / limit, 1)
+        bar.append(html.Span(style={"left": f"{place:.1%}"}, className="machine"))
     return html.Div(
         [
             html.Span(label, className="label"),
             html.Span(
-                html.Span(style={"width": f"{share:.1%}"}, className="level"),
+                bar,
                 className="bar" if limit else "bar unknown",
                 **attributes(aria_hidden="true"),
             ),
@@ -139,16 +165,18 @@ def _meter(label: str, value: float, limit: float | None, unit: str) -> Componen
     )
 
 
-def _silent(host: str, at: int | None, question: Question) -> Component:
-    text = (
-        f"silent for {age_text(question.now - at - BUCKET_SECONDS)}, since "
-        f"{format_local(at + BUCKET_SECONDS, question.zone)}"
-        if at is not None
-        else "silent"
-    )
+def _absent(host: str, at: int | None, state: str, question: Question) -> Component:
+    """A host without a bucket of the last half hour: it is silent, or its rows come late."""
+    text = state
+    if at is not None:
+        end = at + BUCKET_SECONDS
+        age, when = age_text(question.now - end), format_local(end, question.zone)
+        text = f"silent for {age}, since {when}"
+        if state == "late":
+            text = f"its data come {age} late; the newest are of {when}"
     return html.Article(
         [
-            html.Header([html.H3(printable(host)), html.Span("silent", className="age late")]),
+            html.Header([html.H3(printable(host)), html.Span(state, className="age late")]),
             html.P(text, className="quiet"),
         ],
         className="host-now silent",

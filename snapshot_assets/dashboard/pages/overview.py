@@ -6,7 +6,7 @@ from dash import Dash, dcc, html
 from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.browser import Card, CardNumbers, OverviewData
-from snapshot_assets.dashboard.figures import card, card_base
+from snapshot_assets.dashboard.figures import MACHINE_NAME, card, card_base
 from snapshot_assets.dashboard.pages.controls import labelled_input, segments
 from snapshot_assets.dashboard.pages.page import (
     BANDS,
@@ -63,6 +63,7 @@ def _legend() -> Component:
     return legend(
         ("cpu", "CPU, cores"),
         ("mem", "memory, GB"),
+        ("machine", MACHINE_NAME),
         ("limit", "capacity"),
         ("idle", "line at zero: idle"),
         *BANDS,
@@ -105,13 +106,13 @@ def payload(found: Overview, question: Question, site: Site) -> OverviewData:
 
 
 def _card(use: HostUse, found: Overview, site: Site) -> Card:
-    capacity = site.capacities.get(use.host)
-    limits: dict[Measure, float | None] = {"cpu": capacity.cores, "mem": capacity.memory_gb}
+    limits = {m: site.limit(use.host, m, use.machine[m].capacity[use.host]) for m in MEASURES}
     numbers: dict[Measure, CardNumbers] = {
         measure: {
             "now": _short(use.newest(measure)),
             "mean": _short(use.mean(measure)),
             "peak": _short(use.peaks[measure]),
+            "machine": _short(use.newest_of_machine(measure)),
             "limit": limits[measure],
         }
         for measure in MEASURES
@@ -120,7 +121,7 @@ def _card(use: HostUse, found: Overview, site: Site) -> Card:
         "host": use.host,
         "cpu": numbers["cpu"],
         "mem": numbers["mem"],
-        "figure": card(use, found.grid, found.range, capacity),
+        "figure": card(use, found.grid, found.range, limits),
     }
 
 

@@ -19,12 +19,15 @@ from dash.development.base_component import Component
 
 from snapshot_assets.dashboard.browser import Outcome, PageRequest, split
 from snapshot_assets.dashboard.capacity import Capacities
+from snapshot_assets.dashboard.figures import MACHINE_NAME, NOBODYS_WHY, UNITS
 from snapshot_assets.dashboard.http.metrics import count_store_failure
 from snapshot_assets.dashboard.memo import Memo
 from snapshot_assets.dashboard.options import DashboardOptions
+from snapshot_assets.dashboard.queries.machine import MachineShare
 from snapshot_assets.dashboard.time.formats import format_range
 from snapshot_assets.dashboard.time.zones import zone_named
 from snapshot_assets.dashboard.view import View, read_link, shown
+from snapshot_assets.domain.measures import Measure
 from snapshot_assets.errors import OutageError, SnapshotAssetsError
 from snapshot_assets.store.reading.reader import RedisReader
 
@@ -50,6 +53,19 @@ class Site:
     options: DashboardOptions
     capacities: Capacities
     memo: Memo
+
+    def limit(self, host: str, measure: Measure, machine: float | None) -> float | None:
+        """The capacity of a host, cores or GB; None if it is unknown.
+
+        Args:
+            host: name of the host.
+            measure: the measure.
+            machine: what the kernel says; without it, the file of capacities is asked.
+        """
+        if machine:
+            return machine
+        file = self.capacities.get(host)
+        return file.cores if measure == "cpu" else file.memory_gb
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +241,23 @@ def unknown_hosts(hosts: Sequence[str], known: Sequence[str]) -> list[str]:
         f"There is no data of a host {shown(host)!r} in this range."
         for host in hosts
         if host not in set(known)
+    ]
+
+
+def machine_texts(machine: Mapping[Measure, MachineShare]) -> list[str]:
+    """What the kernel counted in an interval, as sentences; empty if nothing is known."""
+    known = [
+        f"{number(share.used)} {UNITS[measure]}"
+        for measure, share in machine.items()
+        if share.used is not None
+    ]
+    return [
+        *([f"{MACHINE_NAME}: {', '.join(known)}"] if known else []),
+        *(
+            f"{number(share.nobodys)} {UNITS[measure]} in no user's figures: {NOBODYS_WHY[measure]}"
+            for measure, share in machine.items()
+            if share.nobodys is not None
+        ),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -15,11 +15,12 @@ from snapshot_assets.dashboard.queries.coverage import (
     coverage_of_all,
     covered_seconds_by_host,
 )
-from snapshot_assets.dashboard.queries.frames import read_frames, sums_by_pair
+from snapshot_assets.dashboard.queries.frames import read_frames, rows_by_host, sums_by_pair
 from snapshot_assets.dashboard.queries.grid import SECONDS_PER_HOUR, Bools, Floats, Grid
+from snapshot_assets.dashboard.queries.machine import MachineRows, MachineUse
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import COLUMNS, OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import COLUMNS, OTHER
 from snapshot_assets.store.reading.reader import RedisReader
 
 Field: TypeAlias = Literal["username", "comm"]
@@ -69,6 +70,8 @@ class Consumers:
         measure: whether the series are CPU or memory.
         series: the largest consumers, largest first, then the rest; they add up to the total.
         table: all consumers, most core-hours first, the unlisted rest last.
+        machine: what the kernel counted on all hosts together; only the capacities if the series
+            are of one user or command, because they are not the whole then.
         coverage: of the intervals, over all hosts.
         hosts: number of hosts with cover in the range.
     """
@@ -79,6 +82,7 @@ class Consumers:
     measure: Measure
     series: list[Series]
     table: list[Consumer]
+    machine: MachineUse
     coverage: Coverage
     hosts: int
 
@@ -117,11 +121,19 @@ def consumers(
     """
     grid = Grid.over(range_)
     by = ("username", "comm") if only else (field_,)
-    frames = read_frames(reader, range_, grid, hosts, by)
+    frames, machines = read_frames(reader, range_, grid, hosts, by)
     coverage = coverage_of_all(reader, frames["cpu"], grid, max_gap_seconds)
     covered_seconds = covered_seconds_by_host(frames["cpu"])
     if only:
         frames = {m: frame[frame[only[0]] == only[1]] for m, frame in frames.items()}
+    machine = MachineRows.of(machines[measure], measure).together(
+        rows_by_host(machines[measure]),
+        grid.positions(machines[measure]),
+        coverage.hosts,
+        grid,
+    )
+    if only:
+        machine = replace(MachineUse.unknown(grid), capacity=machine.capacity)
     table = _table(frames, field_, covered_seconds)
     key = "core_hours" if measure == "cpu" else "gb_hours"
     ranked = sorted(table, key=lambda row: (-getattr(row, key), row.name))
@@ -133,6 +145,7 @@ def consumers(
         measure=measure,
         series=_stack(frames[measure], grid, field_, COLUMNS[measure][0], names, coverage.covered),
         table=table,
+        machine=machine,
         coverage=coverage,
         hosts=len(covered_seconds),
     )

@@ -20,8 +20,8 @@ def read_frames(
     grid: Grid,
     hosts: Sequence[str],
     by: tuple[str, ...] | None,
-) -> dict[Measure, pd.DataFrame]:
-    """CPU and memory of a range at the grid's resolution.
+) -> tuple[dict[Measure, pd.DataFrame], dict[Measure, pd.DataFrame]]:
+    """CPU and memory of a range at the grid's resolution: of users, and of the machines.
 
     Args:
         reader: of the store.
@@ -33,7 +33,7 @@ def read_frames(
     Raises:
         StoreError: the reader's.
     """
-    return reader.get_frames(
+    return reader.frames_and_machine(
         list(hosts) or None,
         *range_.bounds,
         by=by,

@@ -6,13 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from snapshot_assets.dashboard.queries.machine import MachineRows, MachineShare, machine_share
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import COLUMNS, OTHER
 from snapshot_assets.domain.measures import MEASURES, STEP_SECONDS, Measure, Resolution
-from snapshot_assets.domain.summary import COLUMNS, OTHER
 from snapshot_assets.domain.time import BUCKET_SECONDS
 from snapshot_assets.store.reading.reader import RedisReader
 
 _UNITS: Mapping[Measure, str] = {"cpu": "cpu_norm", "mem": "rss"}
+_MACHINE_UNITS: Mapping[Measure, tuple[str, str]] = {
+    "cpu": ("cpu_norm", "cores"),
+    "mem": ("used", "total"),
+}
 _COUNTERPARTS = {"username": "comm", "comm": "username"}
 
 
@@ -43,6 +48,7 @@ class HostInterval:
         step: length, seconds.
         cores: mean.
         gb: mean.
+        machine: by measure, what the kernel counted.
         coverage: covered share, 0 to 1.
         settled: whether all of the interval is settled.
         users: most cores first.
@@ -54,6 +60,7 @@ class HostInterval:
     step: int
     cores: float
     gb: float
+    machine: Mapping[Measure, MachineShare]
     coverage: float
     settled: bool
     users: list[Share]
@@ -70,7 +77,7 @@ def host_interval(
     """
     step = STEP_SECONDS[resolution]
     start = start // step * step
-    frames = reader.get_frames(
+    frames, machines = reader.frames_and_machine(
         host,
         *TimeRange(start, start + step).bounds,
         by=("username", "comm"),
@@ -97,6 +104,7 @@ def host_interval(
         step=step,
         cores=totals["cpu"],
         gb=totals["mem"],
+        machine={m: MachineRows.of(frame, m).first() for m, frame in machines.items()},
         coverage=float(frames["cpu"]["coverage"].iloc[0]),
         settled=bool(frames["cpu"]["settled"].iloc[0]),
         users=shares["username"],
@@ -123,10 +131,19 @@ def bucket_interval(host: str, start: int, document: Mapping[str, Any]) -> HostI
         step=BUCKET_SECONDS,
         cores=document["cpu"]["command"]["cpu_norm"],
         gb=document["mem"]["command"]["rss"],
+        machine={measure: _document_machine(document[measure], measure) for measure in MEASURES},
         coverage=meta["coverage"],
         settled=meta["stage"] == "settled",
         users=shares["username"],
         commands=shares["comm"],
+    )
+
+
+def _document_machine(part: Mapping[str, Any], measure: Measure) -> MachineShare:
+    used_field, capacity_field = _MACHINE_UNITS[measure]
+    machine = part.get("machine", {})
+    return machine_share(
+        machine.get(used_field), machine.get(capacity_field), part["command"][_UNITS[measure]]
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Set
 from dataclasses import dataclass
 
 from snapshot_assets.dashboard.queries.intervals import HostInterval, bucket_interval
+from snapshot_assets.domain.sampling import state_of
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
 from snapshot_assets.store.reading.reader import RedisReader
 
@@ -21,11 +23,13 @@ class Now:
         hosts: those with a recent bucket, sorted by name.
         silent: the other hosts of the last day, each with the start of its newest bucket, epoch
             seconds; None without one.
+        late: those of the silent hosts that are not silent: their rows come, but old.
         newest: start of the newest bucket of all hosts, epoch seconds; None without one.
     """
 
     hosts: list[HostInterval]
     silent: list[tuple[str, int | None]]
+    late: frozenset[str]
     newest: int | None
 
 
@@ -50,7 +54,20 @@ def right_now(reader: RedisReader, now: float) -> Now:
     return Now(
         hosts=[newest[host] for host in sorted(newest)],
         silent=silent,
+        late=_late({host for host, _ in silent}, reader, now),
         newest=max(starts, default=None),
+    )
+
+
+def _late(hosts: Set[str], reader: RedisReader, now: float) -> frozenset[str]:
+    if not hosts:
+        return frozenset()
+    known = reader.progress()
+    return frozenset(
+        host
+        for host, newest in known.newest_epoch.items()
+        if host in hosts
+        and state_of(now, newest, known.arrived_epoch.get(host), NOW_SECONDS) == "late"
     )
 
 

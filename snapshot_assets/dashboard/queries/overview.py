@@ -10,9 +10,10 @@ import numpy as np
 from snapshot_assets.dashboard.queries.coverage import Coverage, arrived_until, kept_from
 from snapshot_assets.dashboard.queries.frames import read_frames, rows_by_host
 from snapshot_assets.dashboard.queries.grid import Floats, Grid
+from snapshot_assets.dashboard.queries.machine import MachineRows, MachineUse, newest_known
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import COLUMNS
 from snapshot_assets.domain.measures import MEASURES, Measure
-from snapshot_assets.domain.summary import COLUMNS
 from snapshot_assets.store.reading.reader import RedisReader
 
 
@@ -24,6 +25,7 @@ class HostUse:
         host: name of the host.
         use: by measure, the mean of each interval in cores or GB; NaN without cover.
         peaks: by measure, the highest 5 minutes.
+        machine: by measure, what the kernel counted.
         coverage: of the intervals.
         unit_seconds: by measure, core-seconds or GB-seconds in the range.
         covered_seconds: covered time in the range.
@@ -32,6 +34,7 @@ class HostUse:
     host: str
     use: dict[Measure, Floats]
     peaks: dict[Measure, float]
+    machine: dict[Measure, MachineUse]
     coverage: Coverage
     unit_seconds: dict[Measure, float]
     covered_seconds: float
@@ -42,9 +45,11 @@ class HostUse:
 
     def newest(self, measure: Measure) -> float | None:
         """The newest value, cores or GB; None without one."""
-        values = self.use[measure]
-        known = np.flatnonzero(~np.isnan(values))
-        return float(values[known[-1]]) if len(known) else None
+        return newest_known(self.use[measure])
+
+    def newest_of_machine(self, measure: Measure) -> float | None:
+        """The newest number of the kernel, cores or GB; None without one."""
+        return newest_known(self.machine[measure].used)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +76,12 @@ def overview(
         StoreError: the reader's.
     """
     grid = Grid.over(range_)
-    frames = read_frames(reader, range_, grid, hosts, None)
+    frames, machines = read_frames(reader, range_, grid, hosts, None)
     frame = frames["cpu"]
     first_kept = kept_from(reader, grid)
     until = arrived_until(frame, grid, max_gap_seconds)
-    # Both frames have the same rows: every covered interval, host by host.
+    # All frames have the same rows: every covered interval, host by host.
+    counted = {measure: MachineRows.of(machines[measure], measure) for measure in MEASURES}
     columns = {
         name: frame[name].to_numpy()
         for frame, names in (
@@ -105,6 +111,7 @@ def overview(
                 host=host,
                 use=use,
                 peaks=peaks,
+                machine={m: counted[m].of_host(host, rows, positions, grid) for m in MEASURES},
                 coverage=Coverage(
                     covered=covered,
                     settled=settled,

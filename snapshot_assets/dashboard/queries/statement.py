@@ -10,7 +10,7 @@ from snapshot_assets.dashboard.queries.frames import sums_by_pair
 from snapshot_assets.dashboard.queries.grid import SECONDS_PER_HOUR
 from snapshot_assets.dashboard.time.months import month_range
 from snapshot_assets.dashboard.time.ranges import TimeRange
-from snapshot_assets.domain.summary import COLUMNS, OTHER
+from snapshot_assets.domain.frames import COLUMNS, OTHER
 from snapshot_assets.domain.time import BUCKET_SECONDS, bucket_start
 from snapshot_assets.store.reading.reader import RedisReader
 

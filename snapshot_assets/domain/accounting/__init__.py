@@ -237,6 +237,7 @@ class _Evidence:
             machine_cpu_seconds=machine,
             covered_seconds=float(cover.seconds.sum()),
             buckets=len(cover.bucket),
+            snapshots=int(snapshot_inside.sum()),
             odd_ages=int(self._inside(process.odd_time).sum()),
             clock_offsets=int((snapshot_inside & (self.offsets.seconds != 0)).sum()),
             shared_pids=shared.shape[1],

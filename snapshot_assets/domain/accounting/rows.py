@@ -216,7 +216,7 @@ def _require_few(rows: pd.DataFrame, rejected: Bools, count: int, subject: str) 
         position = np.flatnonzero(rejected)
         sample = "".join(f"\n  - {text}" for text in sample_of_rejected(rows, position))
         raise RejectedRowsError(
-            f"{subject}: {found:,} of {count:,} rows ({found / count:.1%}) have a needed value "
+            f"{found:,} of {count:,} rows of {subject} ({found / count:.1%}) have a needed value "
             f"that is missing or impossible, and more than {_MOST_REJECTED:.0%} are too many to "
             "leave out. Nothing was written. Correct the rows in the source, or the names in "
             f"SNAPSHOT_SOURCE_COLUMNS, and settle the day again. For example:{sample}"

@@ -16,9 +16,14 @@ import orjson
 from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure
 from snapshot_assets.domain.usage import Entries, Ints, Usage
 from snapshot_assets.store.packing.damage import PackingError, damage_reported, unknown_version
+from snapshot_assets.store.packing.machines import (
+    MACHINE_OF_BUCKETS,
+    packed_machine,
+    unpacked_machine,
+)
 from snapshot_assets.store.packing.sections import Column, Columns, columns_in
 
-BUCKET_VERSION = 2
+BUCKET_VERSION = 3
 
 # The first byte, in every version. A script that writes live buckets does not overwrite settled
 # buckets.
@@ -32,6 +37,7 @@ _BUCKET: Columns = (
     Column("coverage"),
     Column("snapshots"),
     *map(Column, MEASURES),
+    *MACHINE_OF_BUCKETS,
 )
 
 
@@ -42,6 +48,7 @@ def pack_buckets(usage: Usage) -> dict[int, bytes]:
         **{count: usage.counts[count] for count in COUNTS},
         "start": usage.start,
         "coverage": usage.coverage,
+        **packed_machine(usage.machine),
     }
     rows = zip(*(columns[column.name].tolist() for column in _BUCKET), strict=True)
     lists = [_flat_lists(usage, usage.entries[measure]) for measure in MEASURES]
@@ -56,9 +63,14 @@ def pack_buckets(usage: Usage) -> dict[int, bytes]:
 
 
 def unpack_buckets(
-    host: str, texts: Iterable[bytes], measures: Sequence[Measure] = MEASURES
+    host: str,
+    texts: Iterable[bytes],
+    measures: Sequence[Measure] = MEASURES,
+    machine: bool = True,
 ) -> Usage:
     """The inverse of :func:`pack_buckets`, ascending; only the requested measures have entries.
+
+    What the kernel counted is left out unless ``machine`` asks for it.
 
     Raises:
         PackingError: a text is damaged or of an unknown version.
@@ -84,7 +96,7 @@ def unpack_buckets(
         for version, found in bodies.items():
             if found:
                 _unpack_into(columns, lists, version, found)
-        usage = _usage(host, columns, lists, [*chain(*settled.values())], measures)
+        usage = _usage(host, columns, lists, [*chain(*settled.values())], measures, machine)
     order = np.argsort(usage.start, kind="stable")
     return usage if bool((order == np.arange(len(order))).all()) else usage.at(order)
 
@@ -129,6 +141,7 @@ def _usage(
     lists: dict[Measure, list[list[Any]]],
     settled: list[bool],
     measures: Sequence[Measure],
+    machine: bool,
 ) -> Usage:
     width = _ENTRY_COLUMNS
     sizes, pairs, micros = {}, {}, {}
@@ -160,6 +173,9 @@ def _usage(
             )
             for measure in MEASURES
         },
+        machine=unpacked_machine({name: _ints(values) for name, values in columns.items()})
+        if machine
+        else {},
     )
 
 

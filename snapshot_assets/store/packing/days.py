@@ -10,6 +10,11 @@ import numpy as np
 from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import Entries, Usage
+from snapshot_assets.store.packing.machines import (
+    MACHINE_OF_BUCKETS,
+    packed_machine,
+    unpacked_machine,
+)
 from snapshot_assets.store.packing.sections import (
     Column,
     Columns,
@@ -19,7 +24,7 @@ from snapshot_assets.store.packing.sections import (
     require_below,
 )
 
-DAY_VERSION = 2
+DAY_VERSION = 3
 
 _BUCKETS: Columns = (
     Column("start"),
@@ -27,6 +32,7 @@ _BUCKETS: Columns = (
     Column("snapshots"),
     Column("settled"),
     *map(Column, MEASURES),
+    *MACHINE_OF_BUCKETS,
 )
 _ENTRIES: Columns = (Column("bucket_index"), Column("owner_index"), Column("micro"))
 _LAYOUT = Layout(DAY_VERSION, BUCKET_SECONDS, (_BUCKETS, *([_ENTRIES] * len(MEASURES))))
@@ -41,6 +47,7 @@ def pack_day(usage: Usage, day: int) -> bytes:
         "start": whole.start - day,
         "coverage": whole.coverage,
         "settled": whole.settled,
+        **packed_machine(whole.machine),
     }
     entries = [
         {
@@ -53,14 +60,22 @@ def pack_day(usage: Usage, day: int) -> bytes:
     return pack(_LAYOUT, whole.owners, [buckets, *entries])
 
 
-def unpack_day(host: str, blob: bytes, day: int, measures: Sequence[Measure] = MEASURES) -> Usage:
+def unpack_day(
+    host: str,
+    blob: bytes,
+    day: int,
+    measures: Sequence[Measure] = MEASURES,
+    machine: bool = True,
+) -> Usage:
     """The inverse of :func:`pack_day`; only the requested measures have entries.
+
+    What the kernel counted is left out unless ``machine`` asks for it.
 
     Raises:
         PackingError: the bytes are damaged or of an unknown version.
     """
     sections = Sections(blob, _LAYOUT)
-    buckets = sections.table(0)
+    buckets = sections.table(0, () if machine else MACHINE_OF_BUCKETS)
     count = len(buckets["start"])
     owners = sections.owners()
     entries = {}
@@ -84,4 +99,5 @@ def unpack_day(host: str, blob: bytes, day: int, measures: Sequence[Measure] = M
         settled=buckets["settled"].astype(np.bool_),
         totals={measure: buckets[measure] for measure in MEASURES},
         entries=entries,
+        machine=unpacked_machine(buckets) if machine else {},
     )

@@ -142,8 +142,8 @@ class Sections:
             names = orjson.loads(self._unpacked(0))
             return tuple(zip(names[0::2], names[1::2], strict=True))
 
-    def table(self, number: int) -> Mapping[str, Ints]:
-        """The columns of the layout's table at this position, by name."""
+    def table(self, number: int, without: Columns = ()) -> Mapping[str, Ints]:
+        """The columns of the layout's table at this position, by name, but for some of them."""
         columns = self._layout.tables[number]
         present = columns_in(columns, self._version)
         self._require_columns(1 + number, len(present))
@@ -155,7 +155,11 @@ class Sections:
         planes = np.frombuffer(raw, np.uint8, offset=len(present))
         found = {}
         at = 0
-        for (name, signed, _), width in zip(present, widths, strict=True):
+        for one, width in zip(present, widths, strict=True):
+            name, signed, _ = one
+            if one in without:
+                at += rows * width
+                continue
             if width == 1:
                 column = planes[at : at + rows].astype(np.int64)
             else:
@@ -166,8 +170,9 @@ class Sections:
                     column_bytes[place::8] = planes[first : first + rows]
             found[name] = (column >> 1) ^ -(column & 1) if signed else column
             at += rows * width
-        for name, _, _ in columns[len(present) :]:
-            found[name] = np.zeros(rows, dtype=np.int64)
+        for one in columns[len(present) :]:
+            if one not in without:
+                found[one.name] = np.zeros(rows, dtype=np.int64)
         return found
 
     def empty(self, number: int) -> Mapping[str, Ints]:

@@ -20,6 +20,11 @@ from snapshot_assets.domain.measures import (
 from snapshot_assets.domain.summary import Amount, Group, Part, Summary, regrouped, remainder
 from snapshot_assets.domain.time import DAY_SECONDS
 from snapshot_assets.store.packing.damage import PackingError
+from snapshot_assets.store.packing.machines import (
+    MACHINE_OF_INTERVALS,
+    packed_machine_amount,
+    unpacked_machine_amount,
+)
 from snapshot_assets.store.packing.sections import (
     Column,
     Columns,
@@ -29,7 +34,7 @@ from snapshot_assets.store.packing.sections import (
     require_below,
 )
 
-SUMMARY_VERSION = 2
+SUMMARY_VERSION = 3
 
 _PAIRS, *_COARSER = GROUPINGS
 _INTERVALS: Columns = (Column("start"), Column("covered"), Column("settled"))
@@ -37,6 +42,7 @@ _TOTALS: Columns = (
     Column("total_seconds"),
     Column("total_peak"),
     Column("other_peak", signed=True),
+    *MACHINE_OF_INTERVALS,
 )
 _LISTED: Columns = (
     Column("interval_index"),
@@ -55,7 +61,7 @@ def pack_summary(summary: Summary, day: int) -> bytes:
     """A summary as one text.
 
     Args:
-        summary: with both measures and all groupings.
+        summary: with both measures, all groupings, and what the kernel counted.
         day: epoch second at which the summary's UTC day starts.
     """
     tables: list[Mapping[str, Any]] = [
@@ -69,6 +75,7 @@ def pack_summary(summary: Summary, day: int) -> bytes:
                 "total_seconds": part.total.seconds,
                 "total_peak": part.total.peak,
                 "other_peak": part.other.peak,
+                **packed_machine_amount(part.counted),
             },
             {
                 "interval_index": pairs.interval_index,
@@ -84,11 +91,17 @@ def pack_summary(summary: Summary, day: int) -> bytes:
 
 
 def unpack_summary(
-    blob: bytes, resolution: Resolution, day: int, measures: Sequence[Measure], grouping: Grouping
+    blob: bytes,
+    resolution: Resolution,
+    day: int,
+    measures: Sequence[Measure],
+    grouping: Grouping,
+    machine: bool = True,
 ) -> Summary:
     """The inverse of :func:`pack_summary`, with these measures and this grouping.
 
-    With an empty grouping, the parts have no groups, and ``other`` is the total.
+    With an empty grouping, the parts have no groups, and ``other`` is the total. What the kernel
+    counted is left out unless ``machine`` asks for it.
 
     Raises:
         PackingError: the bytes are damaged or of an unknown version.
@@ -104,7 +117,9 @@ def unpack_summary(
         covered=found["covered"],
         settled=found["settled"].astype(np.bool_),
         parts={
-            measure: _unpacked_part(sections, measure, owners, grouping, len(found["start"]))
+            measure: _unpacked_part(
+                sections, measure, owners, grouping, len(found["start"]), machine
+            )
             for measure in measures
         },
     )
@@ -116,14 +131,16 @@ def _unpacked_part(
     owners: Sequence[Owner],
     grouping: Grouping,
     intervals: int,
+    with_machine: bool,
 ) -> Part:
     first = 1 + len(_OF_MEASURE) * MEASURES.index(measure)
-    totals = sections.table(first)
+    totals = sections.table(first, () if with_machine else MACHINE_OF_INTERVALS)
     total = Amount(seconds=totals["total_seconds"], peak=totals["total_peak"])
     if len(total.seconds) != intervals:
         raise PackingError("it has another number of totals than of intervals")
+    machine = unpacked_machine_amount(totals) if with_machine else None
     if not grouping:
-        return Part(total=total, other=total, groups={})
+        return Part(total=total, other=total, groups={}, machine=machine)
     listed = sections.table(first + 1)
     require_below(listed["interval_index"], intervals)
     require_below(listed["name_index"], len(owners))
@@ -139,4 +156,4 @@ def _unpacked_part(
         if len(excess) != len(group.interval_index):
             raise PackingError("it has another number of peaks than of names")
         group = replace(group, amount=replace(group.amount, peak=group.amount.peak + excess))
-    return Part(total=total, other=rest, groups={grouping: group})
+    return Part(total=total, other=rest, groups={grouping: group}, machine=machine)

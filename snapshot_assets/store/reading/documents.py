@@ -50,7 +50,9 @@ class DocumentPlans(Plans):
             from snapshot_assets.store.reading.frames import FramePlans
 
             frames = FramePlans(self.keys, self.clock, self.address)
-            summaries = yield from frames.summaries(host, requested, chosen, MEASURES, GROUPINGS[0])
+            summaries = yield from frames.summaries(
+                host, requested, chosen, MEASURES, GROUPINGS[0], machine=True
+            )
             return _averaged(host, summaries, chosen)
         found: OrderedDict[int, dict[str, Any]] = OrderedDict()
         for chunk in chunks(requested, BUCKETS_PER_REQUEST):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from snapshot_assets.domain.frames import machine_frame, tidy
 from snapshot_assets.domain.measures import GROUPINGS, MEASURES, Grouping, Measure, Resolution
-from snapshot_assets.domain.summary import Summary, summarise, tidy
+from snapshot_assets.domain.summary import Summary, summarise
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets.domain.usage import Usage, joined
 from snapshot_assets.errors import StoreError
@@ -34,6 +35,8 @@ from snapshot_assets.store.reading.plan import (
 from snapshot_assets.store.reading.presence import hosts_of_days
 from snapshot_assets.store.transport.answers import pairs
 
+# A breakdown that is none: what the kernel counted of the whole machine.
+_MACHINE = ("machine",)
 # About three megabytes of frames.
 _HOST_DAYS_PER_REQUEST = 500
 # Up to this many buckets of a day are requested field by field; more come with all other fields.
@@ -53,14 +56,51 @@ class FramePlans(Plans):
         resolution: Resolution | str,
     ) -> Plan[dict[Measure, pd.DataFrame]]:
         """The plan of ``get_frames``, for these measures."""
+        of_machine = _chosen(by) == _MACHINE
+        grouping = () if of_machine else _grouping(by)
+        pieces, chosen = yield from self._pieces(
+            hosts, start_time, end_time, measures, grouping, resolution, of_machine
+        )
+        if of_machine:
+            return {measure: machine_frame(pieces, measure, chosen) for measure in measures}
+        return {measure: tidy(pieces, measure, grouping, chosen) for measure in measures}
+
+    def frames_and_machine(
+        self,
+        hosts: str | Sequence[str] | None,
+        start_time: dt.datetime | None,
+        end_time: dt.datetime | None,
+        by: str | Sequence[str] | None,
+        resolution: Resolution | str,
+    ) -> Plan[tuple[dict[Measure, pd.DataFrame], dict[Measure, pd.DataFrame]]]:
+        """The plan of ``get_frames`` twice, with this ``by`` and by machine, from one reading."""
         grouping = _grouping(by)
+        pieces, chosen = yield from self._pieces(
+            hosts, start_time, end_time, MEASURES, grouping, resolution, machine=True
+        )
+        return (
+            {measure: tidy(pieces, measure, grouping, chosen) for measure in MEASURES},
+            {measure: machine_frame(pieces, measure, chosen) for measure in MEASURES},
+        )
+
+    def _pieces(
+        self,
+        hosts: str | Sequence[str] | None,
+        start_time: dt.datetime | None,
+        end_time: dt.datetime | None,
+        measures: Sequence[Measure],
+        grouping: Grouping,
+        resolution: Resolution | str,
+        machine: bool,
+    ) -> Plan[tuple[list[tuple[str, Summary]], Resolution]]:
+        """What a frame is made of, and its resolution."""
         for measure in measures:
             if measure not in MEASURES:
                 raise ValueError(f"measure {measure!r} is unknown; use {' or '.join(MEASURES)}")
         requested = buckets_before(start_time, end_time, self.clock())
         chosen = resolution_of(resolution, requested)
-        pieces = yield from self.summaries(hosts, requested, chosen, measures, grouping)
-        return {measure: tidy(pieces, measure, grouping, chosen) for measure in measures}
+        pieces = yield from self.summaries(hosts, requested, chosen, measures, grouping, machine)
+        return pieces, chosen
 
     def summaries(
         self,
@@ -69,8 +109,12 @@ class FramePlans(Plans):
         resolution: Resolution,
         measures: Sequence[Measure],
         grouping: Grouping,
+        machine: bool,
     ) -> Plan[list[tuple[str, Summary]]]:
-        """Host and summary of each day in the range, by host and then by day."""
+        """Host and summary of each day in the range, by host and then by day.
+
+        The summaries have what the kernel counted only if ``machine`` asks for it.
+        """
         wanted = yield from self._host_days(hosts, days_in(requested))
         found: dict[tuple[str, int], Summary] = {}
         if resolution != "5min":
@@ -80,7 +124,7 @@ class FramePlans(Plans):
                 for host, day in wanted
                 if requested[0] <= day and day + DAY_SECONDS - BUCKET_SECONDS <= requested[-1]
             ]
-            found = yield from self._kept_summaries(whole, resolution, measures, grouping)
+            found = yield from self._kept_summaries(whole, resolution, measures, grouping, machine)
         left = [host_day for host_day in wanted if host_day not in found]
         groupings = [grouping] if grouping else []
         for chunk in chunks(left, _HOST_DAYS_PER_REQUEST):
@@ -96,7 +140,7 @@ class FramePlans(Plans):
                     hosts_by_day.items(), answers, strict=True
                 ):
                     for host, answer in zip(day_hosts, host_answers, strict=True):
-                        usage = self._unpacked(host, day, requested, answer, measures)
+                        usage = self._unpacked(host, day, requested, answer, measures, machine)
                         if usage is not None:
                             usage = usage.between(requested[0], requested[-1])
                             found[host, day] = summarise(usage, resolution, measures, groupings)
@@ -109,7 +153,7 @@ class FramePlans(Plans):
         found = [
             usage
             for day, (answer,) in zip(days, answers, strict=True)
-            if (usage := self._unpacked(host, day, buckets, answer, MEASURES)) is not None
+            if (usage := self._unpacked(host, day, buckets, answer, MEASURES, True)) is not None
         ]
         if not found:
             return None
@@ -133,6 +177,7 @@ class FramePlans(Plans):
         resolution: Resolution,
         measures: Sequence[Measure],
         grouping: Grouping,
+        machine: bool,
     ) -> Plan[dict[tuple[str, int], Summary]]:
         """The summaries that Redis keeps of these days; only settled days have one."""
         found: dict[tuple[str, int], Summary] = {}
@@ -149,7 +194,7 @@ class FramePlans(Plans):
                     if blob is not None:
                         with self._damage_reported(host, day, key):
                             found[host, day] = unpack_summary(
-                                blob, resolution, day, measures, grouping
+                                blob, resolution, day, measures, grouping, machine
                             )
         return found
 
@@ -160,7 +205,13 @@ class FramePlans(Plans):
         return Request("HMGET", keys, fields) if fields else Request("HGETALL", keys)
 
     def _unpacked(
-        self, host: str, day: int, requested: range, answer: Any, measures: Sequence[Measure]
+        self,
+        host: str,
+        day: int,
+        requested: range,
+        answer: Any,
+        measures: Sequence[Measure],
+        machine: bool,
     ) -> Usage | None:
         """One host's day: the day settled as a whole, replaced by newer buckets if there are any.
 
@@ -176,13 +227,13 @@ class FramePlans(Plans):
         parts = []
         with self._damage_reported(host, day, self.keys.frame(host, day)):
             if whole is not None:
-                settled = unpack_day(host, whole, day, measures)
+                settled = unpack_day(host, whole, day, measures, machine)
                 if fields:
                     newer = [bucket_field(start).encode() in fields for start in settled.start]
                     settled = settled.select(~np.array(newer, dtype=np.bool_))
                 parts.append(settled)
             if texts := [text for text in fields.values() if text]:
-                parts.append(unpack_buckets(host, texts, measures))
+                parts.append(unpack_buckets(host, texts, measures, machine))
             return joined(parts) if parts else None
 
     @contextmanager
@@ -207,11 +258,15 @@ def _fields(day: int, requested: range) -> tuple[str, ...]:
     return (WHOLE_DAY, *map(bucket_field, within))
 
 
+def _chosen(by: str | Sequence[str] | None) -> Grouping:
+    return () if by is None else (by,) if isinstance(by, str) else tuple(by)
+
+
 def _grouping(by: str | Sequence[str] | None) -> Grouping:
-    chosen = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    chosen = _chosen(by)
     known = next((g for g in GROUPINGS if set(g) == set(chosen) and len(g) == len(chosen)), None)
     if known is None and chosen:
         raise ValueError(
-            f"by {by!r} is unknown; use None, 'username', 'comm' or ('username', 'comm')"
+            f"by {by!r} is unknown; use None, 'username', 'comm', ('username', 'comm') or 'machine'"
         )
     return known or ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS, bucket_start
 from snapshot_assets.store.layout import COMPLETE, COVERED, Keys, day_field, day_of
@@ -18,6 +18,8 @@ from snapshot_assets.store.transport.answers import decoded_host, decoded_number
 _BUCKETS_PER_REQUEST = 1_000
 _DAYS_PER_REQUEST = 400
 _HOSTS_PER_REQUEST = 500
+# A day has a record of about 90 bytes for each host.
+_RECORD_DAYS_PER_REQUEST = 50
 # last_update() also finds buckets of a writer whose clock is ahead by up to this.
 _CLOCK_TOLERANCE_SECONDS = 3_600
 # last_update() first tries the newest three hours, and only then searches day by day.
@@ -58,11 +60,16 @@ class Progress:
         complete: whether Redis has all settled days; False after the server was emptied.
         newest_epoch: for each host the time of the newest snapshot that the live path has read,
             epoch seconds.
+        arrived_epoch: when that snapshot arrived at the earliest, epoch seconds. Hosts that an
+            earlier version has read are missing.
+        live_recipe: the settings that made everything live, as text; None if that is not known.
     """
 
     live_until: float | None
     complete: bool
     newest_epoch: dict[str, float]
+    arrived_epoch: dict[str, float]
+    live_recipe: str | None
 
 
 class PresencePlans(Plans):
@@ -143,20 +150,33 @@ class PresencePlans(Plans):
                 found[host] = FrameHolding(buckets, newer, bool(by_hour and by_day))
         return found
 
+    def records(self, days: Sequence[int]) -> Plan[dict[int, dict[str, str]]]:
+        """For each of these UTC days (epoch seconds) the record of each settled host."""
+        found: dict[int, dict[str, str]] = {}
+        for chunk in chunks(days, _RECORD_DAYS_PER_REQUEST):
+            keys = [self.keys.records(day) for day in chunk]
+            (answers,) = yield [Request("HGETALL", keys)]
+            for day, key, fields in zip(chunk, keys, answers, strict=True):
+                found[day] = {
+                    decoded_host(host, key): text.decode("utf-8", "replace")
+                    for host, text in pairs(fields)
+                }
+        return found
+
     def progress(self) -> Plan[Progress]:
         """How far this server was filled, and the hosts that the live path has read."""
-        state, known = self.keys.state, self.keys.newest_snapshots
-        ((until, complete),), (newest,) = yield [
-            Request("HMGET", [state], ("live_until", COMPLETE)),
+        state, known, arrivals = self.keys.state, self.keys.newest_snapshots, self.keys.arrivals
+        ((until, complete, recipe),), (newest,), (arrived,) = yield [
+            Request("HMGET", [state], ("live_until", COMPLETE, "live_recipe")),
             Request("HGETALL", [known]),
+            Request("HGETALL", [arrivals]),
         ]
         return Progress(
             live_until=None if until is None else decoded_number(until, state),
             complete=complete is not None,
-            newest_epoch={
-                decoded_host(host, known): decoded_number(number, known)
-                for host, number in pairs(newest)
-            },
+            newest_epoch=_numbers(newest, known),
+            arrived_epoch=_numbers(arrived, arrivals),
+            live_recipe=None if recipe is None else recipe.decode("utf-8", "replace"),
         )
 
     def _newest_document(self, buckets: range, host: str | None) -> Plan[dt.datetime | None]:
@@ -167,6 +187,10 @@ class PresencePlans(Plans):
             if present:
                 return dt.datetime.fromtimestamp(bucket, dt.UTC)
         return None
+
+
+def _numbers(answer: Any, key: str) -> dict[str, float]:
+    return {decoded_host(host, key): decoded_number(number, key) for host, number in pairs(answer)}
 
 
 def hosts_of_days(keys: Keys, days: Sequence[int]) -> Plan[dict[int, frozenset[str]]]:

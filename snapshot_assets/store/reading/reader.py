@@ -95,7 +95,7 @@ class RedisReader(ThreadedClient):
                 ranges share no bucket. Default: now.
             measure: ``cpu`` (cores) or ``mem`` (GB, 1e9 bytes).
             by: what each interval is broken down by: ``username``, ``comm``, both, or None for the
-                host's total.
+                host's total. Or ``machine``: what the kernel counted of the whole machine.
             resolution: ``5min``, ``hour``, ``day`` (UTC), or ``auto``: buckets for up to two days,
                 hours for up to 45 days, else days. Sums over the range are the same at each
                 resolution. An interval that lies partly in the range counts only the buckets in the
@@ -118,6 +118,19 @@ class RedisReader(ThreadedClient):
 
             An interval without coverage has no row. A covered interval without any use has a row of
             zeros, with ``by`` under ``(other)``. Seconds of the rows add up to the host's total.
+
+            By ``machine``, the rows are those of the host's total, and mean, peak and seconds are
+            the kernel's own count, NaN where it is unknown. Before ``covered_seconds`` follow, as
+            float64:
+
+            * ``cores_capacity`` or ``gb_capacity``: what the machine has; the newest known
+            * ``users_core_seconds`` or ``users_gb_seconds``: what all users together used in the
+              time of which the kernel's count is known; these add up
+            * ``users_share``: this divided by the machine's seconds. Processes that no snapshot saw
+              and excluded accounts make it smaller; memory that processes share makes it larger
+
+            ``covered_seconds`` and ``coverage`` are of the covered time of which the kernel's count
+            is known, 0 where it is unknown.
 
         Raises:
             ValueError: a naive datetime, a range that ends before it starts, or an unknown measure,
@@ -147,6 +160,25 @@ class RedisReader(ThreadedClient):
             ValueError, StoreOutageError, StoreError: as :meth:`get_frame`.
         """
         plan = self._frames.frames(hosts, start_time, end_time, MEASURES, by, resolution)
+        return run(plan, self.base)
+
+    def frames_and_machine(
+        self,
+        hosts: str | Sequence[str] | None = None,
+        start_time: dt.datetime | None = None,
+        end_time: dt.datetime | None = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        resolution: Resolution | str = "auto",
+    ) -> tuple[dict[Measure, pd.DataFrame], dict[Measure, pd.DataFrame]]:
+        """The results of :meth:`get_frames` with this ``by`` and by ``machine``, from one reading.
+
+        For the dashboard, which draws both in one chart.
+
+        Raises:
+            ValueError, StoreOutageError, StoreError: as :meth:`get_frame`.
+        """
+        plan = self._frames.frames_and_machine(hosts, start_time, end_time, by, resolution)
         return run(plan, self.base)
 
     def hosts(
@@ -190,6 +222,16 @@ class RedisReader(ThreadedClient):
             StoreOutageError, StoreError: as :meth:`get_data`.
         """
         return run(self._plans(PresencePlans).frame_holdings(day, hosts), self.base)
+
+    def records(self, days: Sequence[int]) -> dict[int, dict[str, str]]:
+        """What made the data of each settled host, by the UTC days' starts (epoch seconds).
+
+        For the census. :func:`snapshot_assets.domain.fingerprint.record` writes a record.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`get_data`.
+        """
+        return run(self._plans(PresencePlans).records(days), self.base)
 
     def usage(self, host: str, buckets: range) -> Usage | None:
         """A host's usage in these buckets, from the frames, for a comparison with the documents.

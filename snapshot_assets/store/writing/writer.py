@@ -20,7 +20,7 @@ import pandas as pd
 from snapshot_assets.domain.documents import SETTLED_ENDING, documents
 from snapshot_assets.domain.measures import Stage
 from snapshot_assets.domain.schemas import SnapshotDocuments, validate
-from snapshot_assets.domain.time import Window
+from snapshot_assets.domain.time import DAY_SECONDS, Window
 from snapshot_assets.domain.usage import Usage
 from snapshot_assets.errors import StoreOutageError
 from snapshot_assets.store.client import ThreadedClient
@@ -59,10 +59,12 @@ redis.call('EXPIREAT', KEYS[1], expire_at)
 return {written, removed, kept}
 """
 
-# Writes the watermark, but only if the server was not emptied or replaced since begin_live().
+# Writes the watermark and the recipe, but only if the server was not emptied or replaced since
+# begin_live().
 _RECORD_LIVE = """
 if redis.call('HGET', KEYS[1], 'filling') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'live_until', ARGV[2])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'live_recipe', ARGV[3]) end
 return 1
 """
 
@@ -110,11 +112,14 @@ class SnapshotWriter(ThreadedClient):
         usage: Usage,
         stage: Stage,
         timer: Timer | None = None,
+        record: str | None = None,
     ) -> WriteReport:
         """Make Redis hold exactly this usage for these hosts in this window.
 
         Other hosts and buckets do not change. A second call changes nothing, and completes a first
-        call that was interrupted. A live replacement leaves settled buckets alone.
+        call that was interrupted. A live replacement leaves settled buckets and records alone. A
+        settled one removes the records of the days in the window, and at its end writes the new
+        record for the days that lie in the window as a whole.
 
         Args:
             hosts: the hosts to replace; in a bucket without usage of a host, the host's document is
@@ -123,6 +128,7 @@ class SnapshotWriter(ThreadedClient):
             usage: of these hosts and buckets only.
             stage: the stage of the usage.
             timer: gets the seconds of the steps document, validate and write.
+            record: what made the usage, kept beside settled days; None if that is not known.
 
         Raises:
             ValueError: the usage has other hosts or buckets.
@@ -139,11 +145,16 @@ class SnapshotWriter(ThreadedClient):
             table = documents(fresh)
         with timer("validate"):
             validate(SnapshotDocuments, table, f"{_whose(hosts)} in {window}")
+        days = [d for d in days_of(window) if self.keys.retains(d + DAY_SECONDS, horizon)]
         with timer("write"):
+            if stage == "settled" and hosts:
+                self.base.execute([("HDEL", self.keys.records(day), *hosts) for day in days])
             frame_bytes = FrameWriter(self.base, self.keys, self.clock).replace(
                 hosts, window, usage, stage
             )
             written, removed, kept = self._replace_documents(hosts, alive, table, stage)
+            if stage == "settled" and hosts and record is not None:
+                self._record_settled(hosts, window, days, record)
         return WriteReport(
             written=written,
             removed=removed,
@@ -154,7 +165,9 @@ class SnapshotWriter(ThreadedClient):
         )
 
     def remove_all(self, window: Window) -> None:
-        """Remove a window's documents, the frames of its days and months, and the whole state.
+        """Remove a window's documents, its days' frames and records, and the whole state.
+
+        The summaries of a month are removed as a whole.
 
         Raises:
             StoreOutageError, StoreError: as :meth:`replace`.
@@ -166,8 +179,8 @@ class SnapshotWriter(ThreadedClient):
             for raw in self.base.execute([("SMEMBERS", index)])[0]:
                 host = decoded_host(raw, index)
                 doomed += [keys.frame(host, day), *(keys.summary(host, r, day) for r in SUMMARIES)]
-            doomed.append(index)
-        doomed += [keys.state, keys.newest_snapshots]
+            doomed += [index, keys.records(day)]
+        doomed += [keys.state, keys.newest_snapshots, keys.arrivals]
         self.base.execute([("DEL", key) for key in dict.fromkeys(doomed)])
 
     def progress(self) -> Progress:
@@ -190,13 +203,23 @@ class SnapshotWriter(ThreadedClient):
         )
         return bytes(found or b"")
 
-    def record_live(self, until: float, newest_epoch: Mapping[str, float], filling: bytes) -> None:
+    def record_live(
+        self,
+        until: float,
+        newest_epoch: Mapping[str, float],
+        filling: bytes,
+        recipe: str | None = None,
+        looked_epoch: float = 0.0,
+    ) -> None:
         """Record up to when the live path has published, and each host's newest snapshot.
 
         Args:
             until: epoch seconds.
-            newest_epoch: by host, epoch seconds.
+            newest_epoch: epoch seconds of the hosts with newer snapshots than before.
             filling: the result of :meth:`begin_live` before anything was published.
+            recipe: the settings that made everything live; None leaves what is recorded.
+            looked_epoch: when the live path looked before, epoch seconds. A snapshot counts as
+                arrived then, or when it was taken, if that was later.
 
         Raises:
             StoreOutageError: the server was emptied since :meth:`begin_live`. The published data is
@@ -204,7 +227,12 @@ class SnapshotWriter(ThreadedClient):
             StoreOutageError, StoreError: as :meth:`replace`.
         """
         (same,) = self.base.execute(
-            [("EVAL", _RECORD_LIVE, 1, self.keys.state, filling, repr(float(until)))]
+            [
+                (
+                    *("EVAL", _RECORD_LIVE, 1, self.keys.state),
+                    *(filling, repr(float(until)), recipe or ""),
+                )
+            ]
         )
         if not same:
             raise StoreOutageError(
@@ -212,8 +240,26 @@ class SnapshotWriter(ThreadedClient):
                 "has to publish again"
             )
         if newest_epoch:
-            pairs = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
-            self.base.execute([("HSET", self.keys.newest_snapshots, *pairs)])
+            newest = [x for h, epoch in newest_epoch.items() for x in (h, repr(float(epoch)))]
+            arrived = [
+                x for h, epoch in newest_epoch.items() for x in (h, repr(max(epoch, looked_epoch)))
+            ]
+            self.base.execute(
+                [
+                    ("HSET", self.keys.newest_snapshots, *newest),
+                    ("HSET", self.keys.arrivals, *arrived),
+                ]
+            )
+
+    def forget_hosts(self, hosts: Collection[str]) -> None:
+        """Forget that the live path has read these hosts; their figures stay.
+
+        Raises:
+            StoreOutageError, StoreError: as :meth:`replace`.
+        """
+        if hosts:
+            known = (self.keys.newest_snapshots, self.keys.arrivals)
+            self.base.execute([("HDEL", key, *hosts) for key in known])
 
     def record_complete(self, complete: bool) -> None:
         """Record that Redis has all settled days, or that they have to be restored.
@@ -242,6 +288,17 @@ class SnapshotWriter(ThreadedClient):
                 f"Redis at {self.address} was emptied while it was being restored; restore it again"
             )
         self.record_complete(True)
+
+    def _record_settled(
+        self, hosts: Collection[str], window: Window, days: Iterable[int], record: str
+    ) -> None:
+        commands: list[Command] = []
+        for day in days:
+            if window.start <= day and day + DAY_SECONDS <= window.end:
+                key = self.keys.records(day)
+                commands.append(("HSET", key, *(x for host in hosts for x in (host, record))))
+                commands.append(("EXPIREAT", key, self.keys.hosts_expiry(day)))
+        self.base.execute(commands)
 
     # --- documents --------------------------------------------------------------------------
 

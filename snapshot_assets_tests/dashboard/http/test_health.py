@@ -113,6 +113,34 @@ def test_old_data_is_stale_though_the_dashboard_is_well(filled: World) -> None:
         assert "ended 601 s ago" in health["detail"]
 
 
+def test_hosts_whose_rows_come_late_are_counted_apart_from_silent_ones(filled: World) -> None:
+    with RedisWriter(**filled.options()) as writer:
+        filling = writer.begin_live()
+        writer.record_live(NOW, {"behind": NOW - 46 * 60}, filling, None, NOW - 300)
+        writer.record_live(NOW, {"gone": NOW - 46 * 60}, filling)
+    with client_of(filled.reader(), filled.clock) as client:
+        status, health = reported(client, "/healthz")
+        expected = {"status": "ok", "newest": NEWEST, "hosts_late": 1, "hosts_silent": 1}
+        assert (status, health) == (200, expected)
+        found = samples(client)
+        assert (found["hosts_late",], found["hosts_silent",]) == (1, 1)
+        assert "behind" not in client.get("/healthz").text, "everybody may read it"
+
+
+def test_a_replica_that_lags_is_called_late_not_a_live_path_that_does_not_run(
+    empty_world: World,
+) -> None:
+    bucket = bucket_start(NOW - 46 * 60)
+    empty_world.write("alice", {bucket: use({("ana", "python"): 1.0})})
+    with RedisWriter(**empty_world.options()) as writer:
+        writer.record_live(NOW, {"alice": NOW - 46 * 60}, writer.begin_live(), None, NOW - 300)
+    with client_of(empty_world.reader(), empty_world.clock) as client:
+        status, health = reported(client, "/healthz")
+    assert (status, health["status"], health["hosts_late"]) == (200, "stale", 1)
+    assert "the rows of 1 hosts come late" in health["detail"]
+    assert "live path" not in health["detail"]
+
+
 def test_an_empty_store_is_no_outage(empty_world: World) -> None:
     with client_of(empty_world.reader(), empty_world.clock) as client:
         status, health = reported(client, "/healthz")

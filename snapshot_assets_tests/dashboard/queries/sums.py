@@ -7,8 +7,8 @@ from collections import defaultdict
 
 from snapshot_assets.dashboard.queries.grid import SECONDS_PER_HOUR
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import OTHER
 from snapshot_assets.domain.time import BUCKET_SECONDS, DAY_SECONDS
 from snapshot_assets_tests.support.world import (
     World,

@@ -11,8 +11,8 @@ import pytest
 from snapshot_assets.dashboard.queries.consumers import Field, consumers
 from snapshot_assets.dashboard.queries.overview import overview
 from snapshot_assets.dashboard.time.ranges import TimeRange
+from snapshot_assets.domain.frames import OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import OTHER
 from snapshot_assets.domain.time import DAY_SECONDS
 from snapshot_assets_tests.dashboard.queries.sums import RANGES, UNITS, unit_hours
 from snapshot_assets_tests.support.world import (

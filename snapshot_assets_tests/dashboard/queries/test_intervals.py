@@ -10,6 +10,7 @@ from snapshot_assets.dashboard.queries.intervals import bucket_interval, host_in
 from snapshot_assets.dashboard.queries.now import right_now
 from snapshot_assets.dashboard.time.ranges import TimeRange
 from snapshot_assets.domain.time import bucket_start
+from snapshot_assets.pipeline.redis_writer import RedisWriter
 from snapshot_assets_tests.dashboard.queries.sums import BUCKET
 from snapshot_assets_tests.support.world import (
     HOSTILE_HOST,
@@ -31,6 +32,20 @@ def test_right_now_has_the_newest_bucket_of_each_host_and_the_silent_hosts(world
     assert [user.name for user in alice.users] == ["ana", "chen", "ben", "dora"]
     assert alice.users[0].counterparts == ("python",)
     assert alice.gb == pytest.approx(96.0)
+
+
+def test_a_host_whose_rows_come_late_is_not_silent(world: World) -> None:
+    old = bucket_start(NOW) - 5 * 3600
+    for host in ("behind", "gone"):
+        world.write(host, {old: use({("ana", "sleep"): 0.1})})
+    with RedisWriter(**world.options()) as writer:
+        filling = writer.begin_live()
+        writer.record_live(NOW, {"behind": old + 300}, filling, None, NOW - 300)
+        writer.record_live(NOW, {"gone": old + 300}, filling)
+    with world.reader() as reader:
+        found = right_now(reader, NOW)
+    assert found.silent == [("behind", old), ("gone", old)]
+    assert found.late == {"behind"}
 
 
 @pytest.mark.parametrize("resolution", ["5min", "hour", "day"])

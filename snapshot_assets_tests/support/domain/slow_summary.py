@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from snapshot_assets.domain.frames import OTHER
 from snapshot_assets.domain.measures import Measure
-from snapshot_assets.domain.summary import OTHER
 
 FIELDS: Mapping[Measure, str] = {"cpu": "cpu_norm", "mem": "rss"}
+MACHINE_FIELDS: Mapping[Measure, tuple[str, str]] = {
+    "cpu": ("cpu_norm", "cores"),
+    "mem": ("used", "total"),
+}
 
 
 class SlowRow(NamedTuple):
@@ -45,6 +49,50 @@ def slow_frame(
             unit_seconds=seconds,
             covered_seconds=time,
             settled=all(documents[b]["meta"]["stage"] == "settled" for b in buckets),
+        )
+    return found
+
+
+class SlowMachine(NamedTuple):
+    """The exact values that a frame by machine should have for an interval; None if unknown."""
+
+    mean: Fraction | None
+    peak: Fraction | None
+    unit_seconds: Fraction | None
+    capacity: Fraction | None
+    users_seconds: Fraction | None
+    covered_seconds: Fraction
+
+
+def slow_machine_frame(
+    documents: Mapping[int, Mapping[str, Any]], measure: Measure, step: int
+) -> dict[int, SlowMachine]:
+    """What the documents of one host say of the machine, by the interval's start."""
+    used_field, capacity_field = MACHINE_FIELDS[measure]
+    found = {}
+    for interval in sorted({bucket // step * step for bucket in documents}):
+        seconds, users, time = Fraction(0), Fraction(0), Fraction(0)
+        peak = capacity = None
+        for bucket in sorted(b for b in documents if b // step * step == interval):
+            part = documents[bucket][measure]
+            machine = part.get("machine", {})
+            covered = _exact(documents[bucket]["meta"]["coverage"]) * 300
+            if used_field in machine:
+                used = _exact(machine[used_field])
+                seconds += used * covered
+                users += _exact(part["command"][FIELDS[measure]]) * covered
+                time += covered
+                peak = used if peak is None else max(peak, used)
+            if capacity_field in machine:
+                capacity = _exact(machine[capacity_field])
+        known = time > 0
+        found[interval] = SlowMachine(
+            mean=seconds / time if known else None,
+            peak=peak,
+            unit_seconds=seconds if known else None,
+            capacity=capacity,
+            users_seconds=users if known else None,
+            covered_seconds=time,
         )
     return found
 

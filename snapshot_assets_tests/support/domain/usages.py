@@ -11,19 +11,27 @@ from hypothesis import strategies as st
 
 from snapshot_assets.domain.documents import documents
 from snapshot_assets.domain.measures import COUNTS, MEASURES, Measure, Owner
-from snapshot_assets.domain.usage import Entries, Usage
+from snapshot_assets.domain.usage import UNKNOWN, Entries, MachineCount, Usage
 from snapshot_assets_tests.support.domain.process_rows import MIDNIGHT
 from snapshot_assets_tests.support.domain.scenarios import COMMS, USERS
 
 # Bucket: coverage and first count, whether settled, rest and entries by measure, in millionths.
 Bucket = tuple[int, int, bool, Mapping[Measure, tuple[int, Mapping[Owner, int]]]]
+# The kernel's count of a bucket: by measure, what the machine used and has, in millionths.
+Machine = Mapping[Measure, tuple[int, int]]
 
 _MICRO = st.one_of(st.integers(1, 3), st.integers(1, 10**8), st.just(24 * 10**9))
+_OF_MACHINE = st.one_of(st.sampled_from([UNKNOWN, 0, 64 * 10**6]), _MICRO)
 _OWNERS = st.tuples(st.sampled_from(USERS), st.sampled_from(COMMS))
 
 
-def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
-    """The usage of one host, from the content of each bucket by the bucket's epoch second."""
+def usage_of(
+    host: str, buckets: Mapping[int, Bucket], machines: Mapping[int, Machine] | None = None
+) -> Usage:
+    """The usage of one host, from the content of each bucket by the bucket's epoch second.
+
+    The kernel's count is unknown for buckets and measures that ``machines`` does not have.
+    """
     starts = sorted(buckets)
     listed = {m: [buckets[start][3][m][1] for start in starts] for m in MEASURES}
     owners = tuple(sorted({owner for found in listed.values() for each in found for owner in each}))
@@ -54,6 +62,18 @@ def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
         settled=np.array([buckets[start][2] for start in starts], dtype=np.bool_),
         totals=totals,
         entries=entries,
+        machine={m: _machine_count(machines or {}, starts, m) for m in MEASURES},
+    )
+
+
+def _machine_count(
+    machines: Mapping[int, Machine], starts: Sequence[int], measure: Measure
+) -> MachineCount:
+    nothing = UNKNOWN, UNKNOWN
+    counted = [machines.get(start, {}).get(measure, nothing) for start in starts]
+    return MachineCount(
+        used=_ints([used for used, _ in counted]),
+        capacity=_ints([capacity for _, capacity in counted]),
     )
 
 
@@ -61,13 +81,18 @@ def usage_of(host: str, buckets: Mapping[int, Bucket]) -> Usage:
 def usages(
     draw: st.DrawFn, host: str = "alice", days: int = 1, settled: bool | None = None
 ) -> Usage:
-    """Usage of one host on the day of the examples and the days after, with gaps and idle times."""
+    """Usage of one host on the day of the examples and the days after, with gaps and idle times.
+
+    The kernel counted all, some or nothing of it.
+    """
     starts = draw(
         st.lists(
             st.one_of(st.integers(0, 14), st.integers(0, 288 * days - 1)), max_size=12, unique=True
         )
     )
     buckets: dict[int, Bucket] = {}
+    machines: dict[int, Machine] = {}
+    counted = draw(st.sampled_from([st.just(True), st.booleans(), st.just(False)]))
     for position in starts:
         parts: dict[Measure, tuple[int, Mapping[Owner, int]]] = {}
         for measure in MEASURES:
@@ -78,7 +103,11 @@ def usages(
         coverage = draw(st.one_of(st.just(10**6), st.integers(1, 10**6)))
         stage = draw(st.booleans()) if settled is None else settled
         buckets[MIDNIGHT + position * 300] = coverage, draw(st.integers(1, 9)), stage, parts
-    return usage_of(host, buckets)
+        if draw(counted):
+            machines[MIDNIGHT + position * 300] = {
+                measure: draw(st.tuples(_OF_MACHINE, _OF_MACHINE)) for measure in MEASURES
+            }
+    return usage_of(host, buckets, machines)
 
 
 def as_documents(usage: Usage) -> dict[int, dict[str, Any]]:
@@ -103,6 +132,11 @@ def same(one: Usage, other: Usage) -> bool:
             np.array_equal(getattr(one.entries[m], name), getattr(other.entries[m], name))
             for m in MEASURES
             for name in ("bucket_index", "owner_index", "micro")
+        )
+        and all(
+            np.array_equal(getattr(one.machine[m], name), getattr(other.machine[m], name))
+            for m in MEASURES
+            for name in ("used", "capacity")
         )
     )
 

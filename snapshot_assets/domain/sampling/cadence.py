@@ -1,8 +1,4 @@
-"""How collectors sample hosts: cadence, duplicate rows and the unit of ``rss``.
-
-Pure functions for the doctor and for checks. A finding says what is wrong; the caller that shows
-the finding says what to do.
-"""
+"""When a collector samples a host: how often, how regularly, and whether two of them do."""
 
 from __future__ import annotations
 
@@ -11,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from snapshot_assets.domain.accounting.rows import is_rejected, usable_rows
+from snapshot_assets.domain.accounting.snapshots import take_snapshots
+from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import BUCKET_SECONDS
 
-_PAGE_BYTES = 4096
-_KIB = 1024
-# A unit is recognised when at least this share of the values are whole pages in that unit.
-_MOSTLY = 0.9
 # With intervals longer than this many bucket lengths, some buckets have no snapshot of their own.
 _SLOW = 1.1
 
@@ -31,7 +26,7 @@ class HostCadence:
         median_interval_seconds: between consecutive snapshots; NaN for fewer than two.
         longest_interval_seconds: between consecutive snapshots; NaN for fewer than two.
         newest_epoch: time of the newest snapshot, epoch seconds.
-        duplicate_rows: rows that repeat the (host, pid, time) of another row.
+        duplicate_rows: rows that repeat a process of the same snapshot.
         crowded_snapshots: snapshots that follow another within a quarter of the typical interval
             (the upper quartile), as with two collectors.
     """
@@ -73,7 +68,8 @@ def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
 
     Args:
         snapshots: one row per snapshot, in any order: ``host``, ``snapshot_time_epoch``, ``rows``
-            (number of rows in the snapshot) and ``pids`` (number of distinct pids).
+            (number of rows in the snapshot) and ``pids`` (number of distinct pids, or of distinct
+            processes, as :func:`sampled` counts them).
     """
     found = []
     for host, host_snapshots in snapshots.groupby("host", observed=True):
@@ -94,6 +90,35 @@ def cadences(snapshots: pd.DataFrame) -> list[HostCadence]:
     return found
 
 
+def sampled(rows: pd.DataFrame, rules: AccountingRules) -> pd.DataFrame:
+    """The snapshots of raw rows, as the accounting takes them, for :func:`cadences`.
+
+    The rows of one snapshot may have several stamps, and several processes may have one pid.
+
+    Args:
+        rows: as the schema :class:`~snapshot_assets.domain.schemas.RawProcessRows`.
+        rules: which stamps are one snapshot.
+    """
+    process = usable_rows(rows)
+    snapshots = take_snapshots(process, rules)
+    kept = np.bincount(snapshots.snapshot_index, minlength=len(snapshots.time))
+    # A duplicate has the time of the row that is kept.
+    table = pd.DataFrame(
+        {
+            "host": process.hosts[snapshots.host],
+            "snapshot_time_epoch": snapshots.time,
+            "rows": kept,
+            "pids": kept,
+        }
+    )
+    usable = rows[~is_rejected(rows)]
+    for host, times in usable.groupby("host", observed=True)["snapshot_time_epoch"]:
+        own = (table["host"] == host).to_numpy()
+        place = np.searchsorted(snapshots.time[own], times.to_numpy())
+        table.loc[own, "rows"] = np.bincount(place, minlength=int(own.sum()))
+    return table
+
+
 def _typical(intervals: np.ndarray) -> float:
     """The interval that a single collector would leave, seconds.
 
@@ -101,27 +126,3 @@ def _typical(intervals: np.ndarray) -> float:
     intervals.
     """
     return float(np.quantile(intervals, 0.75)) if len(intervals) else 0.0
-
-
-def likely_rss_unit(rows: pd.DataFrame, configured: str) -> str | None:
-    """The unit that the source's ``rss`` seems to have; None if the values do not show a unit.
-
-    The kernel counts memory in pages of 4096 bytes. Values in bytes are therefore multiples of
-    4096. Values in KiB are multiples of 4, and most of them are not multiples of 4096.
-
-    Args:
-        rows: raw rows; ``rss`` is in bytes if ``configured`` is right.
-        configured: ``bytes`` or ``KiB``.
-
-    Returns:
-        ``bytes``, ``KiB``, or None; always None for fewer than 20 rows with memory.
-    """
-    rss = rows["rss"].to_numpy()
-    source = rss[rss > 0] // (_KIB if configured == "KiB" else 1)
-    if len(source) < 20:
-        return None
-    whole_pages = float((source % _PAGE_BYTES == 0).mean())
-    whole_quads = float((source % (_PAGE_BYTES // _KIB) == 0).mean())
-    if whole_pages >= _MOSTLY:
-        return "bytes"
-    return "KiB" if whole_quads >= _MOSTLY else None

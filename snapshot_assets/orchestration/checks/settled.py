@@ -1,23 +1,28 @@
-"""The checks of the settled path that an operator reviews in the UI.
+"""The checks of the data of settled days that an operator reviews in the UI.
 
 They show how many partitions were checked and which are wrong. If a check cannot read the data, its
 run fails; the check does not report bad data. The comparisons are in
 :mod:`snapshot_assets.pipeline`: ``inspection``, ``census`` and ``proof``.
-docs/adr/0006-checks-cover-the-run.md says why the checks are not partitioned. The checks of the
-live path and of the collectors are in review.py.
+docs/adr/0006-checks-cover-the-run.md says why the checks are not partitioned.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import dagster as dg
 
 from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.domain.time import bucket_iso
-from snapshot_assets.errors import LakeError
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS
+from snapshot_assets.orchestration.checks.covered import (
+    CULPRITS_SHOWN,
+    Culprit,
+    has_partitions,
+    partitions_of_run,
+    result_of,
+)
 from snapshot_assets.orchestration.metadata import culprit_table
-from snapshot_assets.orchestration.partitions import host_day_of, host_days
+from snapshot_assets.orchestration.proofs import proof_result, unproven
 from snapshot_assets.orchestration.resources import (
     LakeResource,
     RedisResource,
@@ -29,25 +34,23 @@ from snapshot_assets.pipeline.census import (
     Irregularity,
     census_of,
     disagreements,
+    request_restore,
     whole_census,
 )
 from snapshot_assets.pipeline.inspection import imbalances, kept_window, rows_problem, wrong_sums
-from snapshot_assets.pipeline.proof import Proof, prove_host_days
+from snapshot_assets.pipeline.proof.prove import prove_host_days
 from snapshot_assets.source.query import WholeCount
 from snapshot_assets.store.layout import Keys
 from snapshot_assets.store.transport.base import Memory
 
-# How many of the newest partitions a check covers when its run has no partitions.
-_LATEST = 50
-_CULPRITS_SHOWN = 100
 # The database may count this long; without an index on the epoch it looks at the whole table.
 _COUNT_SECONDS = 20
 
-_Culprit = Mapping[str, Any]
+PROOF: Final = dg.AssetCheckKey(dg.AssetKey(SNAPSHOTS), "cpu_seconds_equal_source")
 
 
-def settled_checks() -> list[dg.AssetChecksDefinition]:
-    """The checks of the settled path."""
+def data_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks of rows, aggregates, documents and frames."""
 
     @dg.asset_check(
         asset=RAW,
@@ -59,11 +62,11 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         accounting = rules.accounting()
         with lake.open() as files:
 
-            def find(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[Culprit]:
                 if problem := rows_problem(files, host_day, accounting):
                     yield {"partition": str(host_day), "problem": problem}
 
-            return _result(_partitions(context, RAW), find)
+            return result_of(partitions_of_run(context, RAW), find)
 
     @dg.asset_check(
         asset=RAW,
@@ -73,9 +76,9 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
     def rows_are_read_whole(
         context: dg.AssetCheckExecutionContext, source: SourceResource
     ) -> dg.AssetCheckResult:
-        partitions = _partitions(context, RAW)
+        partitions = partitions_of_run(context, RAW)
         if not partitions:
-            return _result([], lambda _: [])
+            return result_of([], lambda _: [])
         window = max(partitions).window
         with source.open() as table:
             found = table.count_whole(window.start, window.end, _COUNT_SECONDS)
@@ -91,11 +94,11 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetCheckResult:
         with lake.open() as files:
 
-            def find(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[Culprit]:
                 for imbalance in imbalances(files, host_day):
                     yield {"partition": str(host_day), **imbalance._asdict()}
 
-            return _result(_partitions(context, AGGREGATES), find)
+            return result_of(partitions_of_run(context, AGGREGATES), find)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
@@ -107,13 +110,13 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetCheckResult:
         with redis.reader() as reader:
 
-            def find(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[Culprit]:
                 if wrong := wrong_sums(reader, host_day):
                     problem = f"{len(wrong)} documents do not sum up"
                     first = reader.keys.document(wrong[0])
                     yield {"partition": str(host_day), "problem": problem, "first": first}
 
-            return _result(_partitions(context, SNAPSHOTS), find)
+            return result_of(partitions_of_run(context, SNAPSHOTS), find)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
@@ -124,36 +127,40 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetCheckResult:
         with redis.reader() as reader:
 
-            def find(host_day: HostDay) -> Iterable[_Culprit]:
+            def find(host_day: HostDay) -> Iterable[Culprit]:
                 window = kept_window(reader, host_day.window)
                 if wrong := disagreements(reader, host_day.host, window):
                     problem = f"{len(wrong)} buckets differ between documents and frames"
                     first = reader.keys.document(wrong[0])
                     yield {"partition": str(host_day), "problem": problem, "first": first}
 
-            return _result(_partitions(context, SNAPSHOTS), find)
+            return result_of(partitions_of_run(context, SNAPSHOTS), find)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
         description="Census: Redis holds each bucket of the lake until its expiry, and no other "
-        "bucket, and has evicted nothing. Without partitions it covers every day within the "
-        "retention",
+        "bucket, in the version that the lake has, and has evicted nothing. Without partitions it "
+        "covers every day within the retention, and requests a restore of what it finds",
     )
     def redis_holds_what_it_should(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, redis: RedisResource
     ) -> dg.AssetCheckResult:
         with lake.open() as files, redis.reader() as reader:
-            if _has_partitions(context):
-                days = census_of(files, reader, _partitions(context, SNAPSHOTS))
+            if has_partitions(context):
+                days = census_of(files, reader, partitions_of_run(context, SNAPSHOTS))
             else:
                 days = whole_census(files, reader)
+                with redis.writer() as writer:
+                    if request_restore(writer, days):
+                        context.log.warning("the sensor redis_lost will restore the settled days")
             return _census_result(days, reader.base.memory(), reader.keys)
 
     @dg.asset_check(
         asset=SNAPSHOTS,
-        description="Proof: the CPU-seconds in Redis equal those that the database counts again in "
-        "SQL, for as many of the run's partitions as the time allows. Inconclusive (a warning) "
-        "while rows still arrive",
+        description="Proof: CPU, memory and ledger are what the source's rows add up to, counted "
+        "again in SQL by code that shares nothing with the accounting. For all partitions of the "
+        "run, as far as SNAPSHOT_PROOF_SECONDS reach; the nightly audit proves those that are left "
+        "first. Inconclusive (a warning) while rows still arrive",
     )
     def cpu_seconds_equal_source(
         context: dg.AssetCheckExecutionContext,
@@ -162,12 +169,16 @@ def settled_checks() -> list[dg.AssetChecksDefinition]:
         redis: RedisResource,
         rules: RulesResource,
     ) -> dg.AssetCheckResult:
-        partitions = _partitions(context, SNAPSHOTS)
+        partitions = partitions_of_run(context, SNAPSHOTS)
+        if not has_partitions(context):
+            left = unproven(context.instance, PROOF)
+            partitions = [*left, *(one for one in partitions if one not in set(left))]
         with source.open() as table, lake.open() as files, redis.reader() as reader:
-            found = prove_host_days(
-                *(table, files, reader, partitions, rules.accounting(), rules.proof_seconds())
+            proofs = prove_host_days(
+                *(table, files, reader, partitions),
+                *(rules.accounting(), rules.documents(), rules.proof_seconds()),
             )
-        return _proof_result(len(partitions), found)
+        return proof_result(proofs)
 
     return [
         raw_rows_match_schema,
@@ -215,7 +226,7 @@ def _whole_result(day: str, found: WholeCount | None) -> dg.AssetCheckResult:
         metadata={
             "rows_counted": found.rows if found else 0,
             "rows_without_host": found.without_host if found else 0,
-            "culprits": culprit_table(culprits[:_CULPRITS_SHOWN]),
+            "culprits": culprit_table(culprits[:CULPRITS_SHOWN]),
         },
     )
 
@@ -239,82 +250,15 @@ def _census_result(days: Sequence[DayCensus], memory: Memory, keys: Keys) -> dg.
             "documents_expected": sum(day.expected for day in days),
             "redis_used_bytes": memory.used_bytes,
             "redis_evicted_keys": memory.evicted_keys,
-            "culprits": culprit_table(culprits[:_CULPRITS_SHOWN]),
+            "culprits": culprit_table(culprits[:CULPRITS_SHOWN]),
         },
     )
 
 
-def _census_culprit(found: Irregularity, keys: Keys) -> _Culprit:
+def _census_culprit(found: Irregularity, keys: Keys) -> Culprit:
     buckets = f"{len(found.buckets)} buckets: " if found.buckets else ""
     return {
         "partition": f"{found.host or 'all hosts'} on {found.day}",
         "problem": f"{buckets}{found.problem}",
         "first": keys.document(found.buckets[0]) if found.buckets else "",
     }
-
-
-def _proof_result(partitions: int, found: list[tuple[HostDay, Proof]]) -> dg.AssetCheckResult:
-    by_verdict = {
-        verdict: [pair for pair in found if pair[1].verdict == verdict]
-        for verdict in ("match", "mismatch", "inconclusive")
-    }
-    worst = [*by_verdict["mismatch"], *by_verdict["inconclusive"]]
-    return dg.AssetCheckResult(
-        passed=not worst,
-        severity=dg.AssetCheckSeverity.ERROR
-        if by_verdict["mismatch"]
-        else dg.AssetCheckSeverity.WARN,
-        metadata={
-            "partitions_of_the_run": partitions,
-            "partitions_checked": len(found),
-            **{f"partitions_{verdict}": len(pairs) for verdict, pairs in by_verdict.items()},
-            "cpu_core_seconds_source": round(sum(p.source_cpu_seconds for _, p in found), 3),
-            "cpu_core_seconds_redis": round(sum(p.redis_cpu_seconds for _, p in found), 3),
-            "culprits": culprit_table(
-                [
-                    {
-                        "partition": str(host_day),
-                        "problem": f"{proof.verdict}{': ' if proof.why else ''}{proof.why}",
-                        "source_core_seconds": proof.source_cpu_seconds,
-                        "redis_core_seconds": proof.redis_cpu_seconds,
-                        "tolerance_core_seconds": proof.tolerance_cpu_seconds,
-                    }
-                    for host_day, proof in worst[:_CULPRITS_SHOWN]
-                ]
-            ),
-        },
-    )
-
-
-def _result(
-    partitions: list[HostDay], find: Callable[[HostDay], Iterable[_Culprit]]
-) -> dg.AssetCheckResult:
-    culprits: list[_Culprit] = []
-    for host_day in partitions:
-        try:
-            culprits.extend(find(host_day))
-        except LakeError as error:
-            culprits.append({"partition": str(host_day), "problem": str(error)})
-    return dg.AssetCheckResult(
-        passed=not culprits,
-        metadata={
-            "partitions_checked": len(partitions),
-            "first_partition": str(partitions[0]) if partitions else "none",
-            "last_partition": str(partitions[-1]) if partitions else "none",
-            "partitions_wrong": len({culprit["partition"] for culprit in culprits}),
-            "culprits": culprit_table(culprits[:_CULPRITS_SHOWN]),
-        },
-    )
-
-
-def _has_partitions(context: dg.AssetCheckExecutionContext) -> bool:
-    step = context.op_execution_context
-    return step.has_partition_key or step.has_partition_key_range
-
-
-def _partitions(context: dg.AssetCheckExecutionContext, asset: str) -> list[HostDay]:
-    """The partitions of the run; the newest materialized ones if the run has no partitions."""
-    if _has_partitions(context):
-        return host_days(context.op_execution_context.partition_keys)
-    materialized = context.instance.get_materialized_partitions(dg.AssetKey(asset))
-    return sorted(host_day_of(key) for key in materialized)[-_LATEST:]
