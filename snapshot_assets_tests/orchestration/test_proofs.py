@@ -9,8 +9,8 @@ import pytest
 
 from snapshot_assets.domain.time import bucket_iso
 from snapshot_assets.orchestration.assets import SNAPSHOTS
+from snapshot_assets.orchestration.checks.proofs import unproven
 from snapshot_assets.orchestration.checks.settled import PROOF
-from snapshot_assets.orchestration.proofs import unproven
 from snapshot_assets.pipeline.proof import prove
 from snapshot_assets_tests.support.pipelines import HOSTS, WatchedPipeline, checks
 

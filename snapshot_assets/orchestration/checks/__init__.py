@@ -1,6 +1,7 @@
 """The checks, by what they look at.
 
-* ``settled``: rows, aggregates, documents and frames of settled days, and the proof;
+* ``settled``: rows, aggregates, documents and frames of settled days;
+* ``proofs``: what the proof found, and the host-days that are still unproven;
 * ``ledgers``: what the accounting left out, and what the kernel counted;
 * ``changes``: settled days that were made with other settings;
 * ``review``: the live path and the collectors, on a schedule of their own;

@@ -21,8 +21,8 @@ from snapshot_assets.orchestration.checks.covered import (
     partitions_of_run,
     result_of,
 )
+from snapshot_assets.orchestration.checks.proofs import proof_result, unproven
 from snapshot_assets.orchestration.metadata import culprit_table
-from snapshot_assets.orchestration.proofs import proof_result, unproven
 from snapshot_assets.orchestration.resources import (
     LakeResource,
     RedisResource,

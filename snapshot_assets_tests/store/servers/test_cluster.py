@@ -88,6 +88,23 @@ def test_the_answers_are_those_of_a_single_server(
     assert contents(cluster) == {}
 
 
+def test_records_of_settled_days_lie_on_other_nodes_and_are_kept(cluster: ClusterSetup) -> None:
+    """A record and its data have different slots, so no script could change both."""
+    day = ex.WINDOW.start
+    with (
+        RedisWriter(url=url_of(cluster), clock=lambda: ex.NOW) as writer,
+        RedisReader(url=url_of(cluster), clock=lambda: ex.NOW) as reader,
+    ):
+        slots = {key_slot(writer.keys.frame(host, day).encode()) for host in HOSTS}
+        assert key_slot(writer.keys.records(day).encode()) not in slots
+        writer.replace(HOSTS, ex.WINDOW, usage_of(*HOSTS), "settled", record="made")
+        assert reader.records([day]) == {day: dict.fromkeys(HOSTS, "made")}
+        writer.replace(["bob"], ex.WINDOW, usage_of("bob"), "settled")
+        assert "bob" not in reader.records([day])[day]
+        writer.remove_all(ex.WINDOW)
+    assert contents(cluster) == {}
+
+
 def test_hostile_names_round_trip_and_keep_their_slots(cluster: ClusterSetup) -> None:
     """All keys of a host's frames lie in one slot, or the cluster would refuse the script."""
     rows = [
