@@ -146,7 +146,11 @@ def test_a_table_that_is_old_as_a_whole_is_looked_at_too(site: Site, redis_serve
             "disagree with the ages",
             "NTP",
         ),
-        ({"pid": lambda r: r["pid"] if r["comm"] != "python" else 1}, "have one pid", "containers"),
+        (
+            {"pid": lambda r: r["pid"] if r["comm"] != "python" else 1},
+            "have one pid",
+            "host name for each container",
+        ),
     ],
 )
 def test_a_fault_of_rows_is_one_line_with_its_fix(
