@@ -25,16 +25,6 @@ from snapshot_assets_tests.support.shell import Shell
 SETTLE_DAY = ("settle", "--from", str(DAY), "--to", str(DAY))
 
 
-@pytest.fixture
-def shell(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Shell:
-    return Shell(
-        tmp_path,
-        SOURCE_URL=mariadb.url(),
-        RSS_UNIT="KiB",
-        REDIS_URL=redis_server.url(),
-    )
-
-
 def test_a_site_settles_reads_and_settles_again(shell: Shell, mariadb: MariaDB) -> None:
     """The table as sites have it is settled and read back, both through the command line."""
     with ProcessSource(mariadb.url()) as source:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from snapshot_assets.source.query import ProcessSource
 from snapshot_assets_tests.support.field_table import DAY, MIDNIGHT, busy_host, execute, load
-from snapshot_assets_tests.support.servers import MariaDB, Redis
+from snapshot_assets_tests.support.servers import MariaDB
 from snapshot_assets_tests.support.shell import Shell
 
 SETTLE_DAY = ("settle", "--from", str(DAY), "--to", str(DAY))
 
 
-@pytest.fixture
-def shell(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Shell:
-    return Shell(
-        tmp_path,
-        SOURCE_URL=mariadb.url(),
-        RSS_UNIT="KiB",
-        REDIS_URL=redis_server.url(),
-        RETENTION_DAYS="36500",
-    )
+@pytest.fixture(autouse=True)
+def _past_days_are_kept(shell: Shell) -> None:
+    shell.settings["SNAPSHOT_RETENTION_DAYS"] = "36500"
 
 
 @pytest.fixture

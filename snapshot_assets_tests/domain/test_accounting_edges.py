@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from snapshot_assets.domain.accounting import account
+from snapshot_assets.domain.accounting import Account, account
 from snapshot_assets.domain.rules import AccountingRules
 from snapshot_assets.domain.time import Window
 from snapshot_assets_tests.support.domain import process_rows as show
 from snapshot_assets_tests.support.domain.agreement import agreed
+from snapshot_assets_tests.support.domain.invariants import assert_identical, plain
 from snapshot_assets_tests.support.domain.process_rows import (
     GB,
     NOON,
+    RULES,
     KernelRow,
     Row,
     raw_rows,
@@ -148,16 +150,21 @@ def test_a_pid_that_was_near_does_not_emerge() -> None:
     assert show.classes(agreed(rows, HIDING)) == {"first_seen": 3, "attributed": 1}
 
 
-def test_a_process_that_was_away_does_not_emerge_in_a_window_alone() -> None:
-    """Seen 950 s before, which is a gap, and near: the window has to know of it."""
-    rows = [used(1, after, 0) for after in (-940, -640, -590, -290, 10)]
-    rows += [used(2, -940, 50), used(2, 10, 60)]
-    window, table = Window(T, T + 300), raw_rows(rows)
-    whole = agreed(rows, HIDING, window=window)
-    assert whole.ledger.gap_cpu_seconds == 10
-    assert whole.ledger.attributed_cpu_seconds == 0
-    alone = account(read_by(table, window, HIDING), window, HIDING)
-    assert alone.ledger.attributed_cpu_seconds == 0
+@pytest.mark.parametrize(("etimes", "row_class"), [(375, "attributed"), (375.5, "first_seen")])
+def test_a_late_sample_sees_processes_that_are_older(etimes: float, row_class: str) -> None:
+    """Sampled 45 s late, 300 s after the snapshot before: born at most 345 s ago, and the slack."""
+    rows = [used(pid, after, 0, 9_000 + after) for pid in (1, 2, 3) for after in (0, 300)]
+    rows = [row._replace(etimes=9_345) if row.time == T + 300 else row for row in rows]
+    result = agreed([*rows, used(4, 300, 60, etimes)])
+    assert result.ledger.rows[row_class] == 4
+    assert result.ledger.attributed_cpu_seconds == (60 if row_class == "attributed" else 0)
+
+
+def test_ages_that_never_change_tell_of_no_birth() -> None:
+    """All are 25 s old at all times, so no time has passed in which the fourth could be born."""
+    rows = [used(pid, 300 * i, 0, 25) for pid in (1, 2, 3) for i in range(3)]
+    result = agreed([*rows, used(4, 600, 1_000, 25)])
+    assert show.classes(result) == {"first_seen": 4, "attributed": 6}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +183,50 @@ def test_what_a_gap_cannot_hold_is_implausible_too() -> None:
     assert show.classes(result) == {"first_seen": 2, "gap": 1, "implausible": 1}
     assert result.ledger.gap_cpu_seconds == 4_060
     assert result.ledger.implausible_cpu_seconds == 4_060.5
+
+
+# --- the read range -----------------------------------------------------------------------------
+
+
+def assert_stands_alone(rows: list[Row], rules: AccountingRules = RULES) -> Account:
+    """The bucket from T on is the same from the rows that it asks for; returned from all rows."""
+    window, table = Window(T, T + 300), raw_rows(rows)
+    whole = agreed(rows, rules, window=window)
+    alone = account(read_by(table, window, rules), window, rules)
+    assert_identical(plain(alone.aggregates), plain(whole.aggregates))
+    return whole
+
+
+def one_by_one(first: float, last: float) -> list[Row]:
+    """Processes of their own, stamped 5 s apart, from the first to the last second after T."""
+    count = int((last - first) // 5) + 1
+    return [used(100 + place, first + 5 * place, 0) for place in range(count)]
+
+
+def test_a_window_knows_all_rows_of_a_near_snapshot() -> None:
+    """The snapshot lasts from 1,070 to 955 s before T, and ends 960 s before the window's first."""
+    rows = [*one_by_one(-1_065, -955), used(2, -1_070, 50)]
+    rows += [*(used(1, after, 0) for after in (-900, -600, -300, 5)), used(2, 5, 60)]
+    whole = assert_stands_alone(rows, HIDING)
+    # near, so it does not emerge; 960 s are a gap
+    assert whole.ledger.gap_cpu_seconds == 10
+    assert whole.ledger.attributed_cpu_seconds == 0
+
+
+def test_a_window_knows_that_stamps_before_it_are_many_snapshots() -> None:
+    """125 s of stamps are no snapshot. Of a range that shows 120 s of them they would be one."""
+    rows = [*one_by_one(-1_083, -958), used(2, -1_003, 50)]
+    rows += [*(used(1, after, 0) for after in (-900, -600, -300, 1)), used(2, 1, 60)]
+    whole = assert_stands_alone(rows, HIDING)
+    # not near, and so it emerges with 60 - 10
+    assert whole.ledger.attributed_cpu_seconds > 0
+
+
+def test_a_window_knows_that_stamps_after_it_are_many_snapshots() -> None:
+    """The first of them, 899 s after the window's last snapshot, covers the rest of the window."""
+    rows = [used(1, 0, 0), used(1, 298, 0), *one_by_one(300 + 897, 300 + 897 + 125)]
+    whole = assert_stands_alone(rows)
+    assert whole.ledger.covered_seconds == 300
 
 
 # --- 12: the kernel's count ---------------------------------------------------------------------

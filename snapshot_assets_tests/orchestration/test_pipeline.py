@@ -16,6 +16,7 @@ from snapshot_assets.domain.time import Window
 from snapshot_assets.lake.notes import AGGREGATES
 from snapshot_assets.orchestration.assets import settled_assets
 from snapshot_assets.orchestration.partitions import dagster_key
+from snapshot_assets_tests.support.domain.slow_accounting import CLASSES
 from snapshot_assets_tests.support.field_table import (
     DAY,
     HOSTILE_HOSTS,
@@ -152,15 +153,7 @@ def test_metadata_shows_the_ledger_the_schema_and_a_picture(pipeline: Pipeline) 
     load(pipeline.source, busy_host("alice", end=MIDNIGHT + 3600))
     result = pipeline.settle(["alice"])
     recorded = metadata(result, "five_minute_aggregates")[dagster_key(HostDay(DAY, "alice"))]
-    assert {record.data["class"] for record in recorded["ledger"].records} == {
-        "attributed",
-        "gap",
-        "first_seen",
-        "duplicate",
-        "excluded",
-        "implausible",
-        "rejected",
-    }
+    assert {record.data["class"] for record in recorded["ledger"].records} == set(CLASSES)
     rows = {record.data["class"]: record.data["rows_read"] for record in recorded["ledger"].records}
     assert sum(rows.values()) == recorded["rows_read"]
     assert recorded["cores"].startswith("![cores by 5 minutes](data:image/svg+xml;base64,")

@@ -75,8 +75,9 @@ def answers(reader: RedisReader | InOneLoop, hosts: list[str]) -> dict[str, Any]
 
 
 def exact(frame: pd.DataFrame) -> Mapping[str, list[Any]]:
-    """A frame's columns, comparable with ==."""
-    return {name: frame[name].astype(object).tolist() for name in frame}
+    """A frame's columns, comparable with ==; None where nothing is known."""
+    known = frame.astype(object).where(frame.notna(), None)
+    return {name: known[name].tolist() for name in known}
 
 
 class InOneLoop:

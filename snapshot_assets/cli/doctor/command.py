@@ -25,7 +25,7 @@ _FOUND, _OUTAGE = 1, 3
 
 @click.command()
 def doctor() -> None:
-    """Check settings and servers; report what to fix.
+    """Check everything; report problems and fixes.
 
     Looks at the settings, the source (table, columns, kinds, indexes, both times), each host by its
     own clock (cadence, lateness, names, memory, what its collector hides or counts twice), Redis,

@@ -87,15 +87,15 @@ FROM every;
 -- The rows in their snapshots, each with the process's row before (its numbers end in 1).
 CREATE TEMP TABLE ordered AS
 WITH stamps AS (
-    SELECT clusters.host, t, number, snapshots.taken
+    SELECT clusters.host, t, number
     FROM clusters
     LEFT JOIN passes USING (host, cluster)
     JOIN snapshots ON snapshots.host = clusters.host AND snapshots.taken = coalesce(last, t)
 )
 SELECT
-    process, number, taken, t, cpu, rss, age,
-    lag(number) OVER earlier AS number1, lag(taken) OVER earlier AS taken1, lag(t) OVER earlier AS t1,
-    lag(cpu) OVER earlier AS cpu1, lag(age) OVER earlier AS age1
+    process, number, t, cpu, rss, age,
+    lag(number) OVER earlier AS number1, lag(t) OVER earlier AS t1, lag(cpu) OVER earlier AS cpu1,
+    lag(age) OVER earlier AS age1
 FROM usable JOIN stamps USING (host, t)
 WINDOW earlier AS (PARTITION BY process ORDER BY t);
 
@@ -111,9 +111,9 @@ WITH kept AS (
     ) = 1
 )
 SELECT
-    process, number, taken, t, cpu, rss, age,
-    lag(number) OVER earlier AS number1, lag(taken) OVER earlier AS taken1, lag(t) OVER earlier AS t1,
-    lag(cpu) OVER earlier AS cpu1, lag(age) OVER earlier AS age1
+    process, number, t, cpu, rss, age,
+    lag(number) OVER earlier AS number1, lag(t) OVER earlier AS t1, lag(cpu) OVER earlier AS cpu1,
+    lag(age) OVER earlier AS age1
 FROM kept
 WINDOW earlier AS (PARTITION BY process ORDER BY t);
 
@@ -126,15 +126,13 @@ SELECT * FROM again;
 CREATE TEMP TABLE offsets AS
 WITH
     growths AS (
-        SELECT number, age - age1 AS aged, aged - (t - t1) AS growth, taken - taken1 AS apart
+        SELECT number, age - age1 AS aged, aged - (t - t1) AS growth
         FROM members
-        WHERE number1 = number - 1 AND apart <= getvariable('near')
-            AND aged IS NOT NULL AND cpu >= cpu1
+        WHERE number1 = number - 1 AND aged IS NOT NULL AND cpu >= cpu1
     ),
     middles AS (
         SELECT
-            number, count(*) AS processes, median(growth) AS middle,
-            -any_value(apart) AS stopped, bool_and(aged = 0) AS stuck
+            number, count(*) AS processes, median(growth) AS middle, bool_and(aged = 0) AS stuck
         FROM growths
         GROUP BY number
     ),
@@ -147,9 +145,10 @@ WITH
     found AS (
         SELECT number, CASE
             WHEN processes >= 3 AND 2 * near > processes THEN middle
-            WHEN processes < 3 AND stuck THEN stopped
+            WHEN processes < 3 AND stuck THEN previous - taken
         END AS d
-        FROM middles LEFT JOIN agreements USING (number)
+        FROM middles JOIN snapshots USING (number) LEFT JOIN agreements USING (number)
+        WHERE taken - previous <= getvariable('near')
     )
 SELECT
     snapshots.*,
@@ -216,8 +215,8 @@ WITH
     by_pid AS (
         SELECT
             *, is_shared OR lag(is_shared) OVER earlier AS own,
-            lag(number) OVER earlier AS number2, lag(taken) OVER earlier AS taken2,
-            lag(t) OVER earlier AS t2, lag(cpu) OVER earlier AS cpu2, lag(age) OVER earlier AS age2
+            lag(number) OVER earlier AS number2, lag(t) OVER earlier AS t2,
+            lag(cpu) OVER earlier AS cpu2, lag(age) OVER earlier AS age2
         FROM of_several
         WINDOW earlier AS (PARTITION BY slot ORDER BY number)
     ),
@@ -228,9 +227,8 @@ WITH
             ON slot = process // getvariable('owners')
         UNION ALL
         SELECT
-            process, number, taken, t, cpu, rss, age,
+            process, number, t, cpu, rss, age,
             CASE WHEN own THEN number1 ELSE number2 END,
-            CASE WHEN own THEN taken1 ELSE taken2 END,
             CASE WHEN own THEN t1 ELSE t2 END,
             CASE WHEN own THEN cpu1 ELSE cpu2 END,
             CASE WHEN own THEN age1 ELSE age2 END
@@ -238,7 +236,8 @@ WITH
     ),
     pairs AS (
         SELECT
-            befores.*, now.host, now.previous, now.covered, cores,
+            befores.*, now.host, now.previous, now.taken, now.covered, cores,
+            prior.taken AS taken1,
             cpu - cpu1 AS used,
             t - t1 + now.total - prior.total AS x,
             t - now.previous + now.d AS elapsed
