@@ -110,6 +110,19 @@ def test_collectors_that_lag_or_are_two_are_listed(site: WatchedPipeline) -> Non
     assert check.metadata["hosts_irregular"].value == 4
 
 
+def test_shared_pids_and_rows_stamped_one_by_one_are_not_two_collectors(
+    site: WatchedPipeline,
+) -> None:
+    now = int(time.time())
+    times = range(now - 3_300, now, 300)
+    containers = [row("containers", t, 1, comm=comm) for t in times for comm in ("java", "nginx")]
+    one_by_one = [row("slow", t + pid % 4, pid) for t in times for pid in range(2, 12)]
+    load(site.source, [*containers, *one_by_one], create=None)
+    check = checks(site.run("review"))["collectors_keep_pace"]
+    assert check.passed, culprits(check)
+    assert check.metadata["snapshots"].value == 22
+
+
 def test_a_host_whose_rows_come_late_is_called_late_and_the_pipeline_is_not_blamed(
     site: WatchedPipeline,
 ) -> None:

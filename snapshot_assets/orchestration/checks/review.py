@@ -114,8 +114,12 @@ def review_checks() -> list[dg.AssetChecksDefinition]:
             found = cadences(table.snapshots(now - _CADENCE_SECONDS, now))
             # Rows tell apart what counts do not: two collectors, several processes with one pid,
             # and a snapshot whose rows have several stamps.
-            suspects = [one.host for one in found if one.has_two_collectors][:_SUSPECTS_READ]
-            rows = table.read_sql(now - _CADENCE_SECONDS, now, suspects)
+            suspects = [
+                one.host
+                for one in found
+                if one.has_two_collectors or one.median_interval_seconds <= accounting.pass_seconds
+            ]
+            rows = table.read_sql(now - _CADENCE_SECONDS, now, suspects[:_SUSPECTS_READ])
         seen = {one.host: one for one in cadences(sampled(rows, accounting))}
         found = [seen.get(one.host, one) for one in found]
         max_gap = accounting.max_gap_seconds
