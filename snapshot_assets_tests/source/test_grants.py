@@ -80,7 +80,7 @@ def test_the_doctor_serves_such_a_user(
         monkeypatch.setenv("SNAPSHOT_REDIS_URL", "redis://127.0.0.1:1/0")
         output = CliRunner().invoke(cli, ["doctor"]).output
     assert f"table '{table}' has its columns" in output
-    assert "rows: from 2026-11-20T00:00:00" in output
+    assert "rows: 2 hosts, from 2026-11-20T00:00:00" in output
     assert "GRANT" not in output
 
 
