@@ -174,7 +174,9 @@ def test_a_backfill_keeps_a_bad_host_day_visible_and_the_others_done(
     site.load_days(hosts, 9, 7)
     bad = HostDay(site.day(8), "fill-b")
     broken = "UPDATE processes SET cputimes = :v WHERE host = 'fill-b' AND pid = 9 AND {}"
-    within = f"snapshot_time_epoch BETWEEN {site.midnight(8)} AND {site.midnight(8) + 43_200}"
+    within = (
+        f"snapshot_time_epoch BETWEEN {site.midnight(8) + 7200} AND {site.midnight(8) + 43_200}"
+    )
     with site.source as source:
         execute(source, broken.format(within), v=-5)
     deployment.add_hosts(hosts)
