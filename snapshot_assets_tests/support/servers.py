@@ -7,6 +7,7 @@ that started it. A missing server program is an error with a hint, never a reaso
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 import subprocess
 import time
@@ -144,7 +145,7 @@ class MariaDB(Server):
             ]
         # One statement a line, or the server reads the file as a single one.
         (self.folder / "init.sql").write_text("\n".join(statements) + "\n")
-        subprocess.run(
+        done = subprocess.run(
             [
                 find_program("mariadb-install-db", "mysql_install_db"),
                 "--no-defaults",
@@ -153,9 +154,14 @@ class MariaDB(Server):
                 f"--user={getpass.getuser()}",
                 f"--datadir={self._data}",
             ],
-            check=True,
+            # The server that sets up the folder would remove the files of others, too.
+            env={**os.environ, "TMPDIR": str(self.folder)},
+            check=False,
             capture_output=True,
+            text=True,
         )
+        if done.returncode:
+            raise RuntimeError(f"MariaDB cannot be set up: {done.stdout}{done.stderr}")
 
     def is_ready(self) -> bool:
         """Whether the user of the tests can log in."""
