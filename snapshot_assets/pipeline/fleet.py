@@ -254,5 +254,5 @@ def _require_known(host: str, known: Mapping[str, HostLine]) -> None:
         similar = difflib.get_close_matches(host, known, 1)
         hint = f"; is {similar[0]!r} meant?" if similar else ""
         raise SnapshotAssetsError(
-            f"nobody knows a host {host!r}{hint} 'snapshot-assets hosts' lists them"
+            f"host {host!r} is not known{hint}; 'snapshot-assets hosts' lists all hosts"
         )

@@ -42,7 +42,8 @@ def _keys(source: ProcessSource) -> Iterator[Finding]:
             "rows",
             f"{missing_keys:,} rows have no host, or no time of this century, so they belong to no "
             "partition",
-            "repair the collector and delete these rows",
+            "repair the collector; correct rows whose time can be converted, such as milliseconds, "
+            "and delete those that nobody can repair",
         )
 
 
