@@ -42,7 +42,6 @@ def test_users_are_filtered_by_clicks_and_by_links(site: str, page: Page) -> Non
     expect(page.locator("#add-host")).to_have_value("")
     # A click on a chip that is drawn again at this moment would be lost.
     wait_painted(page, "consumers")
-    page.wait_for_load_state("networkidle")
     page.locator("#chips button", has_text="bob").click()
     expect(title).to_contain_text("on all 3 hosts")
     segment(page, "measure", "Memory").click()
