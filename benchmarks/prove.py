@@ -13,7 +13,7 @@ import datetime as dt
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,18 +160,17 @@ def _ways_to_read(
     hosts = [one.host for one in some]
     row_by_row = SecondSource(source.url, TABLE)
     row_by_row.columnar = False
-    ways: dict[str, Callable[[], object]] = {
+    ways: dict[str, Callable[[], Sized]] = {
         "settling, into pandas": lambda: source.read_sql(*span, hosts),
         "proof, into Arrow": lambda: second.rows(hosts, *span),
         "row by row (PyMySQL), into Arrow": lambda: row_by_row.rows(hosts[:1], *span),
     }
     cells = []
     for name, way in ways.items():
-        spent = Spent()
+        spent, rows = Spent(), 0
         for _ in range(turns):
             with spent.turn():
-                found = way()
-        rows = len(found)  # type: ignore[arg-type]
+                rows = len(way())
         million = 1e6 / max(rows, 1)
         cells.append(
             [name, number(median(spent.wall) * million), number(median(spent.cpu) * million)]

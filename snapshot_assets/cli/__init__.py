@@ -140,6 +140,6 @@ def main(arguments: list[str] | None = None) -> Any:
     except SnapshotAssetsError as error:
         click.echo(f"snapshot-assets: {error}", err=True)
         sys.exit(EXIT_FAILED)
-    except Exception:
+    except Exception:  # Python would print the traceback with the password in it
         click.echo(_without_secrets(traceback.format_exc()), err=True, nl=False)
         sys.exit(EXIT_FAILED)

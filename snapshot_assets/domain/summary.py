@@ -72,7 +72,8 @@ class MachineAmount:
     """The kernel's own count, by interval. Only the buckets of which it counted the use add to it.
 
     Attributes:
-        covered: covered time of these buckets, in millionths of a bucket; 0 if there are none.
+        covered: covered time of these buckets, in millionths of a bucket; 0 if the
+            kernel counted in no bucket.
         amount: use of the whole machine in that time; its peak is UNKNOWN if there are none.
         users_seconds: unit-seconds of all users in that time.
         capacity: the newest known in the interval, millionths of a core or of a GB, or UNKNOWN.

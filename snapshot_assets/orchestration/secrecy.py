@@ -50,7 +50,7 @@ def no_secrets_in_errors(settings: Settings) -> Iterator[None]:
         yield
     except SnapshotAssetsError:
         raise
-    except Exception as error:
+    except Exception as error:  # a password may be in the text of any error
         texts = [f"{type(one).__name__}: {one}" for one in _chain(error)]
         if [without_secrets(text, settings) for text in texts] == texts:
             raise

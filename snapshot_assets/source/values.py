@@ -33,11 +33,11 @@ def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return pc.cast(column, pa.float64())
     if pa.types.is_temporal(kind):  # Arrow would take a date for a number of days
         return _all_null(column, pa.float64())
-    try:
-        return pc.cast(column, pa.float64(), safe=not pa.types.is_integer(kind))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        if not _is_textual(kind):
-            return _all_null(column, pa.float64())
+    whole = _cast(column, pa.float64(), safe=not pa.types.is_integer(kind))
+    if whole is not None:
+        return whole
+    if not _is_textual(kind):
+        return _all_null(column, pa.float64())
     trimmed = pc.utf8_trim_whitespace(texts(column))
     readable = pc.match_substring_regex(trimmed, _NUMBER)
     return pc.cast(pc.if_else(readable, trimmed, None), pa.float64())
@@ -45,14 +45,24 @@ def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The column as text; bytes that are no UTF-8 are NULL."""
-    try:
-        return pc.cast(column, pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        if not _is_textual(column.type):
-            return _all_null(column, pa.string())
+    whole = _cast(column, pa.string())
+    if whole is not None:
+        return whole
+    if not _is_textual(column.type):
+        return _all_null(column, pa.string())
     encoded = column.combine_chunks().dictionary_encode()
     known = pa.array([text(value) for value in encoded.dictionary.to_pylist()], pa.string())
     return pa.chunked_array([known.take(encoded.indices)], pa.string())
+
+
+def _cast(
+    column: pa.ChunkedArray, target: pa.DataType, *, safe: bool = True
+) -> pa.ChunkedArray | None:
+    """The whole column as another type; None if Arrow cannot convert every value."""
+    try:
+        return pc.cast(column, target, safe=safe)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
 
 
 def text(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from snapshot_assets.domain.sampling import state_of
 from snapshot_assets.domain.time import bucket_iso
 from snapshot_assets.pipeline.lagging import lagging
 from snapshot_assets.pipeline.redis_writer import RedisWriter
+from snapshot_assets.source.query import ProcessSource, Tally
 from snapshot_assets_tests.pipeline.test_live import MARGIN, LiveTicks, add, site, until
 from snapshot_assets_tests.support.field_table import MIDNIGHT
 
@@ -80,15 +82,16 @@ def test_a_silent_host_is_looked_for_the_more_seldom_the_longer_it_is_silent(
     add(site, *until("gone", MIDNIGHT, MIDNIGHT + 300))
     looks: list[int] = []
 
-    class Counting:
-        def tally(self, *_: object) -> dict[str, object]:
+    class Counting(ProcessSource):
+        def tally(self, *_: Any, **__: Any) -> dict[str, Tally]:
             looks.append(now)
             return {}
 
+    counting = Counting("sqlite://")
     newest = float(MIDNIGHT)
     for now in range(MIDNIGHT + 300, MIDNIGHT + 40 * 86_400, 300):
         lagging(
-            Counting(),  # type: ignore[arg-type]
+            counting,
             {"gone": newest},
             oldest=now - 36 * HOUR,
             before=now - 2_400,

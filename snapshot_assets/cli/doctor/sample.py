@@ -192,8 +192,8 @@ def _stamps(sample: Sample, ledger: Ledger) -> Iterator[Finding]:
             "pids",
             f"{sample.host}: {ledger.shared_pids:,} times several processes of a snapshot have one "
             "pid (containers, or rows that were summed up)",
-            "they are told apart by account and command; let the collector write the pids of the "
-            "machine, or a host name for each container",
+            "the accounting tells them apart by account and command. Let the collector write the "
+            "pids of the machine, or a host name for each container",
         )
     if ledger.stamped_snapshots:
         yield Finding(

@@ -35,7 +35,7 @@ def category_codes(
 
     Args:
         column: a categorical column.
-        missing: the text of missing values; None if there are none.
+        missing: the text that stands for a missing value; None if no value may be missing.
     """
     codes = column.cat.codes.to_numpy()
     categories = np.asarray(column.cat.categories, dtype=object)

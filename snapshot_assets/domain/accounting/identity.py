@@ -23,10 +23,10 @@ _SLACK_OF_FALLEN_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The rows before each row; -1 where there is none.
+    """For each row the positions of two earlier rows; -1 if there is no such row.
 
     Attributes:
-        pid: the row before: the latest earlier row of the same process, if any row is.
+        row: the row before, as rule 5 names it.
         name: the latest earlier row of the same (pid, username, comm), but -1 if that row is
             further back than the snapshot before and the pid is of one process only.
     """

@@ -47,7 +47,7 @@ class Oddity:
     Attributes:
         kind: what it is about; whoever shows it knows the fix.
         text: what is odd, with numbers and examples.
-        proposal: the value for the setting that repairs it; None if there is none.
+        proposal: the value for the setting that repairs it; None if no setting repairs it.
     """
 
     kind: Kind

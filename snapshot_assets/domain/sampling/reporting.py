@@ -13,7 +13,7 @@ AHEAD_SECONDS: Final = 60.0
 # The live path looks for the rows of a host the more seldom, the older its newest row is: within
 # this share of its age. See snapshot_assets.pipeline.lagging.
 LOOK_SHARE: Final = 1 / 8
-# The live path publishes no older rows, unless it is told to.
+# By default, the live path publishes no older rows.
 _OLDEST_SECONDS: Final = LiveRules().limit_seconds
 
 

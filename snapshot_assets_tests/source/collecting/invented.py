@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from snapshot_assets.source.collecting.snapshot import Machine, Process, Snapshot
 
 STAMP = 1_790_500_000
 
 
-def process(pid: int, comm: str = "python", **values: object) -> Process:
+def process(pid: int, comm: str = "python", **values: Any) -> Process:
     """A process with plain values but those that are given."""
     given = Process(pid, "ana", comm, 12.34, 4096 * 250, 77)
-    return given._replace(**values)  # type: ignore[arg-type]  # names and types are the test's
+    return given._replace(**values)
 
 
 def snapshot(
