@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,16 @@ if TYPE_CHECKING:
     from snapshot_assets.pipeline.redis_writer import RedisWriter
     from snapshot_assets.source.query import ProcessSource
 
-console = Console(highlight=False)
+# Wider than any line: what a pipe or a file gets is neither wrapped nor cut.
+_PIPED_COLUMNS = 10_000
+
+
+def _columns() -> int | None:
+    """The width of a line; None for that of the terminal, or of the variable COLUMNS."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _PIPED_COLUMNS
+
+
+console = Console(highlight=False, width=_columns())
 
 
 def open_source(settings: Settings) -> ProcessSource:
@@ -108,7 +119,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         numeric = bool(materialized) and all(
             isinstance(row[i], (int, float)) for row in materialized
         )
-        made.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in materialized:
         made.add_row(*(Text(_cell(value)) for value in row))
     return made
