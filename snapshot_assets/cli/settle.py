@@ -228,7 +228,10 @@ def _print(outcome: Outcome) -> None:
     console.print(table("Settled", headers, rows))
     for warning in (*_remarks(outcome), *outcome.warnings):
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(f"{outcome.passed} of {outcome.checks} checks passed")
+    if outcome.checks:
+        console.print(f"{outcome.passed} of {outcome.checks} checks passed")
+    else:
+        console.print("no check was evaluated, because host-days of the run failed")
     for failure in (*outcome.failures, *outcome.failed_checks):
         console.print(f"failed: {failure}", style="red", markup=False)
 

@@ -17,6 +17,7 @@ import dagster as dg
 from snapshot_assets.domain.host_day import HostDay
 from snapshot_assets.orchestration.assets import AGGREGATES, RAW, SNAPSHOTS, settled_assets
 from snapshot_assets.orchestration.checks import settled_checks
+from snapshot_assets.orchestration.jobs import SETTINGS_CHECK
 from snapshot_assets.orchestration.partitions import (
     Box,
     add_hosts,
@@ -60,23 +61,48 @@ class Outcome:
     Attributes:
         metadata: of each host-day, the metadata by asset.
         failures: the error of each failed step.
-        failed_checks: name and culprits of each check that found figures to be wrong.
-        warnings: name and culprits of each check that found something that somebody should look at.
-        checks: number of checks that ran.
+        evaluations: what each check found. A check of the whole lake is there once, as it was
+            evaluated last: what it found before, a later run may have mended.
     """
 
     metadata: dict[HostDay, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
     failures: list[str] = field(default_factory=list)
-    failed_checks: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    checks: int = 0
+    evaluations: list[dg.AssetCheckEvaluation] = field(default_factory=list)
+
+    @property
+    def checks(self) -> int:
+        """Number of checks that were evaluated."""
+        return len(self.evaluations)
+
+    @property
+    def failed_checks(self) -> list[str]:
+        """Name and culprits of each check that found figures to be wrong."""
+        return self._not_passed(dg.AssetCheckSeverity.ERROR)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Name and culprits of each check that found something that somebody should look at."""
+        return self._not_passed(dg.AssetCheckSeverity.WARN)
 
     @property
     def passed(self) -> int:
         """Number of checks that passed."""
-        return self.checks - len(self.failed_checks) - len(self.warnings)
+        return sum(evaluation.passed for evaluation in self.evaluations)
+
+    def add(self, evaluation: dg.AssetCheckEvaluation) -> None:
+        """Add what a check found."""
+        if evaluation.check_name == SETTINGS_CHECK:
+            self.evaluations = [e for e in self.evaluations if e.check_name != SETTINGS_CHECK]
+        self.evaluations.append(evaluation)
+
+    def _not_passed(self, severity: dg.AssetCheckSeverity) -> list[str]:
+        return [
+            f"{evaluation.check_name}: {_culprits(evaluation)}"
+            for evaluation in self.evaluations
+            if not evaluation.passed and evaluation.severity is severity
+        ]
 
 
 def stretches(found: Mapping[dt.date, Sequence[str]]) -> list[Stretch]:
@@ -191,11 +217,7 @@ def _collect(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
             problem = data.user_failure_data.description if data.user_failure_data else None
             outcome.failures.append(problem or (data.error.message.strip() if data.error else ""))
     for evaluation in result.get_asset_check_evaluations():
-        outcome.checks += 1
-        if not evaluation.passed:
-            warned = evaluation.severity is dg.AssetCheckSeverity.WARN
-            found = outcome.warnings if warned else outcome.failed_checks
-            found.append(f"{evaluation.check_name}: {_culprits(evaluation)}")
+        outcome.add(evaluation)
 
 
 def _culprits(evaluation: dg.AssetCheckEvaluation) -> str:

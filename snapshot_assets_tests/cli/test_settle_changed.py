@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from snapshot_assets.source.query import ProcessSource
@@ -45,6 +47,22 @@ def test_one_command_settles_what_a_changed_setting_concerns(settled: Shell) -> 
     assert told not in shell.run("settle", "--changed", "--from", str(DAY))
     assert told in shell.run("settle", "--changed")
     assert "all were made with the settings of now" in shell.run("doctor", code=1)
+
+
+def test_what_a_later_run_of_the_command_mended_is_no_warning_of_it(
+    settled: Shell, mariadb: MariaDB
+) -> None:
+    """Two days that are no neighbours are two runs; during the first, the other day still differs."""
+    later = DAY + dt.timedelta(days=2)
+    begin = MIDNIGHT + 2 * 86_400
+    with ProcessSource(mariadb.url()) as source:
+        load(source, busy_host("carol", begin, begin + 14_400), create=None)
+    settled.run("settle", "--from", str(later), "--to", str(later))
+    settled.settings["SNAPSHOT_EXCLUDE_USERS"] = "ben"
+    output = settled.run("settle", "--changed")
+    assert f"{DAY}: 2 host-days" in output
+    assert f"{later}: 1 host-days" in output
+    assert "warning: settings_are_current" not in output
 
 
 def test_a_warning_of_a_check_is_printed_and_is_no_failure(
