@@ -52,7 +52,7 @@ def test_one_command_settles_what_a_changed_setting_concerns(settled: Shell) -> 
 def test_what_a_later_run_of_the_command_mended_is_no_warning_of_it(
     settled: Shell, mariadb: MariaDB
 ) -> None:
-    """Two days that are no neighbours are two runs; during the first, the other day still differs."""
+    """Two days apart are two runs; when the first one ends, the other day still differs."""
     later = DAY + dt.timedelta(days=2)
     begin = MIDNIGHT + 2 * 86_400
     with ProcessSource(mariadb.url()) as source:
