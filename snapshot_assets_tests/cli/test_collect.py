@@ -98,11 +98,8 @@ def test_it_goes_on_while_the_server_is_away_and_writes_everything_later(
 ) -> None:
     with running(tmp_path, mariadb.url()) as collector:
         collector.says("processes of me")
-        mariadb.stop()
-        try:
+        with mariadb.stopped():
             collector.says("3 snapshots are kept in memory")
-        finally:
-            mariadb.start()
         output = collector.end(signal.SIGTERM)
     assert "the database answers again" in output
     assert mariadb.password not in output
@@ -118,12 +115,9 @@ def test_it_ends_although_the_server_is_away_and_says_what_is_lost(
 ) -> None:
     with running(tmp_path, mariadb.url()) as collector:
         collector.says("processes of me")
-        mariadb.stop()
-        try:
+        with mariadb.stopped():
             collector.says("2 snapshots are kept in memory")
             output = collector.end(signal.SIGTERM, code=3)
-        finally:
-            mariadb.start()
     assert "snapshots are lost: the database did not answer" in output
     assert "Traceback" not in output
 

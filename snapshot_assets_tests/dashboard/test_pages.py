@@ -213,11 +213,8 @@ def test_an_outage_is_reported_the_page_stays_and_recovers(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     with world.app() as app:
-        world.redis.stop()
-        try:
+        with world.redis.stopped():
             found = ask(app, path)
-        finally:
-            world.redis.start()
         section = SECTIONS.get(path.strip("/"), path.strip("/") or "overview")
         assert set(found) == {f"notes-{section}.children", f"outcome-{section}.data"}
         assert found[f"outcome-{section}.data"] == {"revision": 7, "failed": True}

@@ -96,6 +96,15 @@ class Server(ABC):
         finally:
             child.resume()
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """End the server for a while: nothing listens on its port."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
     def stop(self) -> None:
         """End the server, if it runs, and give it time to shut down."""
         if self._process is not None:

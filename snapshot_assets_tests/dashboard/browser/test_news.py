@@ -55,14 +55,11 @@ def test_a_lost_redis_is_reported_and_comes_back_by_itself(world: World, chromiu
         page.goto(f"{site}?range=6h")
         wait_painted(page, "overview")
         before = drawn(page, "alice")
-        world.redis.stop()
-        try:
+        with world.redis.stopped():
             expect(page.locator("#banner")).to_contain_text("does not answer")
             assert drawn(page, "alice") == before, "the charts stay"
             page.get_by_role("link", name="Users").click()
             expect(page.locator("#notes-consumers")).to_contain_text("does not answer")
-        finally:
-            world.redis.start()
         fill(world)
         expect(page.locator("#banner")).to_be_hidden()
         expect(page.locator("#consumers-title")).to_contain_text("Users on all 3 hosts")
